@@ -1,0 +1,3 @@
+//! FHIR R4 itself, pure: no IO, no clock, no async.
+
+pub mod definitions;
