@@ -1,3 +1,7 @@
 //! FHIR R4 itself, pure: no IO, no clock, no async.
 
 pub mod definitions;
+pub mod format;
+pub mod outcome;
+pub mod reference;
+pub mod resource;
