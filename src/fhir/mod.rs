@@ -6,3 +6,4 @@ pub mod format;
 pub mod outcome;
 pub mod reference;
 pub mod resource;
+pub mod documento;
