@@ -21,6 +21,9 @@ use tokio_postgres::{AsyncMessage, Client, NoTls, Row, Statement};
 /// Generated statements kept per connection before the cache is emptied.
 const GENERATED_KEPT: usize = 200;
 
+/// Shared connections: two keep both cores of a small server busy, more only make the batches smaller.
+const LANES: usize = 2;
+
 /// One connection with its prepared statements.
 pub struct Conn {
     client: Client,
@@ -162,9 +165,9 @@ impl Pool {
             .parse()
             .map_err(|_| Error::at(Kind::Invalid, "database.url", "database.url is not a PostgreSQL address"))?;
         target.application_name("historia");
-        target.connect_timeout(Duration::from_secs(5));
+        target.connect_timeout(config.database.connect_timeout);
         target.tcp_user_timeout(Duration::from_secs(20));
-        let statement_timeout = config.database.statement_timeout_seconds * 1000;
+        let statement_timeout = config.database.statement_timeout.as_millis();
         let session = format!(
             "set statement_timeout = {statement_timeout}; set timezone = 'UTC'; set jit = off; \
              set idle_in_transaction_session_timeout = 60000; set default_transaction_isolation = 'read committed';"
@@ -172,12 +175,12 @@ impl Pool {
         let target = Arc::new(Target { config: target, session });
         let pool = bb8::Pool::builder()
             .max_size(config.database.pool_size)
-            .connection_timeout(Duration::from_secs(2))
+            .connection_timeout(config.database.pool_timeout)
             .test_on_check_out(false)
             .retry_connection(false)
             .build_unchecked(Manager(target.clone()));
-        let lanes = (0..config.database.lanes.max(1)).map(|_| Lane::default()).collect();
-        let deadline = Duration::from_secs(config.database.statement_timeout_seconds + 2);
+        let lanes = (0..LANES).map(|_| Lane::default()).collect();
+        let deadline = config.database.statement_timeout + Duration::from_secs(2);
         Ok(Pool { target, pool, lanes, next: AtomicUsize::new(0), deadline })
     }
 
