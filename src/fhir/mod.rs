@@ -7,3 +7,4 @@ pub mod outcome;
 pub mod reference;
 pub mod resource;
 pub mod documento;
+pub mod path;
