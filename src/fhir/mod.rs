@@ -3,6 +3,8 @@
 pub mod datetime;
 pub mod definitions;
 pub mod format;
+pub mod narrative;
 pub mod outcome;
+pub mod primitive;
 pub mod reference;
 pub mod resource;
