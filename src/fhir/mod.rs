@@ -8,3 +8,4 @@ pub mod outcome;
 pub mod primitive;
 pub mod reference;
 pub mod resource;
+pub mod path;
