@@ -3,7 +3,9 @@
 pub mod datetime;
 pub mod definitions;
 pub mod format;
+pub mod narrative;
 pub mod outcome;
+pub mod primitive;
 pub mod reference;
 pub mod resource;
 pub mod documento;
