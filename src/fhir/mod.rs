@@ -1,4 +1,9 @@
 //! FHIR R4 itself, pure: no IO, no clock, no async.
 
+pub mod datetime;
 pub mod definitions;
 pub mod path;
+pub mod format;
+pub mod outcome;
+pub mod reference;
+pub mod resource;
