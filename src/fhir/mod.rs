@@ -2,6 +2,7 @@
 
 pub mod datetime;
 pub mod definitions;
+pub mod path;
 pub mod format;
 pub mod narrative;
 pub mod outcome;
