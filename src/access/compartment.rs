@@ -6,7 +6,7 @@
 
 use crate::access::RESULTS;
 use crate::fhir::definitions::ResourceType;
-use crate::fhir::reference::{Reference, Target};
+use crate::fhir::reference::Reference;
 use serde_json::Value;
 
 /// Elements at the root whose Patient owns the resource.
@@ -34,9 +34,9 @@ fn push(owners: &mut Vec<String>, element: &Value, base: &str) {
         Value::Array(items) => items.iter().for_each(|item| push(owners, item, base)),
         Value::Object(_) => {
             let Some(text) = element.get("reference").and_then(Value::as_str) else { return };
-            let Target::Local { resource_type, id, .. } = Reference::parse(text, base) else { return };
-            if resource_type.name() == "Patient" && !owners.contains(&id) {
-                owners.push(id);
+            let Some(Reference::Relative { resource_type, id, .. }) = Reference::parse(text, base) else { return };
+            if resource_type.name() == "Patient" && !owners.iter().any(|owner| owner == id) {
+                owners.push(id.to_owned());
             }
         }
         _ => {}
