@@ -281,7 +281,7 @@ fn extension<'a>(value: &'a Value, url: &str) -> Option<&'a str> {
 /// The search parameters of the base specification.
 ///
 /// Left out are the package's examples and extras: experimental and not named `Type-code` (24 of 1,400). A target list
-/// of every type there is becomes `Resource`.
+/// of every type (the package leaves out Parameters, which has no address) becomes `Resource`.
 fn search_parameters(parameters: &[Value], every_type: &BTreeSet<&str>) -> BTreeMap<String, Value> {
     let mut facts = BTreeMap::new();
     for parameter in parameters {
@@ -305,7 +305,7 @@ fn search_parameters(parameters: &[Value], every_type: &BTreeSet<&str>) -> BTree
             None => println!("no expression: {url}"),
         }
         let mut targets = texts(parameter, "target");
-        if targets.is_superset(every_type) {
+        if every_type.difference(&targets).all(|name| *name == "Parameters") {
             targets = BTreeSet::from(["Resource"]);
         }
         if !targets.is_empty() {

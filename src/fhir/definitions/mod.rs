@@ -292,11 +292,11 @@ impl Definitions {
     fn compile_parameter(&self, fact: &facts::ParameterFact, t: ResourceType) -> SearchParameter {
         let type_name = self.resource(t).name;
         // A test compiles every expression of the facts, so none is dropped here.
-        let expression = fact.expression.and_then(|text| Expression::compile(self, text, &[type_name]).ok());
+        let expression = fact.expression.and_then(|text| Expression::compile(self, text, type_name, &[type_name]).ok());
         let contexts = expression.as_ref().map_or(&[][..], Expression::result_types);
         let components = fact.component.iter().filter_map(|part| {
             let definition = self.parameter_by_url.get(part.definition).and_then(|place| self.parameters.get(*place))?;
-            let expression = Expression::compile(self, part.expression, contexts).ok()?;
+            let expression = Expression::compile(self, part.expression, type_name, contexts).ok()?;
             Some(Component { definition: part.definition, code: definition.code, kind: definition.kind, expression })
         });
         SearchParameter {
