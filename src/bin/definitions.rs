@@ -228,7 +228,8 @@ fn element_fact(
     } else if has_children {
         path.to_owned()
     } else {
-        let codes: Vec<String> = list(element, "type").iter().map(|t| type_code(t, of_resource && member == "id")).collect();
+        let codes: Vec<String> =
+            list(element, "type").iter().map(|t| type_code(t, of_resource && member == "id")).collect();
         codes.join("|")
     };
     if types.is_empty() {
@@ -300,7 +301,10 @@ fn search_parameters(parameters: &[Value], every_type: &BTreeSet<&str>) -> BTree
         fact.insert("base".to_owned(), json!(bases));
         match parameter.get("expression").and_then(Value::as_str) {
             Some(expression) => {
-                fact.insert("expression".to_owned(), json!(expression.split_whitespace().collect::<Vec<_>>().join(" ")));
+                fact.insert(
+                    "expression".to_owned(),
+                    json!(expression.split_whitespace().collect::<Vec<_>>().join(" ")),
+                );
             }
             None => println!("no expression: {url}"),
         }

@@ -48,7 +48,9 @@ impl Compiler<'_> {
         }
         let (mut accesses, mut types) = (Vec::new(), Vec::new());
         for from in &source.types {
-            let Some(element) = self.definitions.type_def(from).and_then(|def| def.element_named(name)) else { continue };
+            let Some(element) = self.definitions.type_def(from).and_then(|def| def.element_named(name)) else {
+                continue;
+            };
             for element_type in element.types {
                 let def = self.definitions.type_at(element_type.def);
                 accesses.push(Access {
@@ -233,7 +235,11 @@ impl Compiler<'_> {
 }
 
 fn nth(source: Typed, index: usize) -> Typed {
-    if source.types.is_empty() { source } else { Typed { path: vec![Step::Nth(source.path, index)], types: source.types } }
+    if source.types.is_empty() {
+        source
+    } else {
+        Typed { path: vec![Step::Nth(source.path, index)], types: source.types }
+    }
 }
 
 /// A path that can give nothing has no steps, and must not be taken for one that stays where it is.

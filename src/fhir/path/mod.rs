@@ -79,7 +79,12 @@ impl Expression {
     ///
     /// Fails, naming what it is, on a construct, element or type that is not known. An expression for other types only
     /// is none of these: it gives nothing.
-    pub fn compile(definitions: &Definitions, text: &str, resource: &'static str, contexts: &[&'static str]) -> Result<Self> {
+    pub fn compile(
+        definitions: &Definitions,
+        text: &str,
+        resource: &'static str,
+        contexts: &[&'static str],
+    ) -> Result<Self> {
         let compiler = compile::Compiler { definitions, resource };
         let typed = compiler.path(&parse::parse(text)?, contexts)?;
         let path = if typed.types.is_empty() { vec![Step::Union(Vec::new())] } else { typed.path };

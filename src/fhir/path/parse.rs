@@ -272,8 +272,31 @@ mod tests {
 
     #[test]
     fn what_is_not_in_the_grammar_is_refused() {
-        for text in ["", " ", ".", "a.", "a b", "a | ", "a[", "a[-1]", "a[99999999999999999999]", "'a", "'\\u0041'", "a)", "(a", "a > 1",
-            "a + b", "%context", "a.f(", "a.f(b c)", "a as", "ñ", "a.ñ", "1a", "a == b"] {
+        for text in [
+            "",
+            " ",
+            ".",
+            "a.",
+            "a b",
+            "a | ",
+            "a[",
+            "a[-1]",
+            "a[99999999999999999999]",
+            "'a",
+            "'\\u0041'",
+            "a)",
+            "(a",
+            "a > 1",
+            "a + b",
+            "%context",
+            "a.f(",
+            "a.f(b c)",
+            "a as",
+            "ñ",
+            "a.ñ",
+            "1a",
+            "a == b",
+        ] {
             assert!(parse(text).is_err(), "{text}");
         }
         assert!(parse(&"(".repeat(10_000)).is_err());

@@ -60,7 +60,10 @@ fn paths_choices_and_filters() {
     check("Patient.extension('http://b').value.as(string)", &["code \"dos\""]);
     check("Patient.extension('http://c').value", &[]);
     check("Patient.extension.value.ofType(Quantity)", &[]);
-    check("Patient.birthDate | Patient.name.family | Practitioner.name", &["date \"1980-02-03\"", "string \"García\"", "string \"Ruiz\""]);
+    check(
+        "Patient.birthDate | Patient.name.family | Practitioner.name",
+        &["date \"1980-02-03\"", "string \"García\"", "string \"Ruiz\""],
+    );
     check("(Patient.name | Patient.contact.name).family", &["string \"García\"", "string \"Ruiz\"", "string \"Paz\""]);
     check("Practitioner.name", &[]);
     check("Practitioner.name.exists()", &["boolean false"]);
@@ -101,13 +104,43 @@ fn as_chooses_the_json_key() {
     check("valueQuantity", json!({"value": 1}), "(Observation.value as Quantity)", &["Quantity"]);
     check("valueQuantity", json!({"value": 1}), "Observation.value", &["Quantity"]);
     check("valueQuantity", json!({"value": 1}), "(Observation.value as string)", &[]);
-    check("valueString", json!("a"), "(Observation.value as string) | (Observation.value as CodeableConcept).text", &["string \"a\""]);
-    check("valueCodeableConcept", json!({"text": "b"}), "(Observation.value as CodeableConcept).text", &["string \"b\""]);
-    check("valueDateTime", json!("2020"), "Observation.value.as(DateTime) | Observation.value.as(Period)", &["dateTime \"2020\""]);
+    check(
+        "valueString",
+        json!("a"),
+        "(Observation.value as string) | (Observation.value as CodeableConcept).text",
+        &["string \"a\""],
+    );
+    check(
+        "valueCodeableConcept",
+        json!({"text": "b"}),
+        "(Observation.value as CodeableConcept).text",
+        &["string \"b\""],
+    );
+    check(
+        "valueDateTime",
+        json!("2020"),
+        "Observation.value.as(DateTime) | Observation.value.as(Period)",
+        &["dateTime \"2020\""],
+    );
     check("value", json!("2020"), "Observation.value", &[]);
-    check("component", json!([{"valueInteger": 3}, {"valueInteger": 4}]), "Observation.component.where(value = 4).value", &["integer 4"]);
-    check("component", json!([{"code": {}}]), "(Observation | Observation.component).code", &["CodeableConcept", "CodeableConcept"]);
-    check("component", json!([{"interpretation": []}]), "(Observation | Observation.component)", &["Observation", "Observation.component"]);
+    check(
+        "component",
+        json!([{"valueInteger": 3}, {"valueInteger": 4}]),
+        "Observation.component.where(value = 4).value",
+        &["integer 4"],
+    );
+    check(
+        "component",
+        json!([{"code": {}}]),
+        "(Observation | Observation.component).code",
+        &["CodeableConcept", "CodeableConcept"],
+    );
+    check(
+        "component",
+        json!([{"interpretation": []}]),
+        "(Observation | Observation.component)",
+        &["Observation", "Observation.component"],
+    );
 }
 
 #[test]
@@ -154,7 +187,14 @@ fn nested_resources_say_their_type() {
 
 #[test]
 fn broken_json_gives_nothing_and_does_not_panic() {
-    for resource in [json!(null), json!(1), json!([]), json!({"name": 1}), json!({"name": [[{"given": "a"}]]}), json!({"name": {"given": null}})] {
+    for resource in [
+        json!(null),
+        json!(1),
+        json!([]),
+        json!({"name": 1}),
+        json!({"name": [[{"given": "a"}]]}),
+        json!({"name": {"given": null}}),
+    ] {
         let mut nodes = Vec::new();
         compile("Patient.name.given", "Patient").unwrap().evaluate(&resource, &mut nodes);
         assert_eq!(nodes, [], "{resource}");
@@ -163,7 +203,13 @@ fn broken_json_gives_nothing_and_does_not_panic() {
 
 #[test]
 fn the_longest_expressions_fit_the_stack() {
-    for (start, step) in [("name", ".first()"), ("name", "[0]"), ("active", ".not()"), ("name", ".where(family = 'García')"), ("active", " and active")] {
+    for (start, step) in [
+        ("name", ".first()"),
+        ("name", "[0]"),
+        ("active", ".not()"),
+        ("name", ".where(family = 'García')"),
+        ("active", " and active"),
+    ] {
         let long = format!("{start}{}", step.repeat(150));
         assert!(!run(&long, &patient()).is_empty(), "{step}");
     }
@@ -172,8 +218,19 @@ fn the_longest_expressions_fit_the_stack() {
 
 #[test]
 fn unknown_things_are_refused_when_compiled() {
-    for text in ["Patient.nome", "Patient.name.value", "Patient.name.as(Nothing)", "Patient.link.other.resolve()", "Patient.name.count()",
-        "Patient.name.where(given)", "name = name", "'a'", "Patient.birthDate.year", "Bundle.entry", "name.is()"] {
+    for text in [
+        "Patient.nome",
+        "Patient.name.value",
+        "Patient.name.as(Nothing)",
+        "Patient.link.other.resolve()",
+        "Patient.name.count()",
+        "Patient.name.where(given)",
+        "name = name",
+        "'a'",
+        "Patient.birthDate.year",
+        "Bundle.entry",
+        "name.is()",
+    ] {
         let result = compile(text, "Patient");
         // Another type's path gives nothing: not an error.
         assert_eq!(result.is_err(), text != "Bundle.entry", "{text}");
@@ -187,7 +244,8 @@ fn unknown_things_are_refused_when_compiled() {
 /// Every expression of every type compiles; nothing is dropped on the way to the registry.
 #[test]
 fn every_search_parameter_of_r4_compiles() {
-    let facts: Vec<Value> = serde_json::from_str(include_str!("../../../fhir-profiles/r4/search-parameters.json")).unwrap();
+    let facts: Vec<Value> =
+        serde_json::from_str(include_str!("../../../fhir-profiles/r4/search-parameters.json")).unwrap();
     let (mut expressions, mut without, mut parts) = (0, 0, 0);
     let mut refused = Vec::new();
     for fact in &facts {
@@ -203,20 +261,27 @@ fn every_search_parameter_of_r4_compiles() {
             expressions += 1;
             match Expression::compile(r4(), text, t.name(), &[t.name()]) {
                 Err(error) => refused.push(format!("{t} {}: {text}: {error}", fact["code"])),
-                Ok(expression) if expression.result_types().is_empty() => refused.push(format!("{t} {}: nothing: {text}", fact["code"])),
+                Ok(expression) if expression.result_types().is_empty() => {
+                    refused.push(format!("{t} {}: nothing: {text}", fact["code"]))
+                }
                 Ok(_) => {
                     let parameter = r4().search_parameters(t).iter().find(|p| p.url == fact["url"]).unwrap();
                     assert!(parameter.expression.is_some());
                     let expected = fact["component"].as_array().map_or(0, Vec::len);
                     parts += expected;
-                    if parameter.components.len() != expected || parameter.components.iter().any(|c| c.expression.result_types().is_empty()) {
+                    if parameter.components.len() != expected
+                        || parameter.components.iter().any(|c| c.expression.result_types().is_empty())
+                    {
                         refused.push(format!("{t} {}: a part is missing", fact["code"]));
                     }
                 }
             }
         }
     }
-    println!("{} search parameters: {expressions} expressions and {parts} parts compiled, {without} without expression", facts.len());
+    println!(
+        "{} search parameters: {expressions} expressions and {parts} parts compiled, {without} without expression",
+        facts.len()
+    );
     assert_eq!(refused, Vec::<String>::new());
     assert!(facts.len() == 1_376 && expressions > 2_000 && parts > 80);
     let composite = r4().search_parameters(ResourceType::parse("Observation").unwrap());
@@ -228,7 +293,8 @@ fn every_search_parameter_of_r4_compiles() {
 fn parts_of_a_composite_parameter() {
     let observation = json!({"resourceType": "Observation", "code": {"text": "a"}, "valueQuantity": {"value": 1},
         "component": [{"code": {"text": "b"}, "valueQuantity": {"value": 2}}, {"code": {"text": "c"}, "valueString": "x"}]});
-    let parameter = r4().search_parameter(ResourceType::parse("Observation").unwrap(), "combo-code-value-quantity").unwrap();
+    let parameter =
+        r4().search_parameter(ResourceType::parse("Observation").unwrap(), "combo-code-value-quantity").unwrap();
     let mut nodes = Vec::new();
     parameter.expression.as_ref().unwrap().evaluate(&observation, &mut nodes);
     let counts: Vec<Vec<usize>> = nodes
@@ -244,7 +310,9 @@ fn parts_of_a_composite_parameter() {
         .collect();
     assert_eq!(counts, [[1, 1], [1, 1], [1, 0]]);
     let sequence = json!({"resourceType": "MolecularSequence", "referenceSeq": {"referenceSeqId": {"text": "r"}}, "variant": [{"start": 1, "end": 2}]});
-    let parameter = r4().search_parameter(ResourceType::parse("MolecularSequence").unwrap(), "referenceseqid-variant-coordinate").unwrap();
+    let parameter = r4()
+        .search_parameter(ResourceType::parse("MolecularSequence").unwrap(), "referenceseqid-variant-coordinate")
+        .unwrap();
     let mut nodes = Vec::new();
     parameter.expression.as_ref().unwrap().evaluate(&sequence, &mut nodes);
     let mut parts = Vec::new();
