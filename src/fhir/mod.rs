@@ -8,4 +8,5 @@ pub mod outcome;
 pub mod primitive;
 pub mod reference;
 pub mod resource;
+pub mod validate;
 pub mod path;
