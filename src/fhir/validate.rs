@@ -111,9 +111,8 @@ impl<'v> Walk<'v> {
             self.element(element, element_type, value, sibling, &place);
         }
         self.required(def, members, place);
-        match def.name {
-            "Extension" => self.extension(members, place),
-            _ => {}
+        if def.name == "Extension" {
+            self.extension(members, place);
         }
     }
 

@@ -225,3 +225,36 @@ fn texts_hold_no_values() {
     assert_eq!(found.len(), 6, "{found:#?}");
     assert!(found.iter().all(|text| !text.contains("Ana")), "{found:#?}");
 }
+
+/// Every node of a good resource replaced by values that do not belong there: judged, and nearly always refused.
+#[test]
+fn any_node_may_be_anything() {
+    let good = of(
+        "Patient",
+        r##""id":"a","active":true,"name":[{"given":["x",null],"_given":[null,{"extension":[{"url":"u","valueString":"y"}]}]}],"contact":[{"period":{"start":"2015"}}],"deceasedBoolean":false,"contained":[{"resourceType":"Organization","id":"o"}],"managingOrganization":{"reference":"#o"},"text":{"status":"generated","div":"<div/>"}"##,
+    );
+    check(&good, &[]);
+    let good = parse_json(good.as_bytes(), &Limits::default()).unwrap();
+    let mut places = Vec::new();
+    pointers(&good, String::new(), &mut places);
+    let (mut runs, mut refused) = (0, 0);
+    for place in &places {
+        for odd in ["null", "[]", "{}", "\"_\"", "-1", "[null]", "[[{}]]", r#"{"resourceType":"Patient"}"#, r#"{"_id":null}"#] {
+            let mut resource = good.clone();
+            *resource.pointer_mut(place).unwrap() = serde_json::from_str(odd).unwrap();
+            runs += 1;
+            refused += usize::from(!validate(r4(), ResourceType::parse("Patient").unwrap(), &resource).is_empty());
+        }
+    }
+    // The rest: a string where any string will do, a Patient without content as the resource itself.
+    assert!(runs - refused <= 8, "{refused} of {runs}");
+}
+
+fn pointers(value: &Value, at: String, out: &mut Vec<String>) {
+    match value {
+        Value::Object(members) => members.iter().for_each(|(name, value)| pointers(value, format!("{at}/{name}"), out)),
+        Value::Array(items) => items.iter().enumerate().for_each(|(n, value)| pointers(value, format!("{at}/{n}"), out)),
+        _ => {}
+    }
+    out.push(at);
+}
