@@ -3,7 +3,8 @@
 //! A reader of our own, because serde_json rewrites exponents (`1.0E2` becomes `1.0e+2`) and lets the last of two equal
 //! keys win; the precision of a decimal is part of its meaning (<https://hl7.org/fhir/R4/datatypes.html#decimal>).
 //! Refused: duplicate keys, trailing data, a byte order mark, NUL, lone surrogates, invalid UTF-8, and whatever is over a
-//! limit. Errors name line, column and path, never content. It does not know FHIR's types: `fhir::validate` does.
+//! limit. Errors name line, column and path, never content. Stored bodies are read by it too, or a later write would
+//! lose what the first one kept. It does not know FHIR's types: `fhir::validate` does.
 
 use crate::error::{Error, Issue, Kind, Result};
 use crate::fhir::resource::Place;

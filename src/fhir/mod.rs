@@ -10,4 +10,5 @@ pub mod primitive;
 pub mod reference;
 pub mod resource;
 pub mod documento;
+pub mod validate;
 pub mod path;

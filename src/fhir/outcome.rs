@@ -90,15 +90,6 @@ pub fn information(text: &str) -> Value {
     json!({"resourceType": "OperationOutcome", "issue": [entry("information", "informational", text, None)]})
 }
 
-/// Warnings that go with a success (a search that ignored nothing but has something to say).
-pub fn warnings(issues: &[Issue]) -> Value {
-    let issues: Vec<Value> = issues
-        .iter()
-        .map(|i| entry("warning", issue_code(i.kind), &i.text, i.expression.as_deref()))
-        .collect();
-    json!({"resourceType": "OperationOutcome", "issue": issues})
-}
-
 fn issue(issue: &Issue) -> Value {
     entry(severity(issue.kind), issue_code(issue.kind), &issue.text, issue.expression.as_deref())
 }

@@ -3,7 +3,8 @@
 //!
 //! It only reads text: whether the target exists is for `store`, whether its type is allowed for `fhir::validate`.
 
-use crate::fhir::definitions::ResourceType;
+use crate::fhir::definitions::{Definitions, ResourceType, TypeDef, TypeKind};
+use crate::fhir::narrative;
 use crate::fhir::resource::Place;
 use serde_json::{Map, Value};
 use std::fmt;
@@ -112,6 +113,16 @@ fn relative(text: &str) -> Option<Reference<'_>> {
     }
 }
 
+/// The type that an address of a FHIR server names by its last parts (`.../Type/id[/_history/version]`).
+pub fn rest_type(address: &str) -> Option<ResourceType> {
+    let mut parts = address.strip_prefix("http")?.rsplit('/');
+    let (mut id, mut name) = (parts.next()?, parts.next()?);
+    if name == "_history" {
+        (id, name) = (parts.next()?, parts.next()?);
+    }
+    ResourceType::parse(name).filter(|_| is_id(id))
+}
+
 /// Calls `f` with the place and the text of each literal reference in a resource, contained resources included.
 ///
 /// The entries of a Bundle are resources of their own: their references are resolved inside the Bundle
@@ -166,6 +177,56 @@ pub fn walk_references_mut(value: &mut Value, f: &mut impl FnMut(&mut String)) {
     }
 }
 
+/// Replaces the links that `f` knows another text for, wherever the rules of a transaction say so
+/// (<https://hl7.org/fhir/R4/http.html#trules>): Reference.reference, elements of type uri, url, oid and uuid, `href` and
+/// `src` in narratives. Elements of type canonical, and strings such as Identifier.value, are not links.
+/// `f` is asked for every text of these types, known namespaces included, so it should be a quick look-up.
+pub fn rewrite_links(definitions: &Definitions, resource: &mut Value, f: &mut impl FnMut(&str) -> Option<String>) {
+    if let Value::Object(members) = resource
+        && let Some(t) = members.get("resourceType").and_then(Value::as_str).and_then(|name| definitions.resource_type(name))
+    {
+        rewrite_members(definitions, definitions.resource(t), members, f);
+    }
+}
+
+fn rewrite_members(
+    definitions: &Definitions,
+    def: &TypeDef,
+    members: &mut Map<String, Value>,
+    f: &mut impl FnMut(&str) -> Option<String>,
+) {
+    for (name, value) in members.iter_mut() {
+        let Some((_, element)) = def.member(name.strip_prefix('_').unwrap_or(name)) else { continue };
+        let code = if def.name == "Reference" && name == "reference" { "uri" } else { element.code };
+        rewrite_value(definitions, definitions.type_at(element.def), code, value, f);
+    }
+}
+
+fn rewrite_value(
+    definitions: &Definitions,
+    def: &TypeDef,
+    code: &str,
+    value: &mut Value,
+    f: &mut impl FnMut(&str) -> Option<String>,
+) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| rewrite_value(definitions, def, code, item, f)),
+        Value::Object(_) if def.kind == TypeKind::Resource => rewrite_links(definitions, value, f),
+        Value::Object(members) => rewrite_members(definitions, def, members, f),
+        Value::String(text) => {
+            let new = match code {
+                "uri" | "url" | "oid" | "uuid" => f(text),
+                "xhtml" => narrative::rewrite_links(text, f),
+                _ => None,
+            };
+            if let Some(new) = new {
+                *text = new;
+            }
+        }
+        _ => {}
+    }
+}
+
 fn is_bundle(members: &Map<String, Value>) -> bool {
     members.get("resourceType").is_some_and(|name| name == "Bundle")
 }
@@ -181,6 +242,7 @@ fn is_reference(members: &Map<String, Value>) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fhir::definitions::r4;
     use serde_json::json;
 
     const BASE: &str = "https://h.example/fhir";
@@ -253,6 +315,28 @@ mod tests {
         walk_references_mut(&mut resource, &mut |text| *text = "X/9".into());
         assert_eq!(resource["contained"][0]["performer"][1]["reference"], "X/9");
         assert_eq!(resource["reference"], "http://not/a/reference");
+    }
+
+    #[test]
+    fn links_of_a_transaction_are_replaced_by_type() {
+        let uuid = "urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a";
+        let mut resource = json!({
+            "resourceType": "DocumentReference", "status": "current",
+            "text": {"status": "generated", "div": format!("<div><a href=\"{uuid}\">{uuid}</a></div>")},
+            "identifier": [{"system": "urn:ietf:rfc:3986", "value": uuid}],
+            "meta": {"profile": [uuid], "source": uuid},
+            "contained": [{"resourceType": "Basic", "code": {"text": uuid}, "subject": {"reference": uuid}}],
+            "extension": [{"url": "u", "valueUuid": uuid}, {"url": "u", "valueCanonical": uuid}],
+            "_status": {"extension": [{"url": "u", "valueReference": {"reference": uuid}}]},
+            "subject": {"reference": uuid, "display": uuid},
+            "content": [{"attachment": {"url": uuid}}]
+        });
+        rewrite_links(r4(), &mut resource, &mut |text| (text == uuid).then(|| "Patient/7".to_owned()));
+        let text = resource.to_string();
+        assert_eq!(text.matches("Patient/7").count(), 7, "{text}");
+        let kept = ["/identifier/0/value", "/meta/profile/0", "/contained/0/code/text", "/extension/1/valueCanonical", "/subject/display"];
+        assert!(kept.iter().all(|place| resource.pointer(place).is_some_and(|v| v == uuid)), "{text}");
+        assert!(text.contains(&format!("<a href=\\\"Patient/7\\\">{uuid}</a>")), "{text}");
     }
 
     #[test]
