@@ -398,3 +398,6 @@ impl Text {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;
