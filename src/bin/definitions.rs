@@ -228,7 +228,8 @@ fn element_fact(
     } else if has_children {
         path.to_owned()
     } else {
-        let codes: Vec<String> = list(element, "type").iter().map(|t| type_code(t, of_resource && member == "id")).collect();
+        let codes: Vec<String> =
+            list(element, "type").iter().map(|t| type_code(t, of_resource && member == "id")).collect();
         codes.join("|")
     };
     if types.is_empty() {
@@ -281,7 +282,7 @@ fn extension<'a>(value: &'a Value, url: &str) -> Option<&'a str> {
 /// The search parameters of the base specification.
 ///
 /// Left out are the package's examples and extras: experimental and not named `Type-code` (24 of 1,400). A target list
-/// of every type there is becomes `Resource`.
+/// of every type (the package leaves out Parameters, which has no address) becomes `Resource`.
 fn search_parameters(parameters: &[Value], every_type: &BTreeSet<&str>) -> BTreeMap<String, Value> {
     let mut facts = BTreeMap::new();
     for parameter in parameters {
@@ -300,12 +301,15 @@ fn search_parameters(parameters: &[Value], every_type: &BTreeSet<&str>) -> BTree
         fact.insert("base".to_owned(), json!(bases));
         match parameter.get("expression").and_then(Value::as_str) {
             Some(expression) => {
-                fact.insert("expression".to_owned(), json!(expression.split_whitespace().collect::<Vec<_>>().join(" ")));
+                fact.insert(
+                    "expression".to_owned(),
+                    json!(expression.split_whitespace().collect::<Vec<_>>().join(" ")),
+                );
             }
             None => println!("no expression: {url}"),
         }
         let mut targets = texts(parameter, "target");
-        if targets.is_superset(every_type) {
+        if every_type.difference(&targets).all(|name| *name == "Parameters") {
             targets = BTreeSet::from(["Resource"]);
         }
         if !targets.is_empty() {

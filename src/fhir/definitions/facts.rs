@@ -172,8 +172,11 @@ impl ElementReader<'_> {
             "0" => Max::Zero,
             n => Max::AtMost(n.parse().map_err(|_| broken(fact))?),
         };
-        let types: Vec<ElementType> =
-            types.split('|').map(|text| self.element_type(text, name, choice)).collect::<Option<_>>().ok_or_else(|| broken(fact))?;
+        let types: Vec<ElementType> = types
+            .split('|')
+            .map(|text| self.element_type(text, name, choice))
+            .collect::<Option<_>>()
+            .ok_or_else(|| broken(fact))?;
         let mut element = ElementDef {
             name,
             min: min.parse().map_err(|_| broken(fact))?,
@@ -198,7 +201,9 @@ impl ElementReader<'_> {
     fn element_type(&self, text: &'static str, name: &'static str, choice: bool) -> Option<ElementType> {
         let (code, targets) = text.split_once('(').unwrap_or((text, ""));
         let targets: Vec<ResourceType> = match targets.strip_suffix(')') {
-            Some(targets) => targets.split(',').map(|target| self.numbers.get(target).copied()).collect::<Option<_>>()?,
+            Some(targets) => {
+                targets.split(',').map(|target| self.numbers.get(target).copied()).collect::<Option<_>>()?
+            }
             None => Vec::new(),
         };
         let json_name = if choice { choice_name(name, code) } else { name };
@@ -268,9 +273,17 @@ mod tests {
         assert_eq!(registry.resources.len(), 146);
         let parameters: Vec<ParameterFact> = parse(SEARCH_PARAMETERS).unwrap();
         assert!(parameters.iter().flat_map(|fact| &fact.base).all(|base| registry.type_def(base).is_some()));
-        assert!(parameters.iter().flat_map(|fact| &fact.target).all(|t| *t == "Resource" || registry.resource_type(t).is_some()));
         assert!(
-            parameters.iter().flat_map(|fact| &fact.component).all(|c| registry.parameter_by_url.contains_key(c.definition))
+            parameters
+                .iter()
+                .flat_map(|fact| &fact.target)
+                .all(|t| *t == "Resource" || registry.resource_type(t).is_some())
+        );
+        assert!(
+            parameters
+                .iter()
+                .flat_map(|fact| &fact.component)
+                .all(|c| registry.parameter_by_url.contains_key(c.definition))
         );
     }
 
@@ -279,8 +292,16 @@ mod tests {
         let (by_name, value_sets) = (HashMap::from([("string", TypeId(0))]), HashMap::new());
         let reader = ElementReader { by_name: &by_name, numbers: HashMap::new(), value_sets: &value_sets };
         assert!(reader.element("name 0..1 string summary").is_ok());
-        for fact in ["name", "name 0..1", "name 0-1 string", "name 0..x string", "name 0..1 strin", "name 0..1 string sum",
-            "name 0..1 string required=x", "name 0..1 string(Pat)"] {
+        for fact in [
+            "name",
+            "name 0..1",
+            "name 0-1 string",
+            "name 0..x string",
+            "name 0..1 strin",
+            "name 0..1 string sum",
+            "name 0..1 string required=x",
+            "name 0..1 string(Pat)",
+        ] {
             assert!(reader.element(fact).is_err(), "{fact}");
         }
     }

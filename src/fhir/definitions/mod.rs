@@ -292,11 +292,12 @@ impl Definitions {
     fn compile_parameter(&self, fact: &facts::ParameterFact, t: ResourceType) -> SearchParameter {
         let type_name = self.resource(t).name;
         // A test compiles every expression of the facts, so none is dropped here.
-        let expression = fact.expression.and_then(|text| Expression::compile(self, text, &[type_name]).ok());
+        let expression = fact.expression.and_then(|text| Expression::compile(self, text, type_name, &[type_name]).ok());
         let contexts = expression.as_ref().map_or(&[][..], Expression::result_types);
         let components = fact.component.iter().filter_map(|part| {
-            let definition = self.parameter_by_url.get(part.definition).and_then(|place| self.parameters.get(*place))?;
-            let expression = Expression::compile(self, part.expression, contexts).ok()?;
+            let definition =
+                self.parameter_by_url.get(part.definition).and_then(|place| self.parameters.get(*place))?;
+            let expression = Expression::compile(self, part.expression, type_name, contexts).ok()?;
             Some(Component { definition: part.definition, code: definition.code, kind: definition.kind, expression })
         });
         SearchParameter {
@@ -359,7 +360,11 @@ mod tests {
         check("xhtml", "extension", Some(("extension", "Extension", 0, Max::Zero)));
         check("boolean", "extension", Some(("extension", "Extension", 0, Max::Unbounded)));
         check("Bundle.entry", "link", Some(("link", "Bundle.link", 0, Max::Unbounded)));
-        check("ClaimResponse.addItem", "adjudication", Some(("adjudication", "ClaimResponse.item.adjudication", 1, Max::Unbounded)));
+        check(
+            "ClaimResponse.addItem",
+            "adjudication",
+            Some(("adjudication", "ClaimResponse.item.adjudication", 1, Max::Unbounded)),
+        );
         check("Binary", "extension", None);
     }
 
@@ -373,7 +378,10 @@ mod tests {
                 assert_eq!(element.types.len() > 1 && !element.choice, false, "{}.{}", def.name, element.name);
                 for element_type in element.types {
                     assert_eq!(r4().type_at(element_type.def).name, element_type.code);
-                    assert_eq!(def.element(element_type.json_name).map(|(e, code)| (e.name, code)), Some((element.name, element_type.code)));
+                    assert_eq!(
+                        def.element(element_type.json_name).map(|(e, code)| (e.name, code)),
+                        Some((element.name, element_type.code))
+                    );
                 }
             }
         }
