@@ -112,6 +112,16 @@ fn relative(text: &str) -> Option<Reference<'_>> {
     }
 }
 
+/// The type that an address of a FHIR server names by its last parts (`.../Type/id[/_history/version]`).
+pub fn rest_type(address: &str) -> Option<ResourceType> {
+    let mut parts = address.strip_prefix("http")?.rsplit('/');
+    let (mut id, mut name) = (parts.next()?, parts.next()?);
+    if name == "_history" {
+        (id, name) = (parts.next()?, parts.next()?);
+    }
+    ResourceType::parse(name).filter(|_| is_id(id))
+}
+
 /// Calls `f` with the place and the text of each literal reference in a resource, contained resources included.
 ///
 /// The entries of a Bundle are resources of their own: their references are resolved inside the Bundle
