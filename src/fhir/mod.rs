@@ -11,4 +11,3 @@ pub mod reference;
 pub mod resource;
 pub mod documento;
 pub mod validate;
-pub mod path;

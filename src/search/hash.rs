@@ -58,15 +58,15 @@ impl Hasher {
 
     /// The key of a value: resource type, parameter code, form and the parts of the value, each with its length.
     pub fn key(&self, resource_type: &str, parameter: &str, form: Form, parts: &[&str]) -> i64 {
+        self.slot(resource_type, parameter).key(form, parts)
+    }
+
+    /// The keys of one parameter of one type.
+    pub fn slot(&self, resource_type: &str, parameter: &str) -> Slot {
         let mut state = SipHasher13::new_with_key(&self.secret);
         write(&mut state, resource_type);
         write(&mut state, parameter);
-        state.write(&[form as u8]);
-        for part in parts {
-            write(&mut state, part);
-        }
-        // The same 64 bits: PostgreSQL has no unsigned bigint.
-        i64::from_ne_bytes(state.finish().to_ne_bytes())
+        Slot { state }
     }
 
     /// A 128-bit keyed digest that signs page tokens (SipHash-2-4-128).
@@ -77,6 +77,23 @@ impl Hasher {
             state.write(part);
         }
         state.finish128().as_bytes()
+    }
+}
+
+/// A parameter of a type, hashed once for its many values.
+pub struct Slot {
+    state: SipHasher13,
+}
+
+impl Slot {
+    pub fn key(&self, form: Form, parts: &[&str]) -> i64 {
+        let mut state = self.state;
+        state.write(&[form as u8]);
+        for part in parts {
+            write(&mut state, part);
+        }
+        // The same 64 bits: PostgreSQL has no unsigned bigint.
+        i64::from_ne_bytes(state.finish().to_ne_bytes())
     }
 }
 

@@ -10,5 +10,23 @@
 
 pub mod hash;
 pub mod index;
+pub mod main_date;
+pub mod page;
+pub mod param;
+pub mod parse;
 pub mod query;
 pub mod sql;
+
+use crate::fhir::definitions::Definitions;
+use hash::Hasher;
+
+/// What index and parse need to know of the installation; both must be given the same.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub hasher: &'a Hasher,
+    pub definitions: &'static Definitions,
+    /// Address of this server (`https://host/fhir`): references that begin with it are its own.
+    pub base: &'a str,
+    /// Seconds east of UTC, for dates without a zone.
+    pub local: i32,
+}

@@ -304,11 +304,11 @@ impl Text {
         let mut all = Vec::new();
         for (at, clause) in query.clauses.iter().enumerate() {
             match clause {
-                _ if Some(at) == except => self,
+                _ if Some(at) == except => continue,
                 Clause::Any(keys) => match keys.as_slice() {
                     [key] => {
                         all.push(*key);
-                        self
+                        continue;
                     }
                     _ => self.add(" and w.keys && ").bind(Bind::Ints(keys.clone())),
                 },
@@ -398,3 +398,6 @@ impl Text {
         };
     }
 }
+
+#[cfg(test)]
+mod tests;
