@@ -20,3 +20,5 @@ pub mod config;
 pub mod error;
 
 pub mod fhir;
+
+pub mod store;

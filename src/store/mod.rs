@@ -1,0 +1,3 @@
+//! PostgreSQL and Citus.
+
+pub mod embedded;
