@@ -31,3 +31,4 @@ pub mod store;
 pub mod app;
 
 pub mod audit;
+pub mod store;

@@ -71,3 +71,6 @@ pub(crate) fn is_duplicate(error: &Error) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Plain(String);
+//! PostgreSQL and Citus.
+
+pub mod embedded;
