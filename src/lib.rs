@@ -18,7 +18,11 @@
 pub mod clock;
 pub mod config;
 pub mod error;
+pub mod i18n;
+pub mod telemetry;
 
 pub mod fhir;
 
 pub mod store;
+
+pub mod cli;
