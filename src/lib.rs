@@ -16,13 +16,23 @@
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
 pub mod clock;
-pub mod config;
 pub mod error;
 pub mod i18n;
 pub mod telemetry;
 
+pub mod config;
+
 pub mod fhir;
 
+pub mod search;
+
+pub mod access;
+
+pub mod store;
+
+pub mod app;
+
+pub mod audit;
 pub mod store;
 
 pub mod cli;

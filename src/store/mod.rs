@@ -1,3 +1,76 @@
+//! PostgreSQL and Citus: the only module that names tokio-postgres and bb8.
+//!
+//! Every function that touches resources takes `&Access`, the proof that the caller may, and builds its SQL from it.
+//! Static SQL stands as a named constant beside the one function that uses it; [`STATEMENTS`] lists them for the
+//! test that prepares each on the migrated schema.
+
+pub mod account;
+pub mod audit;
+pub mod embedded;
+pub mod installation;
+pub mod message;
+pub mod migrate;
+pub mod placement;
+pub mod pool;
+pub mod resource;
+pub mod search;
+pub mod session;
+pub mod write;
+
+pub use pool::{Conn, Pool, Tx};
+
+use crate::error::{Error, Kind};
+use tokio_postgres::error::SqlState;
+
+/// Every static statement of the store, by module: what the PREPARE and EXPLAIN tests walk.
+pub const STATEMENTS: &[(&str, &[&str])] = &[
+    ("account", account::STATEMENTS),
+    ("audit", audit::STATEMENTS),
+    ("installation", installation::STATEMENTS),
+    ("message", message::STATEMENTS),
+    ("placement", placement::STATEMENTS),
+    ("resource", resource::STATEMENTS),
+    ("search", search::STATEMENTS),
+    ("session", session::STATEMENTS),
+    ("write", write::STATEMENTS),
+];
+
+/// SQLSTATE -> kind, in this one place. Only the code and the primary message go on: DETAIL and CONTEXT carry values.
+pub(crate) fn fault(error: tokio_postgres::Error) -> Error {
+    let Some(db) = error.as_db_error() else {
+        let text = if error.is_closed() { "the database connection was lost" } else { "the database cannot be reached" };
+        return Error::new(Kind::Transient, text).caused_by(Plain(error.to_string()));
+    };
+    let code = db.code();
+    let source = Plain(format!("SQLSTATE {}: {}", code.code(), db.message()));
+    let kind = match code.code() {
+        // connection, resources, operator intervention (shutdown, crash, cannot connect now)
+        c if c.starts_with("08") || c.starts_with("53") || c.starts_with("57P") => Kind::Transient,
+        "57014" => Kind::Timeout,
+        // serialization, deadlock, lock not available, prepared transaction state of a lost node
+        "40001" | "40P01" | "55P03" | "25006" => Kind::Transient,
+        _ => Kind::Exception,
+    };
+    let text = match kind {
+        Kind::Transient => "the database is busy or unavailable",
+        Kind::Timeout => "the statement took too long",
+        _ => "internal error",
+    };
+    Error::new(kind, text).caused_by(source)
+}
+
+/// Whether the error came of a unique constraint (SQLSTATE 23505).
+pub(crate) fn is_duplicate(error: &Error) -> bool {
+    error
+        .source
+        .as_ref()
+        .is_some_and(|source| source.to_string().starts_with(&format!("SQLSTATE {}", SqlState::UNIQUE_VIOLATION.code())))
+}
+
+/// An error as text, for the log: keeps nothing of the row.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Plain(String);
 //! PostgreSQL and Citus.
 
 pub mod embedded;

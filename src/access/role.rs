@@ -1,0 +1,159 @@
+//! The six roles and the one table of types x columns (docs/contract.md, "Roles").
+//!
+//! Every type of R4 is in exactly one [`Column`]; what is in none of the named ones is integracion's alone, so a new
+//! type starts denied.
+
+use crate::fhir::definitions::{self, ResourceType};
+use std::fmt;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    Paciente,
+    Admisionista,
+    Medico,
+    Resultados,
+    Admin,
+    Integracion,
+}
+
+impl Role {
+    pub const ALL: [Role; 6] = [Role::Paciente, Role::Admisionista, Role::Medico, Role::Resultados, Role::Admin, Role::Integracion];
+
+    pub fn code(self) -> &'static str {
+        match self {
+            Role::Paciente => "paciente",
+            Role::Admisionista => "admisionista",
+            Role::Medico => "medico",
+            Role::Resultados => "resultados",
+            Role::Admin => "admin",
+            Role::Integracion => "integracion",
+        }
+    }
+
+    pub fn parse(code: &str) -> Option<Role> {
+        Role::ALL.into_iter().find(|role| role.code() == code)
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.code())
+    }
+}
+
+/// The columns of the contract's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Column {
+    Patient,
+    Admission,
+    Clinical,
+    Results,
+    Directory,
+    Audit,
+    /// In none of the others: integracion alone.
+    Other,
+}
+
+/// How far a right goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    None,
+    Own,
+    All,
+}
+
+/// What a role may do with the types of a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rule {
+    pub read: Reach,
+    pub create: Reach,
+    pub change: Reach,
+}
+
+const NONE: Rule = Rule { read: Reach::None, create: Reach::None, change: Reach::None };
+const READ: Rule = Rule { read: Reach::All, ..NONE };
+const READ_OWN: Rule = Rule { read: Reach::Own, ..NONE };
+const WRITE: Rule = Rule { read: Reach::All, create: Reach::All, change: Reach::All };
+const CREATE: Rule = Rule { create: Reach::All, ..NONE };
+
+const ADMISSION: [&str; 5] = ["Encounter", "Account", "Coverage", "RelatedPerson", "Appointment"];
+const RESULTS: [&str; 3] = ["DiagnosticReport", "ServiceRequest", "Specimen"];
+/// In the Patient compartment by mention only, or of people who are no patients: no rule is written yet.
+const WITHOUT_RULE: [&str; 2] = ["Group", "Person"];
+/// Organisations, people who work there, and what is defined rather than recorded.
+const DIRECTORY: [&str; 44] = [
+    "ActivityDefinition", "CapabilityStatement", "CatalogEntry", "ChargeItemDefinition", "CodeSystem", "CompartmentDefinition",
+    "ConceptMap", "DeviceDefinition", "EffectEvidenceSynthesis", "Endpoint", "EventDefinition", "Evidence", "EvidenceVariable",
+    "ExampleScenario", "GraphDefinition", "HealthcareService", "ImplementationGuide", "InsurancePlan", "Library", "Location", "Measure",
+    "Medication", "MedicationKnowledge", "MessageDefinition", "NamingSystem", "ObservationDefinition", "OperationDefinition",
+    "Organization", "OrganizationAffiliation", "PlanDefinition", "Practitioner", "PractitionerRole", "Questionnaire",
+    "ResearchDefinition", "ResearchElementDefinition", "RiskEvidenceSynthesis", "SearchParameter", "SpecimenDefinition",
+    "StructureDefinition", "StructureMap", "Substance", "TerminologyCapabilities", "TestScript", "ValueSet",
+];
+
+/// The column of a type.
+pub fn column(resource_type: ResourceType) -> Column {
+    let name = resource_type.name();
+    match name {
+        "Patient" => Column::Patient,
+        "AuditEvent" => Column::Audit,
+        _ if ADMISSION.contains(&name) => Column::Admission,
+        _ if RESULTS.contains(&name) => Column::Results,
+        _ if DIRECTORY.contains(&name) => Column::Directory,
+        _ if WITHOUT_RULE.contains(&name) => Column::Other,
+        _ if !definitions::r4().compartment("Patient", resource_type).is_empty() => Column::Clinical,
+        _ => Column::Other,
+    }
+}
+
+/// The table. An Observation is clinical here; whether it is a result is judged by its content (`Access::may_write`).
+pub fn rule(role: Role, resource_type: ResourceType) -> Rule {
+    let column = column(resource_type);
+    let observation = resource_type.name() == "Observation";
+    match (role, column) {
+        (Role::Integracion, Column::Audit) => CREATE,
+        (Role::Integracion, _) => WRITE,
+        (Role::Admin, Column::Directory) => WRITE,
+        (Role::Admin, Column::Audit) => READ,
+        (_, Column::Directory) => READ,
+        (Role::Paciente, Column::Patient | Column::Admission | Column::Clinical | Column::Results) => READ_OWN,
+        (Role::Admisionista, Column::Patient | Column::Admission) => WRITE,
+        (Role::Medico, Column::Patient | Column::Admission | Column::Clinical | Column::Results) => WRITE,
+        (Role::Resultados, Column::Results) => WRITE,
+        (Role::Resultados, Column::Clinical) if observation => WRITE,
+        (Role::Resultados, Column::Patient | Column::Admission | Column::Clinical) => READ,
+        _ => NONE,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_listed_type_exists_and_stands_once() {
+        let listed: Vec<&str> = [&ADMISSION[..], &RESULTS[..], &WITHOUT_RULE[..], &DIRECTORY[..]].concat();
+        for name in &listed {
+            assert!(ResourceType::parse(name).is_some(), "{name}");
+            assert_eq!(listed.iter().filter(|other| other == &name).count(), 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn roles_read_back() {
+        for role in Role::ALL {
+            assert_eq!(Role::parse(role.code()), Some(role));
+        }
+        assert_eq!(Role::parse("root"), None);
+    }
+
+    #[test]
+    fn f091_admin_sees_no_record() {
+        for ty in ResourceType::all() {
+            let clinical = matches!(column(ty), Column::Patient | Column::Admission | Column::Clinical | Column::Results | Column::Other);
+            if clinical {
+                assert_eq!(rule(Role::Admin, ty), NONE, "{ty}");
+            }
+        }
+    }
+}

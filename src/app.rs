@@ -1,0 +1,132 @@
+//! What every entrance needs, and nothing else: configuration, database, keys of the installation, the audit writer.
+
+use crate::clock;
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::fhir::documento::Systems;
+use crate::search::hash::Hasher;
+use crate::store::audit::Writer;
+use crate::store::placement::Placement;
+use crate::store::{Pool, installation, migrate, session};
+use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use uuid::Uuid;
+
+pub struct App {
+    pub config: Config,
+    /// Base of FHIR addresses: `<public_url>/fhir`.
+    pub base: String,
+    pub pool: Arc<Pool>,
+    pub placement: Placement,
+    pub hasher: Hasher,
+    pub audit: Writer,
+    pub sessions: Sessions,
+    pub systems: Systems,
+    /// Bundles in work: each holds its whole body in memory.
+    pub bundles: Semaphore,
+    /// Sets of parameters that `shape` surely knows.
+    pub shapes: Mutex<HashSet<i64>>,
+    /// No new work is taken: `/readyz` says so, and what comes in is answered 503.
+    pub draining: AtomicBool,
+}
+
+impl App {
+    /// Opens the database of `url`, makes or reads the keys of the installation and starts the writers.
+    /// `public_url`: the address that stands in links, tokens and the CapabilityStatement, without a slash at the end.
+    pub async fn open(config: Config, url: &str, public_url: &str, migrate_now: bool) -> Result<Arc<App>> {
+        let pool = Arc::new(Pool::new(&config, url)?);
+        if migrate_now {
+            migrate::migrate(&pool).await?;
+        }
+        let conn = pool.dedicated().await?;
+        migrate::check(&conn).await?;
+        crate::store::audit::partitions(&conn).await?;
+        let hasher = Hasher::new(installation::hash_secret(&conn).await?);
+        let pairs = config.documento_systems.iter().map(|s| (s.system.as_str(), s.type_code.as_str()));
+        let systems = Systems::new(pairs).map_err(|e| Error::at(Kind::Invalid, "documento.systems", e))?;
+        let app = Arc::new(App {
+            base: format!("{public_url}/fhir"),
+            audit: Writer::start(pool.clone()),
+            placement: Placement::default(),
+            sessions: Sessions::default(),
+            bundles: Semaphore::new(config.limits.bundles_at_once),
+            shapes: Mutex::default(),
+            draining: AtomicBool::new(false),
+            config,
+            pool,
+            hasher,
+            systems,
+        });
+        app.hear_sessions().await?;
+        tokio::spawn(app.clone().keep_hearing());
+        Ok(app)
+    }
+
+    /// The address of the server without `/fhir`.
+    pub fn public_url(&self) -> &str {
+        self.base.strip_suffix("/fhir").unwrap_or(&self.base)
+    }
+
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Listens first, then reads what has ended: nothing falls between.
+    async fn hear_sessions(self: &Arc<Self>) -> Result<()> {
+        let hears = self.clone();
+        let listener = self.pool.listen(session::CHANNEL, move |ids| hears.sessions.end(ids.split(','))).await?;
+        let conn = self.pool.lane().await?;
+        let ended = session::ended(&conn, clock::now()).await?;
+        self.sessions.replace(ended);
+        self.sessions.hearing.store(true, Ordering::Release);
+        let app = self.clone();
+        tokio::spawn(async move {
+            listener.ended().await;
+            app.sessions.hearing.store(false, Ordering::Release);
+        });
+        Ok(())
+    }
+
+    /// Opens the ear again after the database was away.
+    async fn keep_hearing(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if !self.sessions.hears()
+                && let Err(error) = self.hear_sessions().await
+            {
+                tracing::warn!(%error, "cannot hear of ended sessions; each token is checked in the database");
+            }
+        }
+    }
+}
+
+/// The ended, unexpired sessions, as this instance knows them.
+#[derive(Default)]
+pub struct Sessions {
+    ended: RwLock<HashSet<Uuid>>,
+    hearing: AtomicBool,
+}
+
+impl Sessions {
+    /// Whether notices arrive: otherwise the database is asked for each token.
+    pub fn hears(&self) -> bool {
+        self.hearing.load(Ordering::Acquire)
+    }
+
+    pub fn is_ended(&self, jti: Uuid) -> bool {
+        self.ended.read().unwrap_or_else(PoisonError::into_inner).contains(&jti)
+    }
+
+    fn end<'a>(&self, ids: impl Iterator<Item = &'a str>) {
+        let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
+        ended.extend(ids.filter_map(|id| Uuid::try_parse(id).ok()));
+    }
+
+    fn replace(&self, ids: Vec<Uuid>) {
+        // Kept: a notice may have arrived while the rows were read.
+        self.ended.write().unwrap_or_else(PoisonError::into_inner).extend(ids);
+    }
+}

@@ -1,0 +1,44 @@
+//! delete (<https://hl7.org/fhir/R4/http.html#delete>): the history stays readable, the current version is a tombstone.
+//!
+//! What is referenced elsewhere is not deleted (409) unless `fhir.references = off`. References are known by the
+//! reference parameters of the search index: an element that no parameter covers does not hold its target.
+
+use crate::access::{self, Action};
+use crate::audit::Event;
+use crate::error::{Error, Kind, Result};
+use crate::config::References;
+use crate::fhir::definitions::ResourceType;
+use crate::interaction::read::not_found;
+use crate::interaction::unit::Unit;
+use crate::interaction::update::stale;
+use crate::interaction::Answer;
+use crate::search::index;
+use crate::store;
+use crate::store::resource::Found;
+
+pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, id: &str, if_match: Option<i64>) -> Result<Answer> {
+    let access = access::authorize(unit.caller, Action::Delete, resource_type)?;
+    let current = match unit.find_to_write(&access, id).await? {
+        Found::Here(current) => *current,
+        Found::Hidden => return Err(not_found(resource_type)),
+        Found::Nothing => {
+            unit.audit(Event::new(unit.caller, "delete").of(resource_type).instance(id, None));
+            return Ok(Answer { status: 204, ..Answer::default() });
+        }
+    };
+    stale(if_match, current.version)?;
+    if current.deleted {
+        unit.audit(Event::new(unit.caller, "delete").of(resource_type).instance(id, Some(current.version)).record(&current.documento_id, current.whose()));
+        let mut answer = Answer::of(204, resource_type, id, current.version, current.updated);
+        answer.location = None;
+        return Ok(answer);
+    }
+    if unit.app.config.fhir.references == References::Enforce {
+        let keys = index::reference_keys(&unit.app.hasher, resource_type, id);
+        let holder = unit.with(async |conn| store::search::holder(conn, &access, &keys, id).await).await?;
+        if let Some(holder) = holder {
+            return Err(Error::new(Kind::Conflict, format!("this {resource_type} is referenced by a {holder}")));
+        }
+    }
+    unit.bury(&access, &current)
+}

@@ -1,0 +1,191 @@
+//! Everything that touches a resource is an [`Interaction`]: FHIR's own interaction codes
+//! (<https://hl7.org/fhir/R4/http.html>). HTTP, Bundle entries, HL7 v2 messages, pages, jobs and the command line build
+//! the same values and hand them to a [`Unit`]: authorize, do, audit, commit.
+
+mod batch;
+mod capabilities;
+mod create;
+mod delete;
+mod history;
+mod read;
+pub mod request;
+mod search;
+mod transaction;
+pub mod unit;
+mod update;
+
+use crate::access::Caller;
+use crate::app::App;
+use crate::audit::{Event, Outcome};
+use crate::error::{Error, Kind, Result};
+use crate::fhir::definitions::{self, ResourceType};
+use crate::fhir::{outcome, validate};
+use crate::store;
+use jiff::Timestamp;
+use serde_json::Value;
+use std::sync::Arc;
+pub use unit::Unit;
+
+/// A unit that lost a race is done again; from the second time on it locks what it reads, so few times are enough.
+const ATTEMPTS: usize = 6;
+
+/// A resource on its way in: its structure is checked once.
+#[derive(Clone, Debug)]
+pub struct Content {
+    value: Value,
+    checked: bool,
+}
+
+impl Content {
+    pub fn new(value: Value) -> Content {
+        Content { value, checked: false }
+    }
+
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// Judges the structure: all problems at once.
+    pub fn check(&mut self, resource_type: ResourceType) -> Result<()> {
+        if !self.checked {
+            let issues = validate::validate(definitions::r4(), resource_type, &self.value);
+            if !issues.is_empty() {
+                return Err(Error::all(issues));
+            }
+            self.checked = true;
+        }
+        Ok(())
+    }
+}
+
+/// One interaction, closed.
+#[derive(Clone, Debug)]
+pub enum Interaction {
+    Capabilities,
+    Read { resource_type: ResourceType, id: String },
+    Vread { resource_type: ResourceType, id: String, version: i64 },
+    HistoryInstance { resource_type: ResourceType, id: String, query: String },
+    SearchType { resource_type: ResourceType, query: String },
+    Create { resource_type: ResourceType, resource: Content, if_none_exist: Option<String> },
+    Update { resource_type: ResourceType, id: String, resource: Content, if_match: Option<i64> },
+    Delete { resource_type: ResourceType, id: String, if_match: Option<i64> },
+    Transaction { bundle: Value },
+    Batch { bundle: Value },
+}
+
+impl Interaction {
+    /// FHIR's code (<https://hl7.org/fhir/R4/valueset-type-restful-interaction.html> and the system ones).
+    pub fn code(&self) -> &'static str {
+        match self {
+            Interaction::Capabilities => "capabilities",
+            Interaction::Read { .. } => "read",
+            Interaction::Vread { .. } => "vread",
+            Interaction::HistoryInstance { .. } => "history-instance",
+            Interaction::SearchType { .. } => "search-type",
+            Interaction::Create { .. } => "create",
+            Interaction::Update { .. } => "update",
+            Interaction::Delete { .. } => "delete",
+            Interaction::Transaction { .. } => "transaction",
+            Interaction::Batch { .. } => "batch",
+        }
+    }
+
+    pub fn resource_type(&self) -> Option<ResourceType> {
+        match self {
+            Interaction::Read { resource_type, .. }
+            | Interaction::Vread { resource_type, .. }
+            | Interaction::HistoryInstance { resource_type, .. }
+            | Interaction::SearchType { resource_type, .. }
+            | Interaction::Create { resource_type, .. }
+            | Interaction::Update { resource_type, .. }
+            | Interaction::Delete { resource_type, .. } => Some(*resource_type),
+            Interaction::Capabilities | Interaction::Transaction { .. } | Interaction::Batch { .. } => None,
+        }
+    }
+
+    fn id(&self) -> Option<&str> {
+        match self {
+            Interaction::Read { id, .. }
+            | Interaction::Vread { id, .. }
+            | Interaction::HistoryInstance { id, .. }
+            | Interaction::Update { id, .. }
+            | Interaction::Delete { id, .. } => Some(id),
+            _ => None,
+        }
+    }
+}
+
+/// What an interaction answers.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub status: u16,
+    /// JSON text.
+    pub body: Option<Vec<u8>>,
+    pub version: Option<i64>,
+    pub updated: Option<Timestamp>,
+    /// `Type/id/_history/version`, relative to the base, of what was written.
+    pub location: Option<String>,
+}
+
+impl Answer {
+    /// An answer of one version of a resource.
+    fn of(status: u16, resource_type: ResourceType, id: &str, version: i64, updated: Timestamp) -> Answer {
+        let location = format!("{resource_type}/{id}/_history/{version}");
+        Answer { status, body: None, version: Some(version), updated: Some(updated), location: Some(location) }
+    }
+
+    fn bundle(bundle: Vec<u8>) -> Answer {
+        Answer { status: 200, body: Some(bundle), ..Answer::default() }
+    }
+}
+
+/// Runs one interaction as a unit of its own. What fails is audited too, before the answer.
+pub async fn execute(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> Result<Answer> {
+    if app.is_draining() {
+        return Err(Error::new(Kind::Transient, "the server is stopping"));
+    }
+    let result = match interaction {
+        Interaction::Batch { bundle } => batch::execute(app, caller, bundle).await,
+        _ => attempt(app, caller, interaction).await,
+    };
+    if let Err(error) = &result {
+        refused(app, caller, interaction, error).await?;
+    }
+    result
+}
+
+async fn attempt(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> Result<Answer> {
+    for attempt in 0..ATTEMPTS {
+        let mut unit = Unit::begin(app, caller);
+        if attempt > 0 {
+            unit.lock_what_is_read();
+        }
+        let committed = match unit.run(interaction).await {
+            Ok(answer) => unit.commit().await.map(|done| done.then_some(answer)),
+            Err(error) => Err(error),
+        };
+        match committed {
+            Ok(Some(answer)) => return Ok(answer),
+            Ok(None) => {}
+            Err(error) if store::is_race(&error) && attempt + 1 < ATTEMPTS => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Err(Error::new(Kind::Transient, "others keep changing the same resources"))
+}
+
+/// The audit record of what was not done, durable before the answer leaves.
+async fn refused(app: &Arc<App>, caller: &Caller, interaction: &Interaction, error: &Error) -> Result<()> {
+    let ended = match outcome::status(error.kind) {
+        500.. => Outcome::Serious,
+        _ => Outcome::Minor,
+    };
+    let mut event = Event::new(caller, interaction.code());
+    if let Some(resource_type) = interaction.resource_type() {
+        event = event.of(resource_type);
+    }
+    if let Some(id) = interaction.id() {
+        event = event.instance(id, None);
+    }
+    app.audit.record(vec![event.ended(ended, outcome::issue_code(error.kind))]).await
+}

@@ -1,0 +1,184 @@
+//! (method, path, headers, body) -> [`Interaction`], for HTTP requests and Bundle entries alike
+//! (<https://hl7.org/fhir/R4/http.html#summary>).
+
+use crate::error::{Error, Kind, Result};
+use crate::fhir::definitions::ResourceType;
+use crate::fhir::reference::is_id;
+use crate::interaction::{Content, Interaction};
+use percent_encoding::percent_decode_str;
+use serde_json::Value;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Post,
+    Put,
+    Delete,
+}
+
+impl Method {
+    pub fn parse(text: &str) -> Option<Method> {
+        match text {
+            "GET" => Some(Method::Get),
+            "POST" => Some(Method::Post),
+            "PUT" => Some(Method::Put),
+            "DELETE" => Some(Method::Delete),
+            _ => None,
+        }
+    }
+}
+
+/// The headers that change what is done, or their members in `Bundle.entry.request`.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions {
+    pub if_match: Option<String>,
+    pub if_none_exist: Option<String>,
+    pub if_none_match: Option<String>,
+}
+
+/// `path` is relative to the base, without a slash at its start; `query` without its question mark, undecoded.
+pub fn parse(method: Method, path: &str, query: &str, conditions: &Conditions, body: Option<Value>) -> Result<Interaction> {
+    let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    if let Some(operation) = segments.iter().find(|s| s.starts_with('$')) {
+        let known = operation.trim_start_matches('$').chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+        let name = if known { operation } else { "$..." };
+        return Err(Error::new(Kind::NotFound, format!("the operation {name} is not supported")));
+    }
+    match (method, segments.as_slice()) {
+        (Method::Get, ["metadata"]) => Ok(Interaction::Capabilities),
+        (Method::Post, []) => bundle(required(body)?),
+        (Method::Get, []) => Err(Error::new(Kind::NotFound, "search over all types is not supported")),
+        (_, ["_history"] | [_, "_history"]) => Err(Error::new(Kind::NotFound, "the history of a type or of the system is not supported")),
+        (_, [name, rest @ ..]) => typed(method, resource_type(name)?, rest, query, conditions, body),
+        _ => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
+    }
+}
+
+fn typed(method: Method, resource_type: ResourceType, rest: &[&str], query: &str, conditions: &Conditions, body: Option<Value>) -> Result<Interaction> {
+    if conditions.if_none_match.is_some() && method != Method::Get {
+        return Err(Error::at(Kind::NotSupported, "If-None-Match", "If-None-Match is supported on reads only"));
+    }
+    match (method, rest) {
+        (Method::Get, []) => Ok(Interaction::SearchType { resource_type, query: query.to_owned() }),
+        (Method::Post, ["_search"]) => Ok(Interaction::SearchType { resource_type, query: query.to_owned() }),
+        (Method::Post, []) => Ok(Interaction::Create {
+            resource_type,
+            resource: content(resource_type, body)?,
+            if_none_exist: conditions.if_none_exist.clone(),
+        }),
+        (Method::Put | Method::Delete, []) => Err(Error::new(Kind::NotSupported, "conditional update and delete are not supported")),
+        (Method::Get, [id]) => Ok(Interaction::Read { resource_type, id: checked(id)? }),
+        (Method::Put, [id]) => Ok(Interaction::Update {
+            resource_type,
+            id: checked(id)?,
+            resource: content(resource_type, body)?,
+            if_match: if_match(conditions)?,
+        }),
+        (Method::Delete, [id]) => Ok(Interaction::Delete { resource_type, id: checked(id)?, if_match: if_match(conditions)? }),
+        (Method::Get, [id, "_history"]) => Ok(Interaction::HistoryInstance { resource_type, id: checked(id)?, query: query.to_owned() }),
+        (Method::Get, [id, "_history", version]) => {
+            // A version id that is none of ours is a version that is not there.
+            let version = version.parse().ok().filter(|v| *v > 0 && !version.starts_with('+'));
+            let version = version.ok_or_else(|| Error::new(Kind::NotFound, "there is no such version"))?;
+            Ok(Interaction::Vread { resource_type, id: checked(id)?, version })
+        }
+        (_, [_] | [_, "_history"] | [_, "_history", _] | ["_search"]) => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
+        _ => Err(Error::new(Kind::NotFound, "there is no such address")),
+    }
+}
+
+fn bundle(body: Value) -> Result<Interaction> {
+    if body.get("resourceType").and_then(Value::as_str) != Some("Bundle") {
+        return Err(Error::at(Kind::Invalid, "Bundle", "a Bundle is expected here"));
+    }
+    match body.get("type").and_then(Value::as_str) {
+        Some("transaction") => Ok(Interaction::Transaction { bundle: body }),
+        Some("batch") => Ok(Interaction::Batch { bundle: body }),
+        _ => Err(Error::at(Kind::Invalid, "Bundle.type", "the type must be transaction or batch")),
+    }
+}
+
+fn required(body: Option<Value>) -> Result<Value> {
+    body.ok_or_else(|| Error::new(Kind::Invalid, "a resource is expected in the body"))
+}
+
+fn content(resource_type: ResourceType, body: Option<Value>) -> Result<Content> {
+    let body = required(body)?;
+    match body.get("resourceType").and_then(Value::as_str) {
+        Some(name) if name == resource_type.name() => Ok(Content::new(body)),
+        Some(_) => Err(Error::at(Kind::Invalid, "resourceType", format!("the address is that of a {resource_type}, the body is another type"))),
+        None => Err(Error::at(Kind::Structure, "resourceType", "the body is not a resource: resourceType is missing")),
+    }
+}
+
+fn resource_type(name: &str) -> Result<ResourceType> {
+    ResourceType::parse(name).ok_or_else(|| Error::new(Kind::NotFound, "there is no such resource type"))
+}
+
+fn checked(id: &str) -> Result<String> {
+    if is_id(id) { Ok(id.to_owned()) } else { Err(Error::at(Kind::Value, "id", "not a FHIR id: 1 to 64 of A-Z a-z 0-9 - .")) }
+}
+
+/// `W/"n"`; a version that is none of ours matches nothing.
+fn if_match(conditions: &Conditions) -> Result<Option<i64>> {
+    let Some(text) = conditions.if_match.as_deref().map(str::trim) else { return Ok(None) };
+    let opaque = text.strip_prefix("W/").unwrap_or(text);
+    let inner = opaque.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
+    let inner = inner.ok_or_else(|| Error::at(Kind::Value, "If-Match", "If-Match must be an ETag such as W/\"1\""))?;
+    Ok(Some(inner.parse().unwrap_or(-1)))
+}
+
+/// The decoded pairs of a query, in order (`application/x-www-form-urlencoded`).
+pub fn pairs(query: &str) -> Result<Vec<(String, String)>> {
+    let decode = |text: &str| {
+        let spaced = text.replace('+', " ");
+        percent_decode_str(&spaced).decode_utf8().map(|t| t.into_owned()).map_err(|_| Error::new(Kind::Value, "the query is not UTF-8"))
+    };
+    let parts = query.split('&').filter(|part| !part.is_empty());
+    parts.map(|part| part.split_once('=').unwrap_or((part, ""))).map(|(name, value)| Ok((decode(name)?, decode(value)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn check(method: &str, path: &str, expected: &str) {
+        let body = matches!(method, "POST" | "PUT").then(|| json!({"resourceType": "Patient"}));
+        let shown = match parse(Method::parse(method).unwrap(), path, "", &Conditions::default(), body) {
+            Ok(interaction) => interaction.code().to_owned(),
+            Err(error) => format!("{:?}", error.kind),
+        };
+        assert_eq!(shown, expected, "{method} {path}");
+    }
+
+    #[test]
+    fn addresses() {
+        check("GET", "metadata", "capabilities");
+        check("GET", "Patient", "search-type");
+        check("POST", "Patient/_search", "search-type");
+        check("POST", "Patient", "create");
+        check("GET", "Patient/1", "read");
+        check("PUT", "Patient/1", "update");
+        check("DELETE", "Patient/1", "delete");
+        check("GET", "Patient/1/_history", "history-instance");
+        check("GET", "Patient/1/_history/2", "vread");
+        check("GET", "Patient/1/_history/x", "NotFound");
+        check("GET", "Patient/a%20b", "Value");
+        check("GET", "Patient/..", "read");
+        check("GET", "Patiente/1", "NotFound");
+        check("POST", "Patient/1", "MethodNotAllowed");
+        check("PUT", "Patient/1/_history/1", "MethodNotAllowed");
+        check("GET", "Patient/1/$everything", "NotFound");
+        check("POST", "Observation", "Invalid");
+    }
+
+    #[test]
+    fn if_match_forms() {
+        let of = |text: &str| if_match(&Conditions { if_match: Some(text.into()), ..Conditions::default() });
+        assert_eq!(of("W/\"3\"").unwrap(), Some(3));
+        assert_eq!(of("\"3\"").unwrap(), Some(3));
+        assert_eq!(of("W/\"abc\"").unwrap(), Some(-1));
+        assert!(of("3").is_err());
+    }
+}

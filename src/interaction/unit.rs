@@ -1,0 +1,541 @@
+//! A unit of work: one caller, one commit. Authorization and audit happen per interaction, the commit once.
+//!
+//! A unit gathers its rows and sends them as sets at its commit. It opens a transaction only when it must: for a
+//! lock, or to commit more than one row. A single write is one statement; a unit that only read commits its audit
+//! records by the group writer.
+
+use crate::access::{self, Access, Caller};
+use crate::app::App;
+use crate::audit::Event;
+use crate::clock;
+use crate::config::References;
+use crate::error::{Error, Issue, Kind, Result};
+use crate::fhir::definitions::{self, ResourceType};
+use crate::fhir::documento::DocumentoId;
+use crate::fhir::reference::{self, Id, Reference};
+use crate::fhir::resource;
+use crate::interaction::{Answer, Content, Interaction, capabilities, create, delete, history, read, search, transaction, update};
+use crate::search::hash::Form;
+use crate::search::index;
+use crate::store::placement::{NOBODY, Record};
+use crate::store::resource::{Found, Stored};
+use crate::store::write::{NewRecord, Set, Version};
+use crate::store::{self, Conn, Tx};
+use jiff::{Timestamp, ToSpan};
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::Deref;
+use std::sync::Arc;
+
+pub struct Unit<'a> {
+    pub(super) app: &'a Arc<App>,
+    pub(super) caller: &'a Caller,
+    tx: Option<Tx>,
+    set: Set,
+    events: Vec<Event>,
+    /// The access of the latest write: the proof that goes with the set.
+    access: Option<Access>,
+    locks: bool,
+    /// Current versions read ahead, as sets; `None`: looked for and not there.
+    ahead: HashMap<(ResourceType, String), Option<Stored>>,
+    /// Records by patient, those that this unit opens included.
+    records: HashMap<String, Arc<Record>>,
+    /// What this unit writes: references to it need no look-up, and nothing is written twice.
+    written: HashSet<(ResourceType, String)>,
+    /// References that must point at something, with their place.
+    targets: Vec<(ResourceType, String, String)>,
+    /// Before the places of issues, while a Bundle entry is in work.
+    pub(super) place: Option<String>,
+    /// Whether answers of writes carry the resource.
+    pub(super) wants_body: bool,
+}
+
+/// The connection that a unit reads with.
+enum Reader<'r> {
+    Own(&'r Conn),
+    Shared(Arc<Conn>),
+}
+
+impl Deref for Reader<'_> {
+    type Target = Conn;
+
+    fn deref(&self) -> &Conn {
+        match self {
+            Reader::Own(conn) => conn,
+            Reader::Shared(conn) => conn,
+        }
+    }
+}
+
+/// Where a new resource goes.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub id: String,
+    pub documento_id: String,
+}
+
+impl<'a> Unit<'a> {
+    pub fn begin(app: &'a Arc<App>, caller: &'a Caller) -> Unit<'a> {
+        Unit {
+            app,
+            caller,
+            tx: None,
+            set: Set::default(),
+            events: Vec::new(),
+            access: None,
+            locks: false,
+            ahead: HashMap::new(),
+            records: HashMap::new(),
+            written: HashSet::new(),
+            targets: Vec::new(),
+            place: None,
+            wants_body: true,
+        }
+    }
+
+    /// From now on what is read to be written is locked until the commit.
+    pub fn lock_what_is_read(&mut self) {
+        self.locks = true;
+    }
+
+    /// One interaction inside this unit.
+    pub async fn run(&mut self, interaction: &Interaction) -> Result<Answer> {
+        match interaction {
+            Interaction::Capabilities => capabilities::run(self),
+            Interaction::Read { resource_type, id } => read::read(self, *resource_type, id).await,
+            Interaction::Vread { resource_type, id, version } => read::vread(self, *resource_type, id, *version).await,
+            Interaction::HistoryInstance { resource_type, id, query } => history::instance(self, *resource_type, id, query).await,
+            Interaction::SearchType { resource_type, query } => search::run(self, *resource_type, query).await,
+            Interaction::Create { resource_type, resource, if_none_exist } => {
+                create::run(self, *resource_type, resource.clone(), if_none_exist.as_deref(), None).await
+            }
+            Interaction::Update { resource_type, id, resource, if_match } => update::run(self, *resource_type, id, resource.clone(), *if_match).await,
+            Interaction::Delete { resource_type, id, if_match } => delete::run(self, *resource_type, id, *if_match).await,
+            Interaction::Transaction { bundle } => Box::pin(transaction::run(self, bundle)).await,
+            Interaction::Batch { .. } => Err(Error::new(Kind::Invalid, "a batch is not one unit of work")),
+        }
+    }
+
+    pub(super) fn audit(&mut self, event: Event) {
+        self.events.push(event);
+    }
+
+    /// The connection of the transaction, opened now when there is none.
+    pub async fn transaction(&mut self) -> Result<&Conn> {
+        if self.tx.is_none() {
+            self.tx = Some(self.app.pool.begin().await?);
+        }
+        self.tx.as_ref().map(Tx::conn).ok_or_else(|| Error::internal("no transaction"))
+    }
+
+    async fn reader(&self) -> Result<Reader<'_>> {
+        match &self.tx {
+            Some(tx) => Ok(Reader::Own(tx.conn())),
+            None => Ok(Reader::Shared(self.app.pool.lane().await?)),
+        }
+    }
+
+    /// Runs `work` with the unit's connection under the client-side deadline.
+    pub(super) async fn with<T>(&self, work: impl AsyncFnOnce(&Conn) -> Result<T>) -> Result<T> {
+        let reader = self.reader().await?;
+        self.app.pool.within(work(&reader)).await
+    }
+
+    // ------------------------------------------------------------------ finding
+
+    /// The current version of an id: first where the id leads, then where the directory says.
+    pub(super) async fn find(&mut self, access: &Access, id: &str) -> Result<Found> {
+        let key = (access.resource_type(), id.to_owned());
+        if let Some(known) = self.ahead.remove(&key) {
+            return Ok(known.map_or(Found::Nothing, |stored| Found::Here(Box::new(stored))));
+        }
+        let lock = self.locks && self.access.is_some();
+        if lock {
+            self.transaction().await?;
+        }
+        let ids = [(access.resource_type(), id)];
+        let placement = &self.app.placement;
+        self.with(async |conn| {
+            let candidate = placement.candidates(conn, &ids).await?.into_iter().next().flatten();
+            if let Some(documento_id) = candidate {
+                match store::resource::current(conn, access, &documento_id, id, lock).await? {
+                    Found::Nothing => {}
+                    found => return Ok(found),
+                }
+            }
+            match placement.directory(conn, &ids).await?.into_iter().next().flatten() {
+                Some(documento_id) => store::resource::current(conn, access, &documento_id, id, lock).await,
+                None => Ok(Found::Nothing),
+            }
+        })
+        .await
+    }
+
+    /// For a write: as [`Unit::find`], locking when an attempt was lost before.
+    pub(super) async fn find_to_write(&mut self, access: &Access, id: &str) -> Result<Found> {
+        self.access = Some(access.clone());
+        self.find(access, id).await
+    }
+
+    /// Reads current versions of many ids ahead: one query a place, not one an id.
+    pub(super) async fn read_ahead(&mut self, access: &Access, ids: &[&str]) -> Result<()> {
+        if self.locks || ids.is_empty() {
+            return Ok(());
+        }
+        let resource_type = access.resource_type();
+        let typed: Vec<(ResourceType, &str)> = ids.iter().map(|id| (resource_type, *id)).collect();
+        let placement = &self.app.placement;
+        let stored = self
+            .with(async |conn| {
+                let candidates = placement.candidates(conn, &typed).await?;
+                let mut found = at_places(conn, access, ids.iter().copied().zip(candidates)).await?;
+                let there: HashSet<&str> = found.iter().map(|s| s.id.as_str()).collect();
+                let rest: Vec<(ResourceType, &str)> = typed.iter().copied().filter(|(_, id)| !there.contains(id)).collect();
+                let directory = placement.directory(conn, &rest).await?;
+                let more = at_places(conn, access, rest.iter().map(|(_, id)| *id).zip(directory)).await?;
+                found.extend(more);
+                Ok(found)
+            })
+            .await?;
+        let mut by_id: HashMap<String, Stored> = stored.into_iter().map(|s| (s.id.clone(), s)).collect();
+        for id in ids {
+            self.ahead.insert((resource_type, (*id).to_owned()), by_id.remove(*id));
+        }
+        Ok(())
+    }
+
+    /// The documento_ids under which data of these patients may lie.
+    pub(super) async fn documents_of(&mut self, patients: &[&str]) -> Result<Vec<String>> {
+        let placement = &self.app.placement;
+        self.with(async |conn| {
+            let records = placement.records_of(conn, patients).await?;
+            let mut documents: Vec<String> = Vec::new();
+            for record in records.values() {
+                documents.push(record.documento_id.clone());
+                documents.extend(store::placement::further_keys(conn, &record.patient_id).await?);
+            }
+            documents.sort();
+            documents.dedup();
+            Ok(documents)
+        })
+        .await
+    }
+
+    /// The records of patients into `self.records`, one query for all that are not known.
+    pub(super) async fn know_records(&mut self, patients: &[&str]) -> Result<()> {
+        let unknown: Vec<&str> = patients.iter().copied().filter(|p| !self.records.contains_key(*p)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let placement = &self.app.placement;
+        let found = self.with(async |conn| placement.records_of(conn, &unknown).await).await?;
+        self.records.extend(found);
+        Ok(())
+    }
+
+    // ------------------------------------------------------------------ placing
+
+    /// Opens the record of a Patient: under its document, else under a key of its own.
+    pub(super) fn open_record(&mut self, patient: &Value, patient_id: Option<&str>) -> Result<Arc<Record>> {
+        let record_id = clock::record_id()?;
+        let documento_id = DocumentoId::of_patient(patient, &self.app.systems).unwrap_or_else(|| DocumentoId::of_record(&record_id));
+        let patient_id = patient_id.unwrap_or(&record_id).to_owned();
+        self.open(NewRecord { record_id, documento_id: documento_id.as_str().to_owned(), patient_id, identity: None })
+    }
+
+    /// Opens a record whose ids are known: HL7 v2 derives them from the identity.
+    pub fn open(&mut self, record: NewRecord) -> Result<Arc<Record>> {
+        let opened = Arc::new(Record {
+            record_id: record.record_id.clone(),
+            documento_id: record.documento_id.clone(),
+            patient_id: record.patient_id.clone(),
+        });
+        self.records.insert(record.patient_id.clone(), opened.clone());
+        self.set.records.push(record);
+        Ok(opened)
+    }
+
+    /// Makes id and place of a new resource of `owner`, the Patient whose record it is.
+    pub(super) async fn place(&mut self, resource_type: ResourceType, resource: &Value) -> Result<Place> {
+        if resource_type.name() == "Patient" {
+            let record = self.open_record(resource, None)?;
+            return Ok(Place { id: record.patient_id.clone(), documento_id: record.documento_id.clone() });
+        }
+        match self.record_of_owner(resource_type, resource).await? {
+            Some(record) => Ok(Place { id: format!("{}.{}", record.record_id, clock::tail()), documento_id: record.documento_id.clone() }),
+            None => Ok(Place { id: clock::uuid().to_string(), documento_id: NOBODY.to_owned() }),
+        }
+    }
+
+    /// The record of the first owner of a resource.
+    pub(super) async fn record_of_owner(&mut self, resource_type: ResourceType, resource: &Value) -> Result<Option<Arc<Record>>> {
+        let owners = access::compartment::owner(resource_type, resource, &self.app.base);
+        match owners.first() {
+            Some(owner) => self.record_of(owner).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The record of a patient. With `fhir.references = off` the first mention of an absent one opens it.
+    async fn record_of(&mut self, patient: &str) -> Result<Option<Arc<Record>>> {
+        self.know_records(&[patient]).await?;
+        if let Some(record) = self.records.get(patient) {
+            return Ok(Some(record.clone()));
+        }
+        match self.app.config.fhir.references {
+            References::Enforce => Ok(None),
+            References::Off => self.open_record(&Value::Null, Some(patient)).map(Some),
+        }
+    }
+
+    // ------------------------------------------------------------------ writing
+
+    /// Takes a new version into the set: id, meta, search columns, owner, labels, references to be checked.
+    /// `current`: the version it replaces. Returns the answer without its status.
+    pub(super) async fn keep(&mut self, access: &Access, method: &'static str, place: Place, content: Content, current: Option<&Stored>) -> Result<Answer> {
+        let resource_type = access.resource_type();
+        let mut value = content.value;
+        let Some(id) = Id::parse(&place.id) else { return Err(Error::at(Kind::Value, "id", "not a FHIR id")) };
+        let version = current.map_or(1, |c| c.version + 1);
+        let updated = current.map_or_else(clock::now, |c| later(clock::now(), c.updated));
+        resource::set_id(&mut value, &id);
+        resource::set_meta(&mut value, u64::try_from(version).unwrap_or(1), updated);
+
+        let base = &self.app.base;
+        let columns = index::columns(&self.app.hasher, definitions::r4(), resource_type, &value, base)?;
+        let owner = access::compartment::owner(resource_type, &value, base);
+        let labels = access::compartment::labels(resource_type, &value);
+        access.may_write(&labels)?;
+        if let Some(current) = current {
+            access.may_write(&current.labels)?;
+        }
+        self.take_targets(resource_type, &value)?;
+        self.spread(resource_type, &columns.patient, &place.documento_id).await?;
+        self.know_shape(resource_type, &columns.shape).await?;
+        if !self.written.insert((resource_type, place.id.clone())) {
+            return Err(Error::new(Kind::Invalid, "the same resource is written twice in one transaction"));
+        }
+        let body = value.to_string().into_bytes();
+        let mut answer = Answer::of(200, resource_type, &place.id, version, updated);
+        answer.body = self.wants_body.then(|| body.clone());
+        let whose = owner.first().or(columns.patient.first()).map(String::as_str);
+        let action = if current.is_none() && method == "POST" { "create" } else { "update" };
+        let event = Event::new(self.caller, action).of(resource_type).instance(&place.id, Some(version)).record(&place.documento_id, whose);
+        self.events.push(event);
+        self.access = Some(access.clone());
+        self.set.versions.push(Version {
+            documento_id: place.documento_id,
+            resource_type,
+            id: place.id,
+            version,
+            replaces: current.map(|c| c.version),
+            method,
+            updated,
+            deleted: false,
+            columns,
+            owner,
+            labels,
+            body,
+        });
+        Ok(answer)
+    }
+
+    /// Takes a tombstone into the set.
+    pub(super) fn bury(&mut self, access: &Access, current: &Stored) -> Result<Answer> {
+        access.may_write(&current.labels)?;
+        let resource_type = access.resource_type();
+        if !self.written.insert((resource_type, current.id.clone())) {
+            return Err(Error::new(Kind::Invalid, "the same resource is written twice in one transaction"));
+        }
+        let (version, updated) = (current.version + 1, later(clock::now(), current.updated));
+        let event = Event::new(self.caller, "delete").of(resource_type).instance(&current.id, Some(version));
+        self.events.push(event.record(&current.documento_id, current.whose()));
+        self.access = Some(access.clone());
+        self.set.versions.push(Version {
+            documento_id: current.documento_id.clone(),
+            resource_type,
+            id: current.id.clone(),
+            version,
+            replaces: Some(current.version),
+            method: "DELETE",
+            updated,
+            deleted: true,
+            // A deleted version stays visible to those who saw it: owner and labels are kept, what it is found by goes.
+            columns: index::Columns { patient: current.patient.clone(), ..index::Columns::default() },
+            owner: current.owner.clone(),
+            labels: current.labels.clone(),
+            body: Vec::new(),
+        });
+        let mut answer = Answer::of(204, resource_type, &current.id, version, updated);
+        answer.location = None;
+        Ok(answer)
+    }
+
+    /// A client-chosen id goes into the directory.
+    pub(super) fn register(&mut self, resource_type: ResourceType, place: &Place) {
+        self.set.directory.push((resource_type, place.id.clone(), place.documento_id.clone()));
+    }
+
+    /// Patients of a compartment whose own key is another one learn that data of theirs lie here too.
+    async fn spread(&mut self, resource_type: ResourceType, patients: &[String], documento_id: &str) -> Result<()> {
+        let limit = self.app.config.limits.patients_per_resource;
+        if patients.len() > limit {
+            let text = format!("a resource may concern at most {limit} patients (limits.patients_per_resource)");
+            return Err(Error::new(Kind::BusinessRule, text));
+        }
+        // A Group is a list of people, not a part of their records.
+        if resource_type.name() == "Group" {
+            return Ok(());
+        }
+        for patient in patients {
+            let Some(record) = self.record_of(patient).await? else { continue };
+            if record.documento_id != documento_id {
+                let row = (patient.clone(), record.documento_id.clone(), documento_id.to_owned());
+                if !self.set.record_keys.contains(&row) {
+                    self.set.record_keys.push(row);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// A set of parameters is known in `shape` before the first row that carries its key.
+    async fn know_shape(&mut self, resource_type: ResourceType, parameters: &[&'static str]) -> Result<()> {
+        let key = self.app.hasher.key(resource_type.name(), "", Form::Shape, parameters);
+        if self.app.shapes.lock().is_ok_and(|known| known.contains(&key)) {
+            return Ok(());
+        }
+        let conn = self.app.pool.lane().await?;
+        self.app.pool.within(store::write::shape(&conn, resource_type, key, parameters)).await?;
+        if let Ok(mut known) = self.app.shapes.lock() {
+            known.insert(key);
+        }
+        Ok(())
+    }
+
+    /// Remembers the references of a resource that must point at something.
+    fn take_targets(&mut self, resource_type: ResourceType, value: &Value) -> Result<()> {
+        if self.app.config.fhir.references == References::Off {
+            return Ok(());
+        }
+        let base = &self.app.base;
+        let prefix = self.place.as_deref();
+        let mut wrong: Vec<Issue> = Vec::new();
+        let mut targets = Vec::new();
+        reference::walk_references(value, &mut |place, text| {
+            let at = || prefix.map_or_else(|| place.to_string(), |prefix| format!("{prefix}.{place}"));
+            match Reference::parse(text, base) {
+                Some(Reference::Relative { resource_type, id, .. }) => targets.push((resource_type, id.to_owned(), at())),
+                Some(Reference::Urn(_)) => wrong.push(Issue::at(Kind::BusinessRule, at(), "the reference points at nothing in this Bundle")),
+                Some(Reference::Conditional { .. }) => {
+                    wrong.push(Issue::at(Kind::BusinessRule, at(), "a conditional reference is resolved in transactions only"));
+                }
+                // Another server's, or inside the resource; what is none of these was refused by validation.
+                Some(Reference::Absolute(_) | Reference::Fragment(_)) | None => {}
+            }
+        });
+        // A resource may point at itself before it is there.
+        let _ = resource_type;
+        if !wrong.is_empty() {
+            return Err(Error::all(wrong));
+        }
+        self.targets.extend(targets);
+        Ok(())
+    }
+
+    /// Every reference points at something that is there and that the caller may read: one query a place.
+    async fn check_targets(&mut self) -> Result<()> {
+        let mut open: BTreeMap<(ResourceType, String), String> = BTreeMap::new();
+        for (resource_type, id, place) in std::mem::take(&mut self.targets) {
+            if !self.written.contains(&(resource_type, id.clone())) {
+                open.entry((resource_type, id)).or_insert(place);
+            }
+        }
+        let Some(access) = self.access.clone() else { return Ok(()) };
+        if open.is_empty() {
+            return Ok(());
+        }
+        let wanted: Vec<(ResourceType, &str)> =
+            open.keys().filter(|(ty, _)| access::may_read(self.caller, *ty)).map(|(ty, id)| (*ty, id.as_str())).collect();
+        let placement = &self.app.placement;
+        let found = self
+            .with(async |conn| {
+                let candidates = placement.candidates(conn, &wanted).await?;
+                let mut found = existing_at(conn, &access, wanted.iter().copied().zip(candidates)).await?;
+                let rest: Vec<(ResourceType, &str)> = wanted.iter().copied().filter(|(ty, id)| !found.contains(&(*ty, (*id).to_owned()))).collect();
+                let directory = placement.directory(conn, &rest).await?;
+                found.extend(existing_at(conn, &access, rest.iter().copied().zip(directory)).await?);
+                Ok(found)
+            })
+            .await?;
+        let missing: Vec<Issue> = open
+            .into_iter()
+            .filter(|(target, _)| !found.contains(target))
+            .map(|((ty, _), place)| Issue::at(Kind::BusinessRule, place, format!("the reference points at a {ty} that is not there")))
+            .collect();
+        if missing.is_empty() { Ok(()) } else { Err(Error::all(missing)) }
+    }
+
+    // ------------------------------------------------------------------ ending
+
+    /// Makes everything durable, the audit records included. False: a race was lost and nothing was written.
+    pub async fn commit(mut self) -> Result<bool> {
+        self.check_targets().await?;
+        let events = std::mem::take(&mut self.events);
+        let set = std::mem::take(&mut self.set);
+        if set.is_empty() && self.tx.is_none() {
+            self.app.audit.record(events).await?;
+            return Ok(true);
+        }
+        let access = self.access.take();
+        if let (None, true, Some(access), Some(version)) = (&self.tx, set.is_one(), &access, set.versions.first()) {
+            let conn = self.app.pool.get().await?;
+            return self.app.pool.within(store::write::one(&conn, access, version, &events)).await;
+        }
+        self.transaction().await?;
+        let Some(tx) = self.tx.take() else { return Err(Error::internal("no transaction")) };
+        let written = self.app.pool.within(store::write::all(tx.conn(), &set, &events)).await?;
+        if written {
+            self.app.pool.within(tx.commit()).await?;
+        } else {
+            self.app.pool.within(tx.rollback()).await?;
+        }
+        Ok(written)
+    }
+}
+
+/// A time after the version that is replaced, whatever the clock did.
+fn later(now: Timestamp, before: Timestamp) -> Timestamp {
+    if now > before { now } else { before.checked_add(1.millisecond()).unwrap_or(before) }
+}
+
+fn by_place<'i, T>(ids: impl Iterator<Item = (T, Option<String>)>) -> BTreeMap<String, Vec<T>>
+where
+    T: 'i,
+{
+    let mut places: BTreeMap<String, Vec<T>> = BTreeMap::new();
+    for (id, place) in ids {
+        if let Some(place) = place {
+            places.entry(place).or_default().push(id);
+        }
+    }
+    places
+}
+
+async fn at_places<'i>(conn: &Conn, access: &Access, ids: impl Iterator<Item = (&'i str, Option<String>)>) -> Result<Vec<Stored>> {
+    let mut found = Vec::new();
+    for (documento_id, ids) in by_place(ids) {
+        found.extend(store::resource::current_set(conn, access, &documento_id, &ids).await?);
+    }
+    Ok(found)
+}
+
+async fn existing_at<'i>(
+    conn: &Conn, access: &Access, ids: impl Iterator<Item = ((ResourceType, &'i str), Option<String>)>,
+) -> Result<HashSet<(ResourceType, String)>> {
+    let mut found = HashSet::new();
+    for (documento_id, ids) in by_place(ids) {
+        found.extend(store::resource::existing(conn, access, &documento_id, &ids).await?);
+    }
+    Ok(found)
+}

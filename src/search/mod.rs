@@ -1,0 +1,32 @@
+//! Search, pure: query text -> [`query::Query`] -> SQL; resource -> [`index::Columns`]. <https://hl7.org/fhir/R4/search.html>
+//!
+//! * [`hash`]: the keyed 64-bit hashes that stand in `resource.keys`.
+//! * [`index`]: what a resource is found by. [`main_date`]: which date parameter is the main one of a type.
+//! * [`query`]: what was asked, as values. [`parse`]: query text -> Query. [`page`]: page tokens.
+//! * [`param`]: one file per parameter type, index and query side by side so that they cannot differ.
+//! * [`sql`]: Query + Guard -> statements; values are always bound.
+//!
+//! No IO, no clock, no async: what is needed is handed in as a [`Context`].
+
+pub mod hash;
+pub mod index;
+pub mod main_date;
+pub mod page;
+pub mod param;
+pub mod parse;
+pub mod query;
+pub mod sql;
+
+use crate::fhir::definitions::Definitions;
+use hash::Hasher;
+
+/// What index and parse need to know of the installation; both must be given the same.
+#[derive(Clone, Copy)]
+pub struct Context<'a> {
+    pub hasher: &'a Hasher,
+    pub definitions: &'static Definitions,
+    /// Address of this server (`https://host/fhir`): references that begin with it are its own.
+    pub base: &'a str,
+    /// Seconds east of UTC, for dates without a zone.
+    pub local: i32,
+}

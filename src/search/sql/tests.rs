@@ -1,0 +1,145 @@
+use super::*;
+use crate::search::query::{Cursor, Sort, Total};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+/// A query with one clause of every form.
+fn query(by: SortBy, descending: bool) -> Query {
+    let one = |prefix| Comparison { prefix, lo: at("2020-01-01T00:00:00Z"), hi: at("2020-12-31T23:59:59.999999Z") };
+    let prefixes = [Prefix::Eq, Prefix::Ne, Prefix::Lt, Prefix::Gt, Prefix::Ge, Prefix::Le, Prefix::Sa, Prefix::Eb, Prefix::Ap];
+    Query {
+        resource_type: "Observation",
+        clauses: vec![
+            Clause::Any(vec![11]),
+            Clause::Any(vec![12, 13]),
+            Clause::Not(vec![14]),
+            Clause::Ids(vec!["id-value".into()]),
+            Clause::Prefix { key: 15, any: vec!["folded value".into(), "other".into()] },
+            Clause::Date(vec![one(Prefix::Eq)]),
+            Clause::Range { key: 16, any: prefixes.map(one).to_vec() },
+            Clause::Updated(prefixes.map(one).to_vec()),
+            Clause::Updated(vec![one(Prefix::Ge)]),
+        ],
+        patient: Some(vec!["patient-value".into()]),
+        selective: false,
+        sort: Sort { by, descending },
+        count: 20,
+        total: Total::Unasked,
+        cursor: Some(Cursor { at: Some(at("2021-01-01T00:00:00Z")), id: "cursor-value".into() }),
+        self_parameters: Vec::new(),
+    }
+}
+
+fn guard() -> Guard {
+    Guard {
+        owner: Some("owner-value".into()),
+        documents: Some(vec!["document-value".into()]),
+        label_rule: Some(LabelRule { if_any: vec!["if-value".into()], then_any: vec!["then-value".into()] }),
+    }
+}
+
+/// Every statement of this module, by plan, sort and shape of query.
+fn statements() -> Vec<(String, Statement)> {
+    let mut all = Vec::new();
+    for by in [SortBy::Date, SortBy::Updated, SortBy::Id] {
+        for descending in [true, false] {
+            let full = query(by, descending);
+            let mut text = query(by, descending);
+            text.patient = None;
+            text.cursor = text.cursor.map(|cursor| Cursor { at: None, ..cursor });
+            text.clauses.retain(|clause| !matches!(clause, Clause::Any(_)));
+            let mut empty = query(by, descending);
+            (empty.clauses, empty.patient, empty.cursor) = (Vec::new(), None, None);
+            for (name, q) in [("full", &full), ("text", &text), ("empty", &empty)] {
+                let documents = ["where-value".to_owned()];
+                let named = |plan: &str, statement| (format!("{plan} {name} {by:?} {descending}"), statement);
+                all.push(named("timeline", timeline(q, &guard(), &documents)));
+                all.push(named("walk", walk(q, &guard(), 3000)));
+                all.push(named("pick", pick(q, &guard(), 2001)));
+                all.push(named("plain", plain(q, &guard())));
+                all.push(named("count", count(q, &guard(), None)));
+                all.push(named("count under documents", count(q, &guard(), Some(&documents))));
+                all.push(named("count up to", count_up_to(q, &guard(), None, 10_001)));
+            }
+        }
+    }
+    all
+}
+
+#[test]
+fn values_are_bound_and_never_in_the_text() {
+    for (name, statement) in statements() {
+        assert!(!statement.sql.contains("-value"), "{name}: {}", statement.sql);
+        assert!(!statement.sql.contains("folded") && !statement.sql.contains("2020") && !statement.sql.contains("Observation"), "{name}");
+        for n in 1..=statement.params.len() {
+            assert!(statement.sql.contains(&format!("${n}::")), "{name}: ${n} is not used");
+        }
+        assert!(!statement.sql.contains(&format!("${}::", statement.params.len() + 1)), "{name}");
+    }
+}
+
+#[test]
+fn the_guard_stands_before_every_limit_on_rows() {
+    let parts = ["w.documento_id = any(", "w.owner @> ", "not w.labels && ", "or w.labels && "];
+    for (name, statement) in statements() {
+        // Wherever rows of the table come in (plan P by text: by their ids), the guard is on them before any limit.
+        let places: Vec<usize> = statement.sql.match_indices(" w where ").map(|(place, _)| place).collect();
+        let enters = |place: &usize| ["from resource", "limit 1)"].iter().any(|end| statement.sql[..*place].ends_with(end));
+        let places: Vec<usize> = places.into_iter().filter(enters).collect();
+        assert!(!places.is_empty(), "{name}");
+        for place in places {
+            let conditions = statement.sql[place..].split(" limit ").next().unwrap();
+            for part in parts {
+                assert!(conditions.contains(part), "{name}: {part}\n{}", statement.sql);
+            }
+        }
+        let bound = |value: &str| statement.params.contains(&Bind::Texts(vec![value.to_owned()]));
+        assert!(["document-value", "owner-value", "if-value", "then-value"].into_iter().all(bound), "{name}");
+    }
+}
+
+#[test]
+fn plans_by_query() {
+    let check = |clauses: Vec<Clause>, by, selective, expected: &[Plan]| {
+        let q = Query { clauses, patient: None, selective, ..query(by, true) };
+        assert_eq!(plans(&q), expected, "{:?}", q.clauses);
+    };
+    use Plan::*;
+    let prefix = || Clause::Prefix { key: 1, any: vec!["a".into()] };
+    check(vec![], SortBy::Date, false, &[Walk, Plain]);
+    check(vec![], SortBy::Id, false, &[Plain]);
+    check(vec![Clause::Not(vec![1])], SortBy::Updated, false, &[Walk, Plain]);
+    check(vec![Clause::Any(vec![1])], SortBy::Date, false, &[Walk, Pick, Plain]);
+    check(vec![Clause::Any(vec![1])], SortBy::Date, true, &[Pick, Walk, Plain]);
+    check(vec![Clause::Any(vec![1])], SortBy::Id, false, &[Pick, Plain]);
+    check(vec![prefix()], SortBy::Date, false, &[Pick, Walk, Plain]);
+    check(vec![prefix(), Clause::Any(vec![1])], SortBy::Date, false, &[Walk, Pick, Plain]);
+    check(vec![Clause::Ids(vec!["a".into()])], SortBy::Date, false, &[Timeline]);
+    assert_eq!(plans(&query(SortBy::Date, true)), [Timeline]);
+}
+
+#[test]
+fn a_walk_is_bounded_by_what_bounds_its_order() {
+    let sql = |prefix, by| {
+        let mut q = query(by, true);
+        q.clauses = vec![Clause::Date(vec![Comparison { prefix, lo: at("2020-01-01T00:00:00Z"), hi: at("2020-01-02T00:00:00Z") }])];
+        walk(&q, &Guard::default(), 3000).sql
+    };
+    assert!(sql(Prefix::Eq, SortBy::Date).contains("w.sort_date <= "));
+    assert!(sql(Prefix::Sa, SortBy::Date).contains("w.sort_date > "));
+    assert!(!sql(Prefix::Eq, SortBy::Updated).contains("w.sort_date <= "));
+    // A period without start has its end as sort_date: these must not be cut off.
+    assert!(!sql(Prefix::Le, SortBy::Date).contains("w.sort_date <"));
+    assert!(!sql(Prefix::Ge, SortBy::Date).contains("w.sort_date >"));
+}
+
+/// Prints every statement as PREPARE: `cargo test --lib print_prepares -- --ignored --nocapture`, for psql on the schema.
+#[test]
+#[ignore = "prints, checks nothing"]
+fn print_prepares() {
+    for (n, (name, statement)) in statements().into_iter().enumerate() {
+        println!("-- {name}\nprepare s{n} as {};", statement.sql);
+    }
+}

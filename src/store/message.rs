@@ -1,0 +1,75 @@
+//! HL7 v2 messages as they came, and the receipts by which a resend is known.
+
+use crate::error::Result;
+use crate::store::pool::Conn;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+pub const STATEMENTS: &[&str] = &[RECEIPT, ADD_RECEIPT, ADD_MESSAGE];
+
+/// What makes a message the same message: the configured sender (not its socket), MSH-3, MSH-4, MSH-10.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    pub sender: String,
+    pub sending_application: String,
+    pub sending_facility: String,
+    pub control_id: String,
+}
+
+/// The first answer to a message.
+pub struct Receipt {
+    /// SHA-256 of the raw bytes.
+    pub hash: Vec<u8>,
+    pub ack: Vec<u8>,
+}
+
+/// A message to keep.
+pub struct Message<'a> {
+    pub documento_id: &'a str,
+    pub received: Timestamp,
+    pub id: Uuid,
+    pub key: &'a Key,
+    pub event: &'a str,
+    /// `applied`, `error`, `rejected` or `conflict`.
+    pub state: &'static str,
+    /// Table 0357 code of what was wrong.
+    pub code: Option<&'a str>,
+    pub hash: &'a [u8],
+    pub raw: &'a [u8],
+    pub ack: &'a [u8],
+}
+
+const RECEIPT: &str = "\
+select hash, ack from hl7_receipt where sender = $1 and sending_application = $2 and sending_facility = $3 and control_id = $4";
+const ADD_RECEIPT: &str = "\
+insert into hl7_receipt (sender, sending_application, sending_facility, control_id, hash, received, documento_id, message_id, ack)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing";
+const ADD_MESSAGE: &str = "\
+insert into hl7_message (documento_id, received, id, sender, control_id, event, state, code, hash, raw, ack)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+pub async fn receipt(conn: &Conn, key: &Key) -> Result<Option<Receipt>> {
+    let row = conn.query_opt(RECEIPT, &[&key.sender, &key.sending_application, &key.sending_facility, &key.control_id]).await?;
+    Ok(row.map(|row| Receipt { hash: row.get(0), ack: row.get(1) }))
+}
+
+/// Keeps a receipt. False: the same message was answered in the meantime.
+pub async fn add_receipt(conn: &Conn, m: &Message<'_>) -> Result<bool> {
+    let k = m.key;
+    let added = conn
+        .execute(
+            ADD_RECEIPT,
+            &[&k.sender, &k.sending_application, &k.sending_facility, &k.control_id, &m.hash, &m.received, &m.documento_id, &m.id, &m.ack],
+        )
+        .await?;
+    Ok(added == 1)
+}
+
+pub async fn add(conn: &Conn, m: &Message<'_>) -> Result<()> {
+    conn.execute(
+        ADD_MESSAGE,
+        &[&m.documento_id, &m.received, &m.id, &m.key.sender, &m.key.control_id, &m.event, &m.state, &m.code, &m.hash, &m.raw, &m.ack],
+    )
+    .await
+    .map(drop)
+}

@@ -1,0 +1,307 @@
+//! Connections to PostgreSQL: a pool for transactions, shared pipelined lanes for single statements.
+//!
+//! * [`Conn`] prepares each static statement once and keeps it.
+//! * [`Tx`] is the only place that says BEGIN. Dropped without an end (a client went away, a deadline passed), it
+//!   marks its connection as broken, so the pool closes it and the server rolls back.
+//! * A [`Lane`] is one connection that many tasks use at once; only single autocommit statements may go there.
+//!
+//! Nothing of a parameter reaches a log: `log_parameter_max_length = 0` is set on each connection.
+
+use crate::config::Config;
+use crate::error::{Error, Kind, Result};
+use crate::store::fault;
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Row, Statement};
+
+/// Generated statements kept per connection before the cache is emptied.
+const GENERATED_KEPT: usize = 200;
+
+/// Shared connections: two keep both cores of a small server busy, more only make the batches smaller.
+const LANES: usize = 2;
+
+/// One connection with its prepared statements.
+pub struct Conn {
+    client: Client,
+    fixed: Mutex<HashMap<&'static str, Statement>>,
+    generated: Mutex<HashMap<String, Statement>>,
+    /// Inside a transaction that has not ended: not fit for anybody else.
+    dirty: bool,
+}
+
+/// The parameters of a statement.
+pub type Params<'a> = [&'a (dyn ToSql + Sync)];
+
+impl Conn {
+    async fn open(target: &Target) -> Result<Conn> {
+        let (client, mut connection) = target.config.connect(NoTls).await.map_err(fault)?;
+        tokio::spawn(async move {
+            while let Some(message) = futures_util::future::poll_fn(|cx| connection.poll_message(cx)).await {
+                if message.is_err() {
+                    break;
+                }
+            }
+        });
+        let conn = Conn { client, fixed: Mutex::default(), generated: Mutex::default(), dirty: false };
+        conn.client.batch_execute(&target.session).await.map_err(fault)?;
+        Ok(conn)
+    }
+
+    async fn fixed(&self, sql: &'static str) -> Result<Statement> {
+        if let Some(statement) = locked(&self.fixed).get(sql) {
+            return Ok(statement.clone());
+        }
+        let statement = self.client.prepare(sql).await.map_err(fault)?;
+        locked(&self.fixed).insert(sql, statement.clone());
+        Ok(statement)
+    }
+
+    /// Prepares a static statement ahead of its use.
+    pub async fn prepare(&self, sql: &'static str) -> Result<()> {
+        self.fixed(sql).await.map(drop)
+    }
+
+    /// Rows of a static statement.
+    pub async fn query(&self, sql: &'static str, params: &Params<'_>) -> Result<Vec<Row>> {
+        let statement = self.fixed(sql).await?;
+        self.client.query(&statement, params).await.map_err(fault)
+    }
+
+    /// The one row, or none, of a static statement.
+    pub async fn query_opt(&self, sql: &'static str, params: &Params<'_>) -> Result<Option<Row>> {
+        Ok(self.query(sql, params).await?.into_iter().next())
+    }
+
+    /// Rows touched by a static statement.
+    pub async fn execute(&self, sql: &'static str, params: &Params<'_>) -> Result<u64> {
+        let statement = self.fixed(sql).await?;
+        self.client.execute(&statement, params).await.map_err(fault)
+    }
+
+    /// Rows of a generated statement. `fenced` ones keep the right plan when prepared; the others are planned anew
+    /// for their values each time (a generic plan walks the whole type).
+    pub async fn query_generated(&self, sql: &str, fenced: bool, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>> {
+        if !fenced {
+            return self.client.query_typed(sql, params).await.map_err(fault);
+        }
+        let kept = locked(&self.generated).get(sql).cloned();
+        let statement = match kept {
+            Some(statement) => statement,
+            None => {
+                let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
+                let statement = self.client.prepare_typed(sql, &types).await.map_err(fault)?;
+                let mut generated = locked(&self.generated);
+                if generated.len() >= GENERATED_KEPT {
+                    generated.clear();
+                }
+                generated.insert(sql.to_owned(), statement.clone());
+                statement
+            }
+        };
+        let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
+        self.client.query(&statement, &values).await.map_err(fault)
+    }
+
+    /// Several statements as text: migrations and session settings only.
+    pub async fn batch(&self, sql: &str) -> Result<()> {
+        self.client.batch_execute(sql).await.map_err(fault)
+    }
+
+    pub fn is_closed(&self) -> bool {
+        self.client.is_closed()
+    }
+}
+
+/// A poisoned lock guards a cache only: what is in it is whole.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where and how to connect.
+struct Target {
+    config: tokio_postgres::Config,
+    session: String,
+}
+
+/// bb8's view of a [`Target`]: no ping at check-out (30 % of a read); broken connections are seen on return.
+struct Manager(Arc<Target>);
+
+impl bb8::ManageConnection for Manager {
+    type Connection = Conn;
+    type Error = Error;
+
+    async fn connect(&self) -> Result<Conn> {
+        Conn::open(&self.0).await
+    }
+
+    async fn is_valid(&self, _: &mut Conn) -> Result<()> {
+        Ok(())
+    }
+
+    fn has_broken(&self, conn: &mut Conn) -> bool {
+        conn.dirty || conn.is_closed()
+    }
+}
+
+type Pooled = bb8::PooledConnection<'static, Manager>;
+
+/// The pool and the lanes.
+pub struct Pool {
+    target: Arc<Target>,
+    pool: bb8::Pool<Manager>,
+    lanes: Vec<Lane>,
+    next: AtomicUsize,
+    deadline: Duration,
+}
+
+impl Pool {
+    /// Connects lazily: an unreachable database is seen by the first statement.
+    pub fn new(config: &Config, url: &str) -> Result<Pool> {
+        let mut target: tokio_postgres::Config = url
+            .parse()
+            .map_err(|_| Error::at(Kind::Invalid, "database.url", "database.url is not a PostgreSQL address"))?;
+        target.application_name("historia");
+        target.connect_timeout(config.database.connect_timeout);
+        target.tcp_user_timeout(Duration::from_secs(20));
+        let statement_timeout = config.database.statement_timeout.as_millis();
+        let session = format!(
+            "set statement_timeout = {statement_timeout}; set timezone = 'UTC'; set jit = off; \
+             set idle_in_transaction_session_timeout = 60000; set default_transaction_isolation = 'read committed';"
+        );
+        let target = Arc::new(Target { config: target, session });
+        let pool = bb8::Pool::builder()
+            .max_size(config.database.pool_size)
+            .connection_timeout(config.database.pool_timeout)
+            .test_on_check_out(false)
+            .retry_connection(false)
+            .build_unchecked(Manager(target.clone()));
+        let lanes = (0..LANES).map(|_| Lane::default()).collect();
+        let deadline = config.database.statement_timeout + Duration::from_secs(2);
+        Ok(Pool { target, pool, lanes, next: AtomicUsize::new(0), deadline })
+    }
+
+    /// A connection of one's own, outside a transaction.
+    pub async fn get(&self) -> Result<Pooled> {
+        self.pool.get_owned().await.map_err(|e| match e {
+            bb8::RunError::User(e) => e,
+            bb8::RunError::TimedOut => Error::new(Kind::Transient, "no database connection is free"),
+        })
+    }
+
+    /// A connection outside the pool, for a task that keeps it (migrations, the listener's fallback).
+    pub async fn dedicated(&self) -> Result<Conn> {
+        Conn::open(&self.target).await
+    }
+
+    /// A shared connection for one single statement. A lane that broke is opened anew.
+    pub async fn lane(&self) -> Result<Arc<Conn>> {
+        let n = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len().max(1);
+        match self.lanes.get(n) {
+            Some(lane) => lane.conn(&self.target).await,
+            None => Err(Error::internal("no lane")),
+        }
+    }
+
+    /// Opens a transaction.
+    pub async fn begin(&self) -> Result<Tx> {
+        let mut conn = self.get().await?;
+        conn.dirty = true;
+        let tx = Tx { conn };
+        self.within(tx.conn.batch("begin")).await?;
+        Ok(tx)
+    }
+
+    /// The client-side deadline of a statement: a frozen node defeats the server's own.
+    pub async fn within<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match tokio::time::timeout(self.deadline, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::new(Kind::Timeout, "the database did not answer in time")),
+        }
+    }
+
+    /// Hears `channel` (LISTEN) on a connection of its own until that connection ends.
+    pub async fn listen(&self, channel: &'static str, mut on: impl FnMut(&str) + Send + 'static) -> Result<Listener> {
+        let (client, mut connection) = self.target.config.connect(NoTls).await.map_err(fault)?;
+        let pump = tokio::spawn(async move {
+            while let Some(Ok(message)) = futures_util::future::poll_fn(|cx| connection.poll_message(cx)).await {
+                if let AsyncMessage::Notification(notice) = message {
+                    on(notice.payload());
+                }
+            }
+        });
+        let listened = self.within(async { client.batch_execute(&format!("listen {channel}")).await.map_err(fault) }).await;
+        if let Err(e) = listened {
+            pump.abort();
+            return Err(e);
+        }
+        Ok(Listener { _client: client, pump })
+    }
+}
+
+/// An ear at one channel.
+pub struct Listener {
+    /// Dropping the client would end the connection.
+    _client: Client,
+    pump: tokio::task::JoinHandle<()>,
+}
+
+impl Listener {
+    /// Returns when the connection has ended and notices may be missed.
+    pub async fn ended(self) {
+        let _ = self.pump.await;
+    }
+}
+
+/// One shared connection, opened on first use and again after it broke.
+#[derive(Default)]
+struct Lane {
+    conn: RwLock<Option<Arc<Conn>>>,
+    opening: tokio::sync::Mutex<()>,
+}
+
+impl Lane {
+    async fn conn(&self, target: &Target) -> Result<Arc<Conn>> {
+        if let Some(conn) = self.live() {
+            return Ok(conn);
+        }
+        let _one = self.opening.lock().await;
+        if let Some(conn) = self.live() {
+            return Ok(conn);
+        }
+        let conn = Arc::new(Conn::open(target).await?);
+        *self.conn.write().unwrap_or_else(PoisonError::into_inner) = Some(conn.clone());
+        Ok(conn)
+    }
+
+    fn live(&self) -> Option<Arc<Conn>> {
+        self.conn.read().unwrap_or_else(PoisonError::into_inner).as_ref().filter(|conn| !conn.is_closed()).cloned()
+    }
+}
+
+/// An open transaction. Dropped before its end it leaves its connection dirty, and the pool closes that.
+pub struct Tx {
+    conn: Pooled,
+}
+
+impl Tx {
+    pub fn conn(&self) -> &Conn {
+        &self.conn
+    }
+
+    /// Makes everything durable. The caller has looked at every result before: COMMIT of a failed transaction answers OK.
+    pub async fn commit(mut self) -> Result<()> {
+        self.conn.batch("commit").await?;
+        self.conn.dirty = false;
+        Ok(())
+    }
+
+    pub async fn rollback(mut self) -> Result<()> {
+        self.conn.batch("rollback").await?;
+        self.conn.dirty = false;
+        Ok(())
+    }
+}
