@@ -17,6 +17,8 @@
 
 pub mod clock;
 pub mod error;
+pub mod i18n;
+pub mod telemetry;
 
 pub mod config;
 
@@ -32,3 +34,5 @@ pub mod app;
 
 pub mod audit;
 pub mod store;
+
+pub mod cli;

@@ -1,0 +1,99 @@
+//! The texts that people read, in Spanish (first) and English, from `templates/i18n`.
+//!
+//! No text of a page stands in code. The catalogues are compiled in; a test keeps their keys equal.
+
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Language {
+    #[default]
+    Es,
+    En,
+}
+
+impl Language {
+    /// The better of the two for an `Accept-Language` (RFC 9110, 12.5.4); Spanish when it names neither.
+    pub fn accepted(header: &str) -> Language {
+        let mut best = (0_u32, Language::Es);
+        for range in header.split(',').take(20) {
+            let mut parts = range.split(';').map(str::trim);
+            let tag = parts.next().unwrap_or("").to_ascii_lowercase();
+            let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1_000, thousandths);
+            let language = match tag.split('-').next() {
+                Some("es" | "*") => Language::Es,
+                Some("en") => Language::En,
+                _ => continue,
+            };
+            if weight > best.0 {
+                best = (weight, language);
+            }
+        }
+        best.1
+    }
+
+    /// For the `lang` attribute and `Content-Language`.
+    pub fn code(self) -> &'static str {
+        match self {
+            Language::Es => "es",
+            Language::En => "en",
+        }
+    }
+}
+
+/// A weight such as `0.8` in thousandths; what is no weight counts as nothing.
+fn thousandths(text: &str) -> u32 {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let digits = format!("{fraction:0<3}");
+    let fraction: u32 = digits.get(..3).and_then(|digits| digits.parse().ok()).unwrap_or(0);
+    whole.parse::<u32>().map_or(0, |whole| (whole.min(1) * 1_000 + fraction).min(1_000))
+}
+
+type Catalogue = HashMap<String, String>;
+
+static ES: LazyLock<Catalogue> = LazyLock::new(|| read(include_str!("../templates/i18n/es.json")));
+static EN: LazyLock<Catalogue> = LazyLock::new(|| read(include_str!("../templates/i18n/en.json")));
+
+/// A test reads both files, so what cannot be read never gets this far.
+fn read(text: &str) -> Catalogue {
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// All texts of a language: the `t` of a page's model.
+pub fn catalogue(language: Language) -> &'static HashMap<String, String> {
+    match language {
+        Language::Es => &ES,
+        Language::En => &EN,
+    }
+}
+
+/// The text of a key; the key itself when there is none, so that the gap is seen.
+pub fn text(language: Language, key: &'static str) -> &'static str {
+    catalogue(language).get(key).map_or(key, String::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn both_catalogues_have_the_same_keys() {
+        let keys = |language| catalogue(language).keys().cloned().collect::<BTreeSet<_>>();
+        assert!(!keys(Language::Es).is_empty());
+        assert_eq!(keys(Language::Es), keys(Language::En));
+        assert_eq!(text(Language::Es, "login.submit"), "Entrar");
+    }
+
+    #[test]
+    fn languages_are_chosen_by_weight() {
+        let check = |header: &str, expected| assert_eq!(Language::accepted(header), expected, "{header}");
+        check("", Language::Es);
+        check("en-US,en;q=0.9", Language::En);
+        check("en;q=0.5, es-CO;q=0.8", Language::Es);
+        check("de, en;q=0.1", Language::En);
+        check("de", Language::Es);
+        check("en;q=0", Language::Es);
+        check("es;q=x, en;q=0.2", Language::En);
+    }
+}
