@@ -17,10 +17,10 @@
 
 pub mod clock;
 pub mod error;
-pub mod i18n;
-pub mod telemetry;
 
 pub mod config;
+pub mod i18n;
+pub mod telemetry;
 
 pub mod fhir;
 
@@ -33,6 +33,7 @@ pub mod store;
 pub mod app;
 
 pub mod audit;
-pub mod store;
+
+pub mod interaction;
 
 pub mod cli;
