@@ -50,6 +50,7 @@ pub(super) fn found(unit: &mut Unit<'_>, resource_type: ResourceType, one: Store
     let event = Event::new(unit.caller, "create").of(resource_type).instance(&one.id, Some(one.version));
     unit.audit(event.record(&one.documento_id, one.whose()));
     let mut answer = Answer::of(200, resource_type, &one.id, one.version, one.updated);
+    answer.is_write = true;
     answer.body = unit.wants_body.then_some(one.body);
     answer
 }
