@@ -19,3 +19,4 @@ pub mod clock;
 pub mod error;
 
 pub mod fhir;
+pub mod hl7v2;
