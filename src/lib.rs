@@ -37,3 +37,4 @@ pub mod audit;
 pub mod interaction;
 
 pub mod cli;
+pub mod hl7v2;
