@@ -47,7 +47,7 @@ pub(crate) fn fault(error: tokio_postgres::Error) -> Error {
         // connection, resources, operator intervention (shutdown, crash, cannot connect now)
         c if c.starts_with("08") || c.starts_with("53") || c.starts_with("57P") => Kind::Transient,
         "57014" => Kind::Timeout,
-        // serialization, deadlock, lock not available, prepared transaction state of a lost node
+        // serialization, deadlock, lock not available, read only (a standby)
         "40001" | "40P01" | "55P03" | "25006" => Kind::Transient,
         _ => Kind::Exception,
     };
@@ -57,6 +57,17 @@ pub(crate) fn fault(error: tokio_postgres::Error) -> Error {
         _ => "internal error",
     };
     Error::new(kind, text).caused_by(source)
+}
+
+/// Somebody else was faster: the same error as the database's own serialization failure, so that one way leads back.
+pub(crate) fn race() -> Error {
+    Error::new(Kind::Transient, "others keep changing the same resources").caused_by(Plain("SQLSTATE 40001: a version was taken".to_owned()))
+}
+
+/// Whether the same unit of work may succeed when it is done again at once.
+pub(crate) fn is_race(error: &Error) -> bool {
+    let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
+    source.starts_with("SQLSTATE 40001") || source.starts_with("SQLSTATE 40P01")
 }
 
 /// Whether the error came of a unique constraint (SQLSTATE 23505).
@@ -71,6 +82,3 @@ pub(crate) fn is_duplicate(error: &Error) -> bool {
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Plain(String);
-//! PostgreSQL and Citus.
-
-pub mod embedded;
