@@ -161,12 +161,11 @@ async fn attempt(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> 
             unit.lock_what_is_read();
         }
         let committed = match unit.run(interaction).await {
-            Ok(answer) => unit.commit().await.map(|done| done.then_some(answer)),
+            Ok(answer) => unit.commit().await.map(|()| answer),
             Err(error) => Err(error),
         };
         match committed {
-            Ok(Some(answer)) => return Ok(answer),
-            Ok(None) => {}
+            Ok(answer) => return Ok(answer),
             Err(error) if store::is_race(&error) && attempt + 1 < ATTEMPTS => {}
             Err(error) => return Err(error),
         }
