@@ -15,8 +15,9 @@
 //! * [`http`]: bytes <-> values. [`cli`]: one file per subcommand.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
-pub mod clock;
 pub mod error;
+
+pub mod clock;
 
 pub mod config;
 pub mod i18n;
