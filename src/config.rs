@@ -61,6 +61,8 @@ pub struct Config {
     pub tokens: Tokens,
     pub limits: Limits,
     pub log: Log,
+    /// The point at which a test build dies (`HISTORIA_TEST_FAILPOINT`); always none in a release.
+    pub failpoint: Option<String>,
     layers: Layers,
 }
 
@@ -230,7 +232,11 @@ impl Config {
             layers.file(&path, name)?;
         }
         layers.environment(environment.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
-        read::interpret(layers)
+        let mut config = read::interpret(layers)?;
+        if cfg!(feature = "failpoints") {
+            config.failpoint = environment.get("HISTORIA_TEST_FAILPOINT").map(str::to_owned);
+        }
+        Ok(config)
     }
 
     /// What `serve` cannot guess must be there; pairs of keys must fit.

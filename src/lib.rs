@@ -37,5 +37,12 @@ pub mod audit;
 
 pub mod interaction;
 
+pub mod hl7v2;
+pub mod oauth;
+
+pub mod view;
+
+pub mod http;
+
 pub mod cli;
 pub mod hl7v2;

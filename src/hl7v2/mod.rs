@@ -14,5 +14,6 @@ pub mod message;
 pub mod mllp;
 mod patient;
 pub mod plan;
+pub mod receive;
 pub mod table;
 mod visit;

@@ -35,6 +35,7 @@ pub struct State {
     pub app: Arc<App>,
     pub authority: Arc<Authority>,
     pub telemetry: Telemetry,
+    pub hl7v2: crate::hl7v2::plan::Settings,
 }
 
 /// The routes for people and programs.

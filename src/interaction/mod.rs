@@ -8,6 +8,7 @@ mod create;
 mod delete;
 mod history;
 mod read;
+mod planned;
 pub mod request;
 mod search;
 mod transaction;
