@@ -138,3 +138,6 @@ impl Columns {
         self.patient.dedup();
     }
 }
+
+#[cfg(test)]
+mod tests;
