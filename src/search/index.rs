@@ -151,3 +151,6 @@ impl Columns {
         self.patient.dedup();
     }
 }
+
+#[cfg(test)]
+mod tests;

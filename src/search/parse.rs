@@ -223,6 +223,7 @@ impl Parser<'_> {
         };
         let slot = self.context.hasher.slot(self.t.name(), parameter.code);
         let clause = match (parameter.kind, modifier) {
+            _ if parameter.expression.is_none() => return Err(Error::at(Kind::NotSupported, parameter.code, "is not supported yet")),
             _ if parameter.code == "_id" && modifier.is_none() => ids(&values)?,
             (SearchKind::Date, None) => self.date(&slot, parameter, &values)?,
             (SearchKind::Token, None | Some("not")) if parameter.code != "_id" => {
@@ -285,16 +286,16 @@ impl Parser<'_> {
     fn restrict(&mut self, parameter: &SearchParameter, locals: &[(ResourceType, String)]) {
         let compartment = self.context.definitions.compartment("Patient", self.t);
         let all_patients = locals.iter().all(|(t, _)| t.name() == "Patient");
-        if all_patients && compartment.contains(&parameter.code) && !matches!(self.t.name(), "Patient" | "Group") {
+        self.query.selective |= all_patients;
+        // Of `subject` and `patient` the definition of a compartment names one; where it names any, both are the same element.
+        let named = compartment.contains(&parameter.code) || (!compartment.is_empty() && matches!(parameter.code, "subject" | "patient"));
+        if all_patients && named && !matches!(self.t.name(), "Patient" | "Group") {
             let mut ids: Vec<String> = locals.iter().map(|(_, id)| id.clone()).collect();
             ids.sort_unstable();
             ids.dedup();
             // Of several restrictions any one will do: the clauses say the rest.
             self.query.patient.get_or_insert(ids);
         }
-        // What hangs on one encounter, order or sample is little; what names a practitioner or a place may be everything.
-        let narrow = |(t, _): &(ResourceType, String)| matches!(t.name(), "Encounter" | "ServiceRequest" | "Specimen" | "DiagnosticReport" | "Claim" | "MedicationRequest");
-        self.query.selective |= locals.iter().all(narrow);
     }
 
     fn unknown(&self, name: &str, code: &str) -> Error {
@@ -340,7 +341,7 @@ fn ids(values: &[&str]) -> Result<Clause> {
 
 /// Parameters whose values few rows share.
 fn is_identifying(code: &str) -> bool {
-    matches!(code, "identifier" | "phone" | "email" | "telecom" | "accession" | "group-identifier")
+    matches!(code, "identifier" | "phone" | "email" | "telecom" | "group-identifier" | "encounter" | "specimen" | "based-on")
 }
 
 fn kind_name(kind: SearchKind) -> &'static str {
