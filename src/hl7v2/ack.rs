@@ -109,11 +109,13 @@ fn errors(spelling: &Spelling, found: &[Irregularity]) -> Vec<Vec<u8>> {
 fn detailed(spelling: &Spelling, irregularity: &Irregularity) -> Vec<Vec<u8>> {
     let kind = irregularity.kind;
     let component = spelling.marks.component;
-    let code = [kind.code().to_string(), kind.code_text().to_owned(), "HL70357".to_owned()].join(&component.to_string());
+    let code =
+        [kind.code().to_string(), kind.code_text().to_owned(), "HL70357".to_owned()].join(&component.to_string());
     let severity = if kind.effect() == Effect::Warning { "W" } else { "E" };
     let place = irregularity.at.map_or_else(String::new, |at| erl(at, component));
     let unnamed = irregularity.at.filter(|at| at.segment.is_empty());
-    let diagnostic = unnamed.map_or_else(|| kind.name().to_owned(), |at| format!("{} (segment {})", kind.name(), at.sequence));
+    let diagnostic =
+        unnamed.map_or_else(|| kind.name().to_owned(), |at| format!("{} (segment {})", kind.name(), at.sequence));
     let texts = [String::new(), place, code, severity.to_owned(), String::new(), String::new()];
     let mut fields: Vec<Vec<u8>> = texts.into_iter().map(String::into_bytes).collect();
     fields.extend([spelling.text(&diagnostic), spelling.text(kind.text())]);
@@ -223,7 +225,10 @@ mod tests {
         if header.delimiters().is_ok() {
             Message::parse(&answer.bytes, Charset::Utf8).expect("our own answer parses");
         }
-        Some((answer.code.to_owned(), answer.bytes.iter().map(|b| char::from(*b)).collect::<String>().replace('\r', "\n")))
+        Some((
+            answer.code.to_owned(),
+            answer.bytes.iter().map(|b| char::from(*b)).collect::<String>().replace('\r', "\n"),
+        ))
     }
 
     fn check(raw: &[u8], found: &[Irregularity], code: &str, expected: &str) {
@@ -231,12 +236,23 @@ mod tests {
     }
 
     const EARLY: &[u8] = b"MSH|^~\\&|HIS|H|RED|R|202403010810||ADT^A04|C-7|P|2.3\rPID|1";
-    const LATE: &[u8] = b"MSH|^~\\&|HIS|H|RED|R|202403010810||ADT^A01^ADT_A01|\xd1-7|T^A|2.5.1^COL|||||COL|8859/1\rPID|1";
+    const LATE: &[u8] =
+        b"MSH|^~\\&|HIS|H|RED|R|202403010810||ADT^A01^ADT_A01|\xd1-7|T^A|2.5.1^COL|||||COL|8859/1\rPID|1";
 
     #[test]
     fn accepted() {
-        check(EARLY, &[], "AA", "MSH|^~\\&|RED|R|HIS|H|20240301081500-0500||ACK^A04|0123456789abcdefghjk|P|2.3\nMSA|AA|C-7\n");
-        check(LATE, &[], "AA", "MSH|^~\\&|RED|R|HIS|H|20240301081500-0500||ACK^A01^ACK|0123456789abcdefghjk|T^A|2.5.1^COL||||||8859/1\nMSA|AA|\u{d1}-7\n");
+        check(
+            EARLY,
+            &[],
+            "AA",
+            "MSH|^~\\&|RED|R|HIS|H|20240301081500-0500||ACK^A04|0123456789abcdefghjk|P|2.3\nMSA|AA|C-7\n",
+        );
+        check(
+            LATE,
+            &[],
+            "AA",
+            "MSH|^~\\&|RED|R|HIS|H|20240301081500-0500||ACK^A01^ACK|0123456789abcdefghjk|T^A|2.5.1^COL||||||8859/1\nMSA|AA|\u{d1}-7\n",
+        );
     }
 
     #[test]
@@ -245,18 +261,34 @@ mod tests {
         let event = Irregularity::at(Kind::Event, Location::field("MSH", 9).component(1, 2));
         let warning = Irregularity::new(Kind::OlderEvent);
         let msh = "MSH|^~\\&|RED|R|HIS|H|20240301081500-0500||ACK^A04|0123456789abcdefghjk|P|2.3\n";
-        check(EARLY, &[missing, event], "AR", &format!("{msh}MSA|AR|C-7|Falta un campo obligatorio.\n\
-            ERR|PV1^1^19^101&Required field missing&HL70357~MSH^1^9^201&Unsupported event code&HL70357\n"));
-        check(EARLY, &[warning], "AA", &format!("{msh}MSA|AA|C-7|El evento es anterior al \u{c3}\u{ba}ltimo aplicado; no se retrocede.\n"));
-        let (code, text) = answer(LATE, &[missing, event, Irregularity::at(Kind::Structure, Location::line(7)), warning]).unwrap();
+        check(
+            EARLY,
+            &[missing, event],
+            "AR",
+            &format!(
+                "{msh}MSA|AR|C-7|Falta un campo obligatorio.\n\
+            ERR|PV1^1^19^101&Required field missing&HL70357~MSH^1^9^201&Unsupported event code&HL70357\n"
+            ),
+        );
+        check(
+            EARLY,
+            &[warning],
+            "AA",
+            &format!("{msh}MSA|AA|C-7|El evento es anterior al \u{c3}\u{ba}ltimo aplicado; no se retrocede.\n"),
+        );
+        let (code, text) =
+            answer(LATE, &[missing, event, Irregularity::at(Kind::Structure, Location::line(7)), warning]).unwrap();
         assert_eq!(code, "AR");
         let errors: Vec<&str> = text.lines().skip(2).collect();
-        assert_eq!(errors, [
-            "ERR||PV1^1^19|101^Required field missing^HL70357|E|||field|Falta un campo obligatorio.",
-            "ERR||MSH^1^9^1^2|201^Unsupported event code^HL70357|E|||event|El evento no est\u{e1} admitido.",
-            "ERR|||100^Segment sequence error^HL70357|E|||structure (segment 7)|Una l\u{ed}nea del mensaje no es un segmento.",
-            "ERR|||0^Message accepted^HL70357|W|||older-event|El evento es anterior al \u{fa}ltimo aplicado; no se retrocede.",
-        ]);
+        assert_eq!(
+            errors,
+            [
+                "ERR||PV1^1^19|101^Required field missing^HL70357|E|||field|Falta un campo obligatorio.",
+                "ERR||MSH^1^9^1^2|201^Unsupported event code^HL70357|E|||event|El evento no est\u{e1} admitido.",
+                "ERR|||100^Segment sequence error^HL70357|E|||structure (segment 7)|Una l\u{ed}nea del mensaje no es un segmento.",
+                "ERR|||0^Message accepted^HL70357|W|||older-event|El evento es anterior al \u{fa}ltimo aplicado; no se retrocede.",
+            ]
+        );
     }
 
     #[test]

@@ -67,7 +67,12 @@ pub fn cx(part: Repetition<'_>, settings: &Settings) -> Option<Cx> {
 /// The type of national document that a CX states. Senders write it in CX-5 or, older ones, in CX-4; a code of table
 /// 0203 counts when nobody foreign assigned the number. `PE` and `PT` are hospital numbers unless a national authority
 /// assigned them.
-fn document_type(kind: &str, assigner: Option<&str>, system: Option<&str>, settings: &Settings) -> Option<&'static str> {
+fn document_type(
+    kind: &str,
+    assigner: Option<&str>,
+    system: Option<&str>,
+    settings: &Settings,
+) -> Option<&'static str> {
     let national = assigner.is_some_and(|name| table::lists("authority", &name.to_uppercase()));
     let named = assigner.and_then(type_code);
     let by_kind = type_code(kind).filter(|code| national || !matches!(*code, "PE" | "PT"));
@@ -82,7 +87,9 @@ fn document_type(kind: &str, assigner: Option<&str>, system: Option<&str>, setti
 fn system_of(assigner: Component<'_>, settings: &Settings) -> Option<String> {
     let universal = assigner.text(2).and_then(|id| match assigner.text(3)?.to_ascii_uppercase().as_str() {
         "ISO" if !id.is_empty() && id.bytes().all(|b| b.is_ascii_digit() || b == b'.') => Some(format!("urn:oid:{id}")),
-        "UUID" | "GUID" => Some(format!("urn:uuid:{}", id.to_ascii_lowercase())),
+        "UUID" | "GUID" if id.len() == 36 && id.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-') => {
+            Some(format!("urn:uuid:{}", id.to_ascii_lowercase()))
+        }
         "URI" if id.contains(':') && !id.contains(char::is_whitespace) => Some(id),
         _ => None,
     });
@@ -274,7 +281,7 @@ fn coding_system(name: &str) -> Option<String> {
     if let Some(number) = name.strip_prefix("HL7").filter(|n| n.len() == 4 && n.bytes().all(|b| b.is_ascii_digit())) {
         return Some(table::system(number));
     }
-    let address = || name.contains("://").then(|| name.to_owned());
+    let address = || (name.contains("://") && !name.contains(char::is_whitespace)).then(|| name.to_owned());
     table::lookup("0396", name).map(|target| target.system.to_owned()).or_else(address)
 }
 
@@ -310,7 +317,8 @@ mod tests {
     fn read<T>(field: &str, read: impl Fn(Repetition<'_>, &Settings) -> T) -> T {
         let raw = format!("MSH|^~\\&|A|B|||2024||ADT^A08|1|P|2.5\rZZZ|{field}");
         let message = Message::parse(raw.as_bytes(), Charset::Utf8).unwrap();
-        let settings = Settings { assigners: [("HOSP".to_owned(), "urn:oid:1.2".to_owned())].into(), ..Settings::default() };
+        let settings =
+            Settings { assigners: [("HOSP".to_owned(), "urn:oid:1.2".to_owned())].into(), ..Settings::default() };
         read(message.field("ZZZ", 1).first(), &settings)
     }
 
@@ -341,11 +349,20 @@ mod tests {
         let check = |field: &str, expected: Value| {
             assert_eq!(read(field, |part, settings| cx(part, settings).unwrap().identifier), expected, "{field}");
         };
-        check("4471^^^HOSP^MR", json!({"type": {"coding": [{"system": V2_0203, "code": "MR"}]}, "system": "urn:oid:1.2", "value": "4471", "assigner": {"display": "HOSP"}}));
-        check("4471^^^X&2.16.840.1&ISO^^^20200101^2021", json!({"system": "urn:oid:2.16.840.1", "value": "4471", "period": {"start": "2020-01-01", "end": "2021"}, "assigner": {"display": "X"}}));
+        check(
+            "4471^^^HOSP^MR",
+            json!({"type": {"coding": [{"system": V2_0203, "code": "MR"}]}, "system": "urn:oid:1.2", "value": "4471", "assigner": {"display": "HOSP"}}),
+        );
+        check(
+            "4471^^^X&2.16.840.1&ISO^^^20200101^2021",
+            json!({"system": "urn:oid:2.16.840.1", "value": "4471", "period": {"start": "2020-01-01", "end": "2021"}, "assigner": {"display": "X"}}),
+        );
         check("4471^^^X&not an oid&ISO", json!({"value": "4471", "assigner": {"display": "X"}}));
-        check("10.20^^^^CC", json!({"use": "official", "type": {"coding": [{"system": V2_0203, "code": "PN"}, {"system": DOCUMENT_TYPES, "code": "CC"}]},
-            "system": "https://fhir.minsalud.gov.co/rda/NamingSystem/RNEC", "value": "1020"}));
+        check(
+            "10.20^^^^CC",
+            json!({"use": "official", "type": {"coding": [{"system": V2_0203, "code": "PN"}, {"system": DOCUMENT_TYPES, "code": "CC"}]},
+            "system": "https://fhir.minsalud.gov.co/rda/NamingSystem/RNEC", "value": "1020"}),
+        );
     }
 
     #[test]
@@ -353,7 +370,9 @@ mod tests {
         let check = |field: &str, family: &str, both: Option<(&str, &str)>| {
             let name = read(field, xpn).unwrap();
             assert_eq!(name["family"], family, "{field}");
-            let found = name["_family"]["extension"].as_array().map(|list| (list[0]["valueString"].as_str().unwrap(), list[1]["valueString"].as_str().unwrap()));
+            let found = name["_family"]["extension"]
+                .as_array()
+                .map(|list| (list[0]["valueString"].as_str().unwrap(), list[1]["valueString"].as_str().unwrap()));
             assert_eq!(found, both, "{field}");
         };
         check("MUÑOZ PEÑA^ANA", "MUÑOZ PEÑA", Some(("MUÑOZ", "PEÑA")));
@@ -366,25 +385,51 @@ mod tests {
         check("NUÑEZ IBÁÑEZ&&&&IBÁÑEZ^ANA", "NUÑEZ IBÁÑEZ", Some(("NUÑEZ", "IBÁÑEZ")));
         check("PEÑA&&&&PEÑA^ANA", "PEÑA PEÑA", Some(("PEÑA", "PEÑA")));
         assert_eq!(read("^^^^DR", xpn), None);
-        assert_eq!(read("ROJAS^ANA^LUZ^^DRA^^N", xpn).unwrap(), json!({"use": "nickname", "family": "ROJAS", "given": ["ANA", "LUZ"], "prefix": ["DRA"]}));
+        assert_eq!(
+            read("ROJAS^ANA^LUZ^^DRA^^N", xpn).unwrap(),
+            json!({"use": "nickname", "family": "ROJAS", "given": ["ANA", "LUZ"], "prefix": ["DRA"]})
+        );
     }
 
     #[test]
     fn addresses_telephones_people_places_codes() {
         let check = |found: Option<Value>, expected: Value| assert_eq!(found.unwrap_or_default(), expected);
-        check(read("CALLE 10&& 5-20^APTO 1^BOGOTÁ^DC^110111^COL^H^^USAQUÉN", |part, _| xad(part)),
-            json!({"use": "home", "line": ["CALLE 10 5-20", "APTO 1"], "city": "BOGOTÁ", "district": "USAQUÉN", "state": "DC", "postalCode": "110111", "country": "COL"}));
+        check(
+            read("CALLE 10&& 5-20^APTO 1^BOGOTÁ^DC^110111^COL^H^^USAQUÉN", |part, _| xad(part)),
+            json!({"use": "home", "line": ["CALLE 10 5-20", "APTO 1"], "city": "BOGOTÁ", "district": "USAQUÉN", "state": "DC", "postalCode": "110111", "country": "COL"}),
+        );
         check(read("^^^^^^H", |part, _| xad(part)), Value::Null);
-        check(read("3005550101^PRN^CP", |part, _| xtn(part, Some("home"))), json!({"system": "phone", "value": "3005550101", "use": "mobile"}));
-        check(read("^PRN^PH^^57^601^5550101^12", |part, _| xtn(part, None)), json!({"system": "phone", "value": "57 601 5550101 ext. 12", "use": "home"}));
-        check(read("^NET^Internet^ana@example.org", |part, _| xtn(part, Some("home"))), json!({"system": "email", "value": "ana@example.org"}));
-        check(read("5550101", |part, _| xtn(part, Some("work"))), json!({"system": "phone", "value": "5550101", "use": "work"}));
+        check(
+            read("3005550101^PRN^CP", |part, _| xtn(part, Some("home"))),
+            json!({"system": "phone", "value": "3005550101", "use": "mobile"}),
+        );
+        check(
+            read("^PRN^PH^^57^601^5550101^12", |part, _| xtn(part, None)),
+            json!({"system": "phone", "value": "57 601 5550101 ext. 12", "use": "home"}),
+        );
+        check(
+            read("^NET^Internet^ana@example.org", |part, _| xtn(part, Some("home"))),
+            json!({"system": "email", "value": "ana@example.org"}),
+        );
+        check(
+            read("5550101", |part, _| xtn(part, Some("work"))),
+            json!({"system": "phone", "value": "5550101", "use": "work"}),
+        );
         check(read("^PRN^PH", |part, _| xtn(part, None)), Value::Null);
-        check(read("7001^ÁLVAREZ^ANA^^^DRA.^^^RETHUS", xcn), json!({"type": "Practitioner", "identifier": {"value": "7001", "assigner": {"display": "RETHUS"}}, "display": "DRA. ANA ÁLVAREZ"}));
+        check(
+            read("7001^ÁLVAREZ^ANA^^^DRA.^^^RETHUS", xcn),
+            json!({"type": "Practitioner", "identifier": {"value": "7001", "assigner": {"display": "RETHUS"}}, "display": "DRA. ANA ÁLVAREZ"}),
+        );
         check(read("^", xcn), Value::Null);
         assert_eq!(read("URG^101^A^HOSP NORTE", |part, _| pl(part)).as_deref(), Some("HOSP NORTE / URG / 101 / A"));
-        check(read("E^Urgencia", |part, _| cwe(part, "0007")), json!({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0007", "code": "E", "display": "Urgencia"}]}));
-        check(read("J189^Neumonía^I10^X^y^L^^^Neumonía", |part, _| cwe(part, "0051")), json!({"coding": [{"system": "http://hl7.org/fhir/sid/icd-10", "code": "J189", "display": "Neumonía"}, {"code": "X", "display": "y"}], "text": "Neumonía"}));
+        check(
+            read("E^Urgencia", |part, _| cwe(part, "0007")),
+            json!({"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0007", "code": "E", "display": "Urgencia"}]}),
+        );
+        check(
+            read("J189^Neumonía^I10^X^y^L^^^Neumonía", |part, _| cwe(part, "0051")),
+            json!({"coding": [{"system": "http://hl7.org/fhir/sid/icd-10", "code": "J189", "display": "Neumonía"}, {"code": "X", "display": "y"}], "text": "Neumonía"}),
+        );
         check(read("^Dolor", |part, _| cwe(part, "0051")), json!({"text": "Dolor"}));
     }
 }

@@ -129,7 +129,7 @@ fn offset(text: &str) -> Option<Offset> {
     }
     let hours: i32 = digits.get(..2)?.parse().ok()?;
     let minutes: i32 = digits.get(2..)?.parse().ok()?;
-    if hours > 14 || minutes > 59 {
+    if hours * 60 + minutes > 14 * 60 || minutes > 59 {
         return None;
     }
     let seconds = (hours * 60 + minutes) * 60;
@@ -145,7 +145,8 @@ mod tests {
     fn moments_keep_their_precision() {
         let site = Offset::constant(-5);
         let check = |text: &str, expected: Option<(&str, &str)>| {
-            let found = Dtm::parse(text).map(|moment| (moment.date_time(site), moment.instant(site).unwrap().to_string()));
+            let found =
+                Dtm::parse(text).map(|moment| (moment.date_time(site), moment.instant(site).unwrap().to_string()));
             assert_eq!(found.as_ref().map(|(text, at)| (text.as_str(), at.as_str())), expected, "{text}");
         };
         check("2024", Some(("2024", "2024-01-01T05:00:00Z")));
@@ -155,7 +156,24 @@ mod tests {
         check("202402291305", Some(("2024-02-29T13:05:00-05:00", "2024-02-29T18:05:00Z")));
         check("20240229130559.1250+0215", Some(("2024-02-29T13:05:59.1250+02:15", "2024-02-29T10:50:59.125Z")));
         check("20240229130559-0330", Some(("2024-02-29T13:05:59-03:30", "2024-02-29T16:35:59Z")));
-        for bad in ["", "20230229", "202413", "2024022924", "202402291360", "20240229130560", "20240229130559.", "2024-02-29", "20240229T1305", "0000", "20240229.5", "202402291305+5", "20240229130559+1500", "9999x", "ñ"] {
+        for bad in [
+            "",
+            "20230229",
+            "202413",
+            "2024022924",
+            "202402291360",
+            "20240229130560",
+            "20240229130559.",
+            "2024-02-29",
+            "20240229T1305",
+            "0000",
+            "20240229.5",
+            "202402291305+5",
+            "20240229130559+1500",
+            "20240229130559+1430",
+            "9999x",
+            "ñ",
+        ] {
             check(bad, None);
         }
     }

@@ -148,7 +148,10 @@ mod tests {
 
     #[test]
     fn fields_are_bytes() {
-        let header = Header::read(b"\r\nMSH|^~\\&|HIS|H\xd1|X|Y|20240101||ADT^A01^ADT_A01|\xd1-1|P|2.5.1^COL|||||170|8859/1\rPID|1").unwrap();
+        let header = Header::read(
+            b"\r\nMSH|^~\\&|HIS|H\xd1|X|Y|20240101||ADT^A01^ADT_A01|\xd1-1|P|2.5.1^COL|||||170|8859/1\rPID|1",
+        )
+        .unwrap();
         assert_eq!(header.raw(2), br"^~\&");
         assert_eq!(header.raw(10), b"\xd1-1");
         assert_eq!((header.message_type(), header.event(), header.version()), ("ADT", "A01", "2.5.1"));

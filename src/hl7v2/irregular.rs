@@ -263,9 +263,13 @@ impl Irregularity {
     pub fn of(error: &Error) -> Self {
         use crate::error::Kind as Of;
         Self::new(match error.kind {
-            Of::Structure | Of::Required | Of::Value | Of::Invalid | Of::CodeInvalid | Of::BusinessRule | Of::TooLong => {
-                Kind::Refused
-            }
+            Of::Structure
+            | Of::Required
+            | Of::Value
+            | Of::Invalid
+            | Of::CodeInvalid
+            | Of::BusinessRule
+            | Of::TooLong => Kind::Refused,
             Of::Conflict | Of::StaleVersion => Kind::Locked,
             Of::MultipleMatches => Kind::SeveralPatients,
             Of::Forbidden | Of::Login => Kind::Sender,

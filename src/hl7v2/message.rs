@@ -14,13 +14,20 @@ pub struct Limits {
     pub bytes: usize,
     pub segments: usize,
     pub fields_per_segment: usize,
+    pub repetitions_per_field: usize,
     /// Delimiters in the whole message.
     pub elements: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { bytes: 10 * 1024 * 1024, segments: 10_000, fields_per_segment: 500, elements: 300_000 }
+        Limits {
+            bytes: 10 * 1024 * 1024,
+            segments: 10_000,
+            fields_per_segment: 500,
+            repetitions_per_field: 1_000,
+            elements: 300_000,
+        }
     }
 }
 
@@ -70,9 +77,8 @@ impl Message {
         }
         let delimiters = header.delimiters()?;
         let charset = header.charset(charset)?;
-        let text = charset
-            .decode(raw.get(header.start..).unwrap_or_default())
-            .ok_or(Irregularity::new(Kind::Encoding))?;
+        let text =
+            charset.decode(raw.get(header.start..).unwrap_or_default()).ok_or(Irregularity::new(Kind::Encoding))?;
         let forbidden = |c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t');
         if text.chars().any(forbidden) {
             return Err(Irregularity::new(Kind::ControlCharacter));
@@ -144,12 +150,19 @@ fn lines(text: &str, delimiters: Delimiters, encoding: &str, limits: &Limits) ->
     for line in text.split(['\r', '\n']).filter(|line| !line.trim().is_empty()) {
         let at = Location::line(lines.len() + 1);
         let fields = line.matches(delimiters.field).count();
-        elements += fields + line.matches([delimiters.component, delimiters.repetition, delimiters.subcomponent]).count();
-        if lines.len() >= limits.segments || fields > limits.fields_per_segment || elements > limits.elements {
+        elements +=
+            fields + line.matches([delimiters.component, delimiters.repetition, delimiters.subcomponent]).count();
+        let repetitions = line.split(delimiters.field).map(|field| field.matches(delimiters.repetition).count()).max();
+        if lines.len() >= limits.segments
+            || fields > limits.fields_per_segment
+            || repetitions.unwrap_or(0) >= limits.repetitions_per_field
+            || elements > limits.elements
+        {
             return Err(Irregularity::at(Kind::TooLarge, at));
         }
         let (name, rest) = line.split_at_checked(3).ok_or(Irregularity::at(Kind::Structure, at))?;
-        let named = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit()) && !name.starts_with(|c: char| c.is_ascii_digit());
+        let named = name.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit())
+            && !name.starts_with(|c: char| c.is_ascii_digit());
         if !named || !(rest.is_empty() || rest.starts_with(delimiters.field)) {
             return Err(Irregularity::at(Kind::Structure, at));
         }
@@ -337,7 +350,7 @@ fn sequence(inner: &str, spelling: Spelling) -> Option<String> {
 
 /// Bytes in the character set of the message; control characters other than white space are not let in this way.
 fn hexadecimal(digits: &str, charset: Charset) -> Option<String> {
-    if digits.is_empty() || digits.len() % 2 != 0 || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
+    if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }
     let pairs = digits.as_bytes().chunks(2).filter_map(|pair| std::str::from_utf8(pair).ok());

@@ -212,8 +212,13 @@ where
 }
 
 /// One connection, plain or within TLS, message after message.
-pub async fn connection<S, H, F>(mut stream: S, peer: SocketAddr, handler: &H, stop: &CancellationToken, limits: &Limits)
-where
+pub async fn connection<S, H, F>(
+    mut stream: S,
+    peer: SocketAddr,
+    handler: &H,
+    stop: &CancellationToken,
+    limits: &Limits,
+) where
     S: AsyncRead + AsyncWrite + Unpin,
     H: Fn(Frame, SocketAddr) -> F,
     F: Future<Output = Option<Bytes>>,

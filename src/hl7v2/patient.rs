@@ -46,7 +46,12 @@ pub(super) fn apply(
     if address.is_null() {
         patient.shift_remove("address");
     }
-    replace_alike(patient, "address", address.repetitions().filter_map(|(_, part)| xad(part)).collect(), &["use", "type"]);
+    replace_alike(
+        patient,
+        "address",
+        address.repetitions().filter_map(|(_, part)| xad(part)).collect(),
+        &["use", "type"],
+    );
     marital_status(patient, message.field("PID", 16), warnings);
     mothers_maiden_name(patient, message.field("PID", 6));
     multiple_birth(patient, message);
@@ -90,7 +95,8 @@ fn unite_identifiers(patient: &mut Map<String, Value>, told: Vec<Cx>, settings: 
     }
     for mut cx in told {
         let usage = if cx.documento == official { "official" } else { "secondary" };
-        let known = list.iter_mut().find(|stored| same_identifier(stored, &cx.identifier, cx.documento.as_ref(), settings));
+        let known =
+            list.iter_mut().find(|stored| same_identifier(stored, &cx.identifier, cx.documento.as_ref(), settings));
         match (known, cx.documento.is_some()) {
             // The stored one stays as it was made, under whatever system; only its use may change.
             (Some(stored), true) => merge(stored, json!({"use": usage})),
@@ -106,7 +112,12 @@ fn unite_identifiers(patient: &mut Map<String, Value>, told: Vec<Cx>, settings: 
 }
 
 /// Whether a stored identifier is the told one: the same document, or the same value of the same system or assigner.
-pub(super) fn same_identifier(stored: &Value, told: &Value, documento: Option<&DocumentoId>, settings: &Settings) -> bool {
+pub(super) fn same_identifier(
+    stored: &Value,
+    told: &Value,
+    documento: Option<&DocumentoId>,
+    settings: &Settings,
+) -> bool {
     if documento.is_some() {
         return DocumentoId::of_identifier(stored, &settings.systems).as_ref() == documento;
     }
@@ -172,11 +183,15 @@ fn birth_date(patient: &mut Map<String, Value>, field: Field<'_>, settings: &Set
 /// PID-13 home, PID-14 work, PID-40 any.
 fn telecom(patient: &mut Map<String, Value>, message: &Message) {
     let mut told: Vec<Value> = Vec::new();
-    for (number, usage, deleted) in [(13, Some("home"), ["home", "mobile"]), (14, Some("work"), ["work", "work"]), (40, None, ["", ""])] {
+    for (number, usage, deleted) in
+        [(13, Some("home"), ["home", "mobile"]), (14, Some("work"), ["work", "work"]), (40, None, ["", ""])]
+    {
         let field = message.field("PID", number);
         if field.is_null() {
             let mut list = taken(patient, "telecom");
-            list.retain(|point| !point.get("use").and_then(Value::as_str).is_some_and(|usage| deleted.contains(&usage)));
+            list.retain(|point| {
+                !point.get("use").and_then(Value::as_str).is_some_and(|usage| deleted.contains(&usage))
+            });
             restore(patient, "telecom", list);
         }
         for point in field.repetitions().filter_map(|(_, part)| xtn(part, usage)) {
@@ -222,9 +237,9 @@ fn mothers_maiden_name(patient: &mut Map<String, Value>, field: Field<'_>) {
 /// PID-25 (birth order), else PID-24 (yes or no).
 fn multiple_birth(patient: &mut Map<String, Value>, message: &Message) {
     let order = message.field("PID", 25).text().and_then(|text| text.parse::<u8>().ok());
-    let told = order.map(|n| ("multipleBirthInteger", json!(n))).or_else(|| {
-        Some(("multipleBirthBoolean", json!(yes_or_no(message.field("PID", 24))?)))
-    });
+    let told = order
+        .map(|n| ("multipleBirthInteger", json!(n)))
+        .or_else(|| Some(("multipleBirthBoolean", json!(yes_or_no(message.field("PID", 24))?))));
     if told.is_some() || message.field("PID", 24).is_null() || message.field("PID", 25).is_null() {
         patient.shift_remove("multipleBirthInteger");
         patient.shift_remove("multipleBirthBoolean");

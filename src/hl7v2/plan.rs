@@ -16,12 +16,13 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 
 /// Versions of HL7 v2 that are read (table 0104).
-pub const VERSIONS: [&str; 14] = [
-    "2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8", "2.8.1", "2.8.2", "2.9",
-];
+pub const VERSIONS: [&str; 14] =
+    ["2.1", "2.2", "2.3", "2.3.1", "2.4", "2.5", "2.5.1", "2.6", "2.7", "2.7.1", "2.8", "2.8.1", "2.8.2", "2.9"];
 
 /// When the source last said something about a resource (HL7's extensions pack, context Meta).
 const LAST_SOURCE_SYNC: &str = "http://hl7.org/fhir/StructureDefinition/lastSourceSync";
+/// Identifiers of one patient in one message: each may be a lock and a look-up.
+const IDENTIFIERS: usize = 50;
 /// No character of a message can be this one, so joined parts stay apart.
 const JOINT: &str = "\u{1f}";
 
@@ -94,6 +95,16 @@ pub struct Current {
     pub patient_id: String,
     /// The id of the Encounter when one is made: `<record_id>.<26 characters>`.
     pub encounter_id: String,
+    /// When the message was first received. An event cannot be later: one wrong clock would make all that follows old.
+    pub received: Timestamp,
+}
+
+/// The place of a message in the order of events.
+#[derive(Clone, Debug)]
+struct Moment {
+    instant: Timestamp,
+    /// As FHIR dateTime, in the precision that was sent.
+    text: String,
 }
 
 /// What happens to one resource.
@@ -169,6 +180,9 @@ fn dated(version: &str) -> bool {
 pub fn identity(message: &Message, settings: &Settings) -> Result<Identity, Irregularity> {
     message.segment("PID").ok_or(Irregularity::at(Kind::Segment, Location::segment("PID")))?;
     let list = patient::identifiers(message, settings);
+    if list.len() > IDENTIFIERS {
+        return Err(Irregularity::at(Kind::TooLarge, Location::field("PID", 3)));
+    }
     let mut found = Identity { documento: None, keys: Vec::new(), tokens: Vec::new(), visit: None };
     for cx in list.iter().filter(|cx| cx.documento.is_some()) {
         if let Some(documento) = &cx.documento {
@@ -217,7 +231,7 @@ pub(super) fn visit_numbers(message: &Message, settings: &Settings) -> Vec<Cx> {
 pub fn plan(message: &Message, current: &Current, settings: &Settings) -> Result<Plan, Irregularity> {
     let event = accept(message, settings)?;
     let identity = identity(message, settings)?;
-    let moment = event_time(message)?;
+    let moment = event_time(message, current.received, settings)?;
     let mut warnings = Vec::new();
     let patient = plan_patient(message, current, settings, moment.as_ref(), &mut warnings)?;
     let encounter = match (&identity.visit, event) {
@@ -232,13 +246,16 @@ pub fn plan(message: &Message, current: &Current, settings: &Settings) -> Result
     Ok(Plan { patient, encounter, warnings })
 }
 
-/// When it happened, for the order of events: EVN-2, else MSH-7.
-fn event_time(message: &Message) -> Result<Option<Dtm>, Irregularity> {
+/// When it was recorded: EVN-2, else MSH-7; at the latest when it was received.
+fn event_time(message: &Message, received: Timestamp, settings: &Settings) -> Result<Option<Moment>, Irregularity> {
     for (segment, number) in [("EVN", 2), ("MSH", 7)] {
-        if let Some(text) = message.field(segment, number).text() {
-            let moment = Dtm::parse(&text).ok_or(Irregularity::at(Kind::Date, Location::field(segment, number)))?;
-            return Ok(Some(moment));
-        }
+        let Some(text) = message.field(segment, number).text() else { continue };
+        let told = Dtm::parse(&text).ok_or(Irregularity::at(Kind::Date, Location::field(segment, number)))?;
+        let past = told.instant(settings.offset).filter(|instant| *instant <= received);
+        return Ok(Some(match past {
+            Some(instant) => Moment { instant, text: told.date_time(settings.offset) },
+            None => Moment { instant: received, text: received.to_string() },
+        }));
     }
     Ok(None)
 }
@@ -247,13 +264,13 @@ fn plan_patient(
     message: &Message,
     current: &Current,
     settings: &Settings,
-    moment: Option<&Dtm>,
+    moment: Option<&Moment>,
     warnings: &mut Vec<Irregularity>,
 ) -> Result<Change, Irregularity> {
     let Some(stored) = &current.patient else {
         let mut resource = json!({"resourceType": "Patient", "id": current.patient_id, "active": true});
         patient::apply(message, settings, &mut resource, true, warnings)?;
-        synchronised(&mut resource, moment, settings);
+        synchronised(&mut resource, moment);
         return Ok(Change::Create { resource });
     };
     if older(&stored.resource, moment, settings) {
@@ -265,7 +282,7 @@ fn plan_patient(
     }
     let mut resource = stored.resource.clone();
     patient::apply(message, settings, &mut resource, false, warnings)?;
-    synchronised(&mut resource, moment, settings);
+    synchronised(&mut resource, moment);
     Ok(update(stored, resource))
 }
 
@@ -274,10 +291,11 @@ fn plan_visit(
     event: Event,
     current: &Current,
     settings: &Settings,
-    moment: Option<&Dtm>,
+    moment: Option<&Moment>,
     warnings: &mut Vec<Irregularity>,
 ) -> Result<Change, Irregularity> {
-    let patient_id = current.patient.as_ref().and_then(|stored| stored.resource.get("id")?.as_str()).unwrap_or(&current.patient_id);
+    let patient_id =
+        current.patient.as_ref().and_then(|stored| stored.resource.get("id")?.as_str()).unwrap_or(&current.patient_id);
     let subject = format!("Patient/{patient_id}");
     let Some(stored) = &current.encounter else {
         if event == Event::Update {
@@ -285,7 +303,7 @@ fn plan_visit(
             return Ok(Change::None);
         }
         let mut resource = visit::open(message, event, &current.encounter_id, &subject, settings, warnings)?;
-        synchronised(&mut resource, moment, settings);
+        synchronised(&mut resource, moment);
         return Ok(Change::Create { resource });
     };
     let reference = stored.resource.get("subject").and_then(|subject| subject.get("reference")?.as_str());
@@ -299,7 +317,7 @@ fn plan_visit(
         return Ok(update(stored, resource));
     }
     match visit::advance(message, event, &mut resource, settings, warnings)? {
-        visit::Step::Done => synchronised(&mut resource, moment, settings),
+        visit::Step::Done => synchronised(&mut resource, moment),
         visit::Step::Repeated => return Ok(Change::None),
     }
     Ok(update(stored, resource))
@@ -310,10 +328,9 @@ fn update(stored: &Stored, resource: Value) -> Change {
 }
 
 /// Whether the source has said something later about this resource.
-fn older(resource: &Value, moment: Option<&Dtm>, settings: &Settings) -> bool {
+fn older(resource: &Value, moment: Option<&Moment>, settings: &Settings) -> bool {
     let last = last_sync(resource, settings);
-    let now = moment.and_then(|moment| moment.instant(settings.offset));
-    matches!((last, now), (Some(last), Some(now)) if now < last)
+    matches!((last, moment), (Some(last), Some(moment)) if moment.instant < last)
 }
 
 fn last_sync(resource: &Value, settings: &Settings) -> Option<Timestamp> {
@@ -327,9 +344,9 @@ fn is_sync(extension: &Value) -> bool {
 }
 
 /// Writes down when the source spoke.
-fn synchronised(resource: &mut Value, moment: Option<&Dtm>, settings: &Settings) {
+fn synchronised(resource: &mut Value, moment: Option<&Moment>) {
     let (Some(moment), Some(resource)) = (moment, resource.as_object_mut()) else { return };
-    let sync = json!({"url": LAST_SOURCE_SYNC, "valueDateTime": moment.date_time(settings.offset)});
+    let sync = json!({"url": LAST_SOURCE_SYNC, "valueDateTime": moment.text});
     let meta = resource.entry("meta").or_insert_with(|| json!({}));
     let Some(meta) = meta.as_object_mut() else { return };
     let extensions = meta.entry("extension").or_insert_with(|| json!([]));

@@ -5,7 +5,7 @@
 //! changes no state. A visit that is finished or cancelled is opened again by none of them. Places and people are text:
 //! a message does not say that they have a resource here. Not read: PV1-5, 6, 11, 13, 15, 16, 20, 37, 38, 42.
 
-use super::datatype::{Cx, cwe, code_text, pl, xcn};
+use super::datatype::{Cx, code_text, cwe, pl, xcn};
 use super::dtm::{Dtm, instant_of};
 use super::irregular::{Irregularity, Kind, Location};
 use super::message::{Field, Message};
@@ -262,9 +262,9 @@ impl Told {
             Some("completed") => !open && n == last,
             _ => false,
         });
-        let entry = place.as_ref().map(|place| {
-            json!({"location": {"display": place}, "status": if open { "active" } else { "completed" }})
-        });
+        let entry = place
+            .as_ref()
+            .map(|place| json!({"location": {"display": place}, "status": if open { "active" } else { "completed" }}));
         match (current.and_then(|n| list.get_mut(n)), entry) {
             (Some(item), Some(entry)) => merge(item, entry),
             (None, Some(entry)) => list.push(entry),
@@ -376,11 +376,13 @@ fn ignore_discharge(message: &Message, warnings: &mut Vec<Irregularity>) {
 fn in_order(visit: &Map<String, Value>, settings: &Settings) -> Result<(), Irregularity> {
     let period = visit.get("period");
     let end = |name: &str| period.and_then(|period| period.get(name)?.as_str());
-    let instants = end("start").zip(end("end")).and_then(|(start, end)| {
-        Some((instant_of(start, settings.offset)?, instant_of(end, settings.offset)?))
-    });
+    let instants = end("start")
+        .zip(end("end"))
+        .and_then(|(start, end)| Some((instant_of(start, settings.offset)?, instant_of(end, settings.offset)?)));
     match instants {
-        Some((start, end)) if end < start && !same_day(visit) => Err(Irregularity::at(Kind::Period, Location::field("PV1", 45))),
+        Some((start, end)) if end < start && !same_day(visit) => {
+            Err(Irregularity::at(Kind::Period, Location::field("PV1", 45)))
+        }
         _ => Ok(()),
     }
 }
@@ -388,6 +390,8 @@ fn in_order(visit: &Map<String, Value>, settings: &Settings) -> Result<(), Irreg
 /// A day without a time says nothing about the order within that day.
 fn same_day(visit: &Map<String, Value>) -> bool {
     let day = |name: &str| visit.get("period").and_then(|period| period.get(name)?.as_str()?.get(..10));
-    let bare = |name: &str| visit.get("period").and_then(|period| Some(period.get(name)?.as_str()?.len() == 10)).unwrap_or(false);
+    let bare = |name: &str| {
+        visit.get("period").and_then(|period| Some(period.get(name)?.as_str()?.len() == 10)).unwrap_or(false)
+    };
     day("start").is_some() && day("start") == day("end") && (bare("start") || bare("end"))
 }

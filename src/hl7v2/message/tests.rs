@@ -86,6 +86,7 @@ fn what_is_not_one_message_is_refused() {
     check(&with("PID|a\u{85}".as_bytes()), Kind::ControlCharacter);
     check(&with(format!("PID{}", "|".repeat(501)).as_bytes()), Kind::TooLarge);
     check(&with(format!("PID|{}", "&".repeat(300_001)).as_bytes()), Kind::TooLarge);
+    check(&with(format!("PID|{}", "~".repeat(1_000)).as_bytes()), Kind::TooLarge);
     check(&with("ZZZ|1\r".repeat(10_000).as_bytes()), Kind::TooLarge);
     let declared = |charset: &str| format!("{HEAD}{charset}\rPID|NU\u{d1}EZ");
     check(declared("UNICODE UTF-16").as_bytes(), Kind::Charset);
@@ -113,7 +114,13 @@ fn real_messages(test: &str) -> Option<Vec<(String, Vec<u8>)>> {
     let folder = std::env::temp_dir().join(format!("historia-hl7-{test}-{}", std::process::id()));
     std::fs::create_dir_all(&folder).ok()?;
     let unpacked = archive.is_file()
-        && Command::new("tar").args(["--zstd", "-xf"]).arg(&archive).arg("-C").arg(&folder).status().is_ok_and(|status| status.success());
+        && Command::new("tar")
+            .args(["--zstd", "-xf"])
+            .arg(&archive)
+            .arg("-C")
+            .arg(&folder)
+            .status()
+            .is_ok_and(|status| status.success());
     let mut messages = Vec::new();
     let mut folders = vec![folder.clone()];
     while let Some(next) = folders.pop() {
@@ -152,7 +159,10 @@ fn real_messages_parse_with_every_line_ending_and_come_back() {
     for (name, raw) in &messages {
         let text = String::from_utf8(raw.clone()).unwrap().replace("\r\n", "\r").replace('\n', "\r");
         let parsed: Vec<Message> = ["\r", "\n", "\r\n"]
-            .map(|ending| Message::parse(text.replace('\r', ending).as_bytes(), Charset::Utf8).unwrap_or_else(|e| panic!("{name}: {e:?}")))
+            .map(|ending| {
+                Message::parse(text.replace('\r', ending).as_bytes(), Charset::Utf8)
+                    .unwrap_or_else(|e| panic!("{name}: {e:?}"))
+            })
             .into();
         let encoded = parsed[0].encode();
         assert!(parsed.iter().all(|message| message.encode() == encoded), "{name}");

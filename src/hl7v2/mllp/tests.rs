@@ -151,7 +151,14 @@ async fn a_stop_finishes_what_is_in_hand_and_takes_nothing_more() {
 #[tokio::test]
 async fn limits_close_connections() {
     let short = Duration::from_millis(60);
-    let limits = Limits { frame: 10, connections: 2, between_bytes: short, message: short * 3, between_messages: short * 4, ..Limits::default() };
+    let limits = Limits {
+        frame: 10,
+        connections: 2,
+        between_bytes: short,
+        message: short * 3,
+        between_messages: short * 4,
+        ..Limits::default()
+    };
     let server = run(limits).await;
     let connect = || TcpStream::connect(server.address);
     let started = Instant::now();

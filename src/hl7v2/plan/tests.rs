@@ -9,7 +9,13 @@ const LATIN: &[u8] = include_bytes!("../../../examples/hl7v2/05-iso-8859-1-a04.h
 const BIRTH: &[u8] = include_bytes!("../../../examples/hl7v2/06-nacimiento-rc-a01.hl7");
 
 fn empty() -> Current {
-    Current { patient: None, encounter: None, patient_id: "rec0000001".to_owned(), encounter_id: "rec0000001.v1".to_owned() }
+    Current {
+        patient: None,
+        encounter: None,
+        patient_id: "rec0000001".to_owned(),
+        encounter_id: "rec0000001.v1".to_owned(),
+        received: "2025-01-01T00:00:00Z".parse().unwrap(),
+    }
 }
 
 fn text(raw: &[u8]) -> String {
@@ -59,48 +65,61 @@ fn person(current: &Current) -> &Value {
 fn one_visit_from_admission_to_discharge() {
     let mut current = empty();
     done(&mut current, &text(ADMISSION), "++", &[]);
-    assert_eq!(person(&current), &json!({
-        "resourceType": "Patient", "id": "rec0000001", "active": true,
-        "meta": {"extension": [{"url": LAST_SOURCE_SYNC, "valueDateTime": "2024-03-01T08:12:00-05:00"}]},
-        "identifier": [
-            {"use": "official", "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "PN"},
-                {"system": "https://fhir.minsalud.gov.co/rda/CodeSystem/ColombianPersonIdentifier", "code": "CC"}]},
-             "system": "https://fhir.minsalud.gov.co/rda/NamingSystem/RNEC", "value": "1020304050", "assigner": {"display": "RNEC"}},
-            {"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}]},
-             "value": "H-4471", "assigner": {"display": "HOSPITAL"}}],
-        "name": [{"use": "official", "family": "MUÑOZ PEÑA", "_family": {"extension": [
-            {"url": "http://hl7.org/fhir/StructureDefinition/humanname-fathers-family", "valueString": "MUÑOZ"},
-            {"url": "http://hl7.org/fhir/StructureDefinition/humanname-mothers-family", "valueString": "PEÑA"}]},
-            "given": ["MARÍA", "JOSÉ"]}],
-        "gender": "female", "birthDate": "1984-02-29",
-        "telecom": [{"system": "phone", "value": "57 601 5550101", "use": "home"}, {"system": "phone", "value": "3005550101", "use": "mobile"},
-            {"system": "phone", "value": "57 601 5550199", "use": "work"}],
-        "address": [{"use": "home", "line": ["CALLE 10 # 5-20", "APTO 301"], "city": "BOGOTÁ", "state": "DC", "postalCode": "110111", "country": "COL"}],
-        "maritalStatus": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus", "code": "M", "display": "Married"}]}
-    }));
-    assert_eq!(visit(&current), &json!({
-        "resourceType": "Encounter", "id": "rec0000001.v1", "status": "in-progress",
-        "meta": {"extension": [{"url": LAST_SOURCE_SYNC, "valueDateTime": "2024-03-01T08:12:00-05:00"}]},
-        "identifier": [{"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "VN"}]}, "value": "V-9001", "assigner": {"display": "HOSPITAL"}}],
-        "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP", "display": "inpatient encounter"},
-        "type": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0007", "code": "E"}]}],
-        "subject": {"reference": "Patient/rec0000001"},
-        "participant": [{"type": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "ATND", "display": "attender"}]}],
-            "individual": {"type": "Practitioner", "identifier": {"value": "7001", "assigner": {"display": "RETHUS"}}, "display": "DRA. ANA ÁLVAREZ"}}],
-        "period": {"start": "2024-03-01T08:10:00-05:00"},
-        "location": [{"location": {"display": "URG / 101 / A"}, "status": "active"}]
-    }));
+    assert_eq!(
+        person(&current),
+        &json!({
+            "resourceType": "Patient", "id": "rec0000001", "active": true,
+            "meta": {"extension": [{"url": LAST_SOURCE_SYNC, "valueDateTime": "2024-03-01T08:12:00-05:00"}]},
+            "identifier": [
+                {"use": "official", "type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "PN"},
+                    {"system": "https://fhir.minsalud.gov.co/rda/CodeSystem/ColombianPersonIdentifier", "code": "CC"}]},
+                 "system": "https://fhir.minsalud.gov.co/rda/NamingSystem/RNEC", "value": "1020304050", "assigner": {"display": "RNEC"}},
+                {"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "MR"}]},
+                 "value": "H-4471", "assigner": {"display": "HOSPITAL"}}],
+            "name": [{"use": "official", "family": "MUÑOZ PEÑA", "_family": {"extension": [
+                {"url": "http://hl7.org/fhir/StructureDefinition/humanname-fathers-family", "valueString": "MUÑOZ"},
+                {"url": "http://hl7.org/fhir/StructureDefinition/humanname-mothers-family", "valueString": "PEÑA"}]},
+                "given": ["MARÍA", "JOSÉ"]}],
+            "gender": "female", "birthDate": "1984-02-29",
+            "telecom": [{"system": "phone", "value": "57 601 5550101", "use": "home"}, {"system": "phone", "value": "3005550101", "use": "mobile"},
+                {"system": "phone", "value": "57 601 5550199", "use": "work"}],
+            "address": [{"use": "home", "line": ["CALLE 10 # 5-20", "APTO 301"], "city": "BOGOTÁ", "state": "DC", "postalCode": "110111", "country": "COL"}],
+            "maritalStatus": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-MaritalStatus", "code": "M", "display": "Married"}]}
+        })
+    );
+    assert_eq!(
+        visit(&current),
+        &json!({
+            "resourceType": "Encounter", "id": "rec0000001.v1", "status": "in-progress",
+            "meta": {"extension": [{"url": LAST_SOURCE_SYNC, "valueDateTime": "2024-03-01T08:12:00-05:00"}]},
+            "identifier": [{"type": {"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0203", "code": "VN"}]}, "value": "V-9001", "assigner": {"display": "HOSPITAL"}}],
+            "class": {"system": "http://terminology.hl7.org/CodeSystem/v3-ActCode", "code": "IMP", "display": "inpatient encounter"},
+            "type": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v2-0007", "code": "E"}]}],
+            "subject": {"reference": "Patient/rec0000001"},
+            "participant": [{"type": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ParticipationType", "code": "ATND", "display": "attender"}]}],
+                "individual": {"type": "Practitioner", "identifier": {"value": "7001", "assigner": {"display": "RETHUS"}}, "display": "DRA. ANA ÁLVAREZ"}}],
+            "period": {"start": "2024-03-01T08:10:00-05:00"},
+            "location": [{"location": {"display": "URG / 101 / A"}, "status": "active"}]
+        })
+    );
 
     done(&mut current, &text(UPDATE), "~~", &[]);
     assert_eq!(visit(&current)["status"], "in-progress");
     assert_eq!(visit(&current)["location"], json!([{"location": {"display": "UCI / 3 / B"}, "status": "active"}]));
     assert_eq!(person(&current)["address"][0]["line"], json!(["CARRERA 7 # 12-34"]));
-    assert_eq!(person(&current)["telecom"].as_array().unwrap().len(), 2, "the work number was deleted by two quotation marks");
+    assert_eq!(
+        person(&current)["telecom"].as_array().unwrap().len(),
+        2,
+        "the work number was deleted by two quotation marks"
+    );
     assert_eq!(person(&current)["identifier"].as_array().unwrap().len(), 2);
 
     done(&mut current, &text(DISCHARGE), "~~", &[]);
     assert_eq!(visit(&current)["status"], "finished");
-    assert_eq!(visit(&current)["period"], json!({"start": "2024-03-01T08:10:00-05:00", "end": "2024-03-05T16:00:00-05:00"}));
+    assert_eq!(
+        visit(&current)["period"],
+        json!({"start": "2024-03-01T08:10:00-05:00", "end": "2024-03-05T16:00:00-05:00"})
+    );
     assert_eq!(visit(&current)["hospitalization"]["dischargeDisposition"]["coding"][0]["code"], "home");
     assert_eq!(visit(&current)["location"][0]["status"], "completed");
     assert_eq!(person(&current)["birthDate"], "1984-02-29", "what a message leaves out stays");
@@ -150,7 +169,8 @@ fn states_of_a_visit() {
     let mut current = empty();
     done(&mut current, &text(UPDATE), "+=", &[Kind::UnknownVisit]);
     done(&mut current, &admission, "=+", &[Kind::OlderEvent]);
-    let closing = text(UPDATE).replace("V-9001^^^HOSPITAL^VN", &format!("V-9001^^^HOSPITAL^VN{}20240305160000", "|".repeat(26)));
+    let closing =
+        text(UPDATE).replace("V-9001^^^HOSPITAL^VN", &format!("V-9001^^^HOSPITAL^VN{}20240305160000", "|".repeat(26)));
     done(&mut current, &closing, "=~", &[Kind::DischargeIgnored]);
     assert_eq!(visit(&current)["status"], "in-progress");
     assert_eq!(visit(&current)["period"].get("end"), None);
@@ -168,6 +188,17 @@ fn states_of_a_visit() {
     let mut current = empty();
     done(&mut current, &admission, "++", &[]);
     assert_eq!(step(&mut current, &discharge.replace("|20240305160000", "|20240229000000")), Err(Kind::Period));
+}
+
+#[test]
+fn a_clock_that_runs_ahead_stops_nothing() {
+    let mut current = empty();
+    done(&mut current, &text(ADMISSION).replace("|20240301081200-0500\r", "|20990101000000\r"), "++", &[]);
+    assert_eq!(person(&current)["meta"]["extension"][0]["valueDateTime"], "2025-01-01T00:00:00Z");
+    current.received = "2025-01-03T00:00:00Z".parse().unwrap();
+    done(&mut current, &text(UPDATE).replace("20240302095900", "20250102000000"), "~~", &[]);
+    done(&mut current, &text(DISCHARGE).replace("20240305160100", "20250102000000"), "=~", &[]);
+    assert_eq!(visit(&current)["status"], "finished");
 }
 
 #[test]
@@ -194,6 +225,7 @@ fn what_is_not_accepted_and_where() {
     check("\rPV1|", "\rZZZ|", Kind::Segment, "PV1-0");
     check("V-9001^^^HOSPITAL^VN", "", Kind::Field, "PV1-19");
     check("PV1|1|I|", "PV1|1||", Kind::Field, "PV1-2");
+    check("1020304050^^^RNEC^CC~", &"1^^^A~".repeat(60), Kind::TooLarge, "PID-3");
     check("1020304050^^^RNEC^CC~H-4471^^^HOSPITAL^MR", "77^^^HOSPITAL^AN", Kind::Identity, "PID-3");
     check("MUÑOZ PEÑA^MARÍA^JOSÉ^^^^L", "", Kind::Field, "PID-5");
     check("|19840229|", "|19840230|", Kind::Date, "PID-7");
@@ -210,11 +242,31 @@ fn identities() {
         assert_eq!(found.keys.iter().map(shown).collect::<Vec<_>>(), keys);
         assert_eq!(found.visit.as_ref().map(shown).as_deref(), visit);
     };
-    check(&text(ADMISSION), Some("CC-1020304050"), &["documento/CC-1020304050", "identifier/HOSPITAL/HOSPITAL/H-4471"], Some("visit/HOSPITAL/HOSPITAL/V-9001"));
+    check(
+        &text(ADMISSION),
+        Some("CC-1020304050"),
+        &["documento/CC-1020304050", "identifier/HOSPITAL/HOSPITAL/H-4471"],
+        Some("visit/HOSPITAL/HOSPITAL/V-9001"),
+    );
     check(&text(REGISTRATION), Some("TI-1098765432"), &["documento/TI-1098765432"], Some("visit/CLINICA SUR//55120"));
-    check(&text(ADMISSION).replace("1020304050^^^RNEC^CC~", "").replace("^^^HOSPITAL^VN", "^^^X&1.2&ISO"), None, &["identifier/HOSPITAL/HOSPITAL/H-4471"], Some("visit/urn:oid:1.2/V-9001"));
-    let alternate = text(ADMISSION).replace("V-9001^^^HOSPITAL^VN", &format!("{}A-1", "|".repeat(31))).split("|||||||||||||||||||||||||20240301081000").next().unwrap().to_owned();
-    check(&alternate, Some("CC-1020304050"), &["documento/CC-1020304050", "identifier/HOSPITAL/HOSPITAL/H-4471"], Some("visit/HOSPITAL//A-1"));
+    check(
+        &text(ADMISSION).replace("1020304050^^^RNEC^CC~", "").replace("^^^HOSPITAL^VN", "^^^X&1.2&ISO"),
+        None,
+        &["identifier/HOSPITAL/HOSPITAL/H-4471"],
+        Some("visit/urn:oid:1.2/V-9001"),
+    );
+    let alternate = text(ADMISSION)
+        .replace("V-9001^^^HOSPITAL^VN", &format!("{}A-1", "|".repeat(31)))
+        .split("|||||||||||||||||||||||||20240301081000")
+        .next()
+        .unwrap()
+        .to_owned();
+    check(
+        &alternate,
+        Some("CC-1020304050"),
+        &["documento/CC-1020304050", "identifier/HOSPITAL/HOSPITAL/H-4471"],
+        Some("visit/HOSPITAL//A-1"),
+    );
 }
 
 #[test]
@@ -248,8 +300,12 @@ fn a_person_changes_document_and_another_person_is_held() {
     done(&mut current, &text(ADMISSION).replace("^CC~", "^TI~"), "++", &[]);
     let grown = text(UPDATE).replace("1020304050", "1020304051");
     done(&mut current, &grown, "~~", &[]);
-    let uses: Vec<(&str, &str)> = person(&current)["identifier"].as_array().unwrap().iter()
-        .map(|identifier| (identifier["use"].as_str().unwrap_or("-"), identifier["value"].as_str().unwrap())).collect();
+    let uses: Vec<(&str, &str)> = person(&current)["identifier"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|identifier| (identifier["use"].as_str().unwrap_or("-"), identifier["value"].as_str().unwrap()))
+        .collect();
     assert_eq!(uses, [("old", "1020304050"), ("-", "H-4471"), ("official", "1020304051")]);
 
     let next = |raw: &str| raw.replace("20240302095900", "20240303000000");
@@ -257,7 +313,9 @@ fn a_person_changes_document_and_another_person_is_held() {
     assert_eq!(step(&mut current.clone(), &name.replace("19840229|F", "19700101|M")), Err(Kind::OtherPerson));
     // One of the three that agrees is enough, and so is another spelling of the name.
     assert!(step(&mut current.clone(), &name.replace("19840229|F", "19700101|F")).is_ok());
-    let spelled = next(&text(UPDATE)).replace("MUÑOZ PEÑA^MARÍA^JOSÉ", "Munoz Pena^Maria^Jose").replace("19840229|F", "19700101|M");
+    let spelled = next(&text(UPDATE))
+        .replace("MUÑOZ PEÑA^MARÍA^JOSÉ", "Munoz Pena^Maria^Jose")
+        .replace("19840229|F", "19700101|M");
     assert!(step(&mut current.clone(), &spelled).is_ok());
 }
 
