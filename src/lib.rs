@@ -35,4 +35,7 @@ pub mod app;
 
 pub mod audit;
 
+pub mod interaction;
+
 pub mod cli;
+pub mod hl7v2;

@@ -125,13 +125,15 @@ pub struct Answer {
     pub updated: Option<Timestamp>,
     /// `Type/id/_history/version`, relative to the base, of what was written.
     pub location: Option<String>,
+    /// Whether it tells of a write: then the client chooses how much comes back.
+    pub is_write: bool,
 }
 
 impl Answer {
     /// An answer of one version of a resource.
     fn of(status: u16, resource_type: ResourceType, id: &str, version: i64, updated: Timestamp) -> Answer {
         let location = format!("{resource_type}/{id}/_history/{version}");
-        Answer { status, body: None, version: Some(version), updated: Some(updated), location: Some(location) }
+        Answer { status, body: None, version: Some(version), updated: Some(updated), location: Some(location), is_write: false }
     }
 
     fn bundle(bundle: Vec<u8>) -> Answer {

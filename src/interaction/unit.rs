@@ -332,6 +332,7 @@ impl<'a> Unit<'a> {
         }
         let body = value.to_string().into_bytes();
         let mut answer = Answer::of(200, resource_type, &place.id, version, updated);
+        answer.is_write = true;
         answer.body = self.wants_body.then(|| body.clone());
         let whose = owner.first().or(columns.patient.first()).map(String::as_str);
         let action = if current.is_none() && method == "POST" { "create" } else { "update" };

@@ -5,7 +5,7 @@
 //! quantity, composite and special parameters, chains, `_has`, includes, modifiers beyond `:exact`, `:not`, `:[type]`.
 
 use crate::error::{Error, Issue, Kind, Result};
-use crate::fhir::definitions::{ResourceType, SearchKind, SearchParameter};
+use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
 use crate::fhir::reference::is_id;
 use crate::search::hash::{Form, Slot};
 use crate::search::main_date::{is_single, main_date};
@@ -31,6 +31,14 @@ impl Default for Limits {
     fn default() -> Self {
         Limits { length: 16 * 1024, parameters: 100, terms: 500, count: 20, count_max: 1000 }
     }
+}
+
+/// The parameters of a type that [`parse`] takes, in the order of their codes: what the CapabilityStatement may promise.
+pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'static SearchParameter> {
+    let takes = |parameter: &&SearchParameter| {
+        !matches!(parameter.kind, SearchKind::Number | SearchKind::Quantity | SearchKind::Composite | SearchKind::Special)
+    };
+    definitions.search_parameters(t).iter().filter(takes).collect()
 }
 
 /// Reads the query of a URL or of a form body, as it came (percent-encoded). `now` is for the prefix `ap`.

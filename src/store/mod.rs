@@ -20,7 +20,6 @@ pub mod write;
 pub use pool::{Conn, Pool, Tx};
 
 use crate::error::{Error, Kind};
-use tokio_postgres::error::SqlState;
 
 /// Every static statement of the store, by module: what the PREPARE and EXPLAIN tests walk.
 pub const STATEMENTS: &[(&str, &[&str])] = &[
@@ -68,14 +67,6 @@ pub(crate) fn race() -> Error {
 pub(crate) fn is_race(error: &Error) -> bool {
     let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
     source.starts_with("SQLSTATE 40001") || source.starts_with("SQLSTATE 40P01")
-}
-
-/// Whether the error came of a unique constraint (SQLSTATE 23505).
-pub(crate) fn is_duplicate(error: &Error) -> bool {
-    error
-        .source
-        .as_ref()
-        .is_some_and(|source| source.to_string().starts_with(&format!("SQLSTATE {}", SqlState::UNIQUE_VIOLATION.code())))
 }
 
 /// An error as text, for the log: keeps nothing of the row.

@@ -26,7 +26,7 @@ pub struct Page {
 }
 
 fn bound(statement: &Statement) -> Vec<(&(dyn ToSql + Sync), Type)> {
-    let one = |bind| -> (&(dyn ToSql + Sync), Type) {
+    fn one(bind: &Bind) -> (&(dyn ToSql + Sync), Type) {
         match bind {
             Bind::Text(value) => (value, Type::TEXT),
             Bind::Texts(value) => (value, Type::TEXT_ARRAY),
@@ -36,7 +36,7 @@ fn bound(statement: &Statement) -> Vec<(&(dyn ToSql + Sync), Type)> {
             Bind::Time(value) => (value, Type::TIMESTAMPTZ),
             Bind::Bool(value) => (value, Type::BOOL),
         }
-    };
+    }
     statement.params.iter().map(one).collect()
 }
 
