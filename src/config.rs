@@ -272,8 +272,8 @@ impl Config {
         Ok(())
     }
 
-    /// Every key in order: its value as text (secrets masked) and where it came from.
-    pub fn effective(&self) -> impl Iterator<Item = (&str, String, &Origin)> {
+    /// Every key in order: its value (secrets masked; shown as TOML, serialised as anything) and where it came from.
+    pub fn effective(&self) -> impl Iterator<Item = (&str, Value, &Origin)> {
         self.layers.values.iter().map(|(key, (value, origin))| (key.as_str(), shown(key, value), origin))
     }
 
@@ -282,11 +282,11 @@ impl Config {
     }
 }
 
-/// `value` as TOML, secrets masked.
-fn shown(key: &str, value: &Value) -> String {
+/// `value`, secrets masked.
+fn shown(key: &str, value: &Value) -> Value {
     match value {
-        Value::String(text) if key == "database.url" => Value::String(mask_password(text)).to_string(),
-        value => value.to_string(),
+        Value::String(text) if key == "database.url" => Value::String(mask_password(text)),
+        value => value.clone(),
     }
 }
 

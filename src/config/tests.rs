@@ -172,8 +172,10 @@ fn the_contract_lists_every_key_with_its_defaults() {
     for (column, command) in [(2, Command::Dev), (3, Command::Serve)] {
         let file = TestFile::new("");
         let config = Config::gather(command, Some(&file.0), &Environment::default()).unwrap();
-        let actual: Vec<(String, String)> =
-            config.effective().map(|(key, value, _)| (key.to_owned(), value.trim_matches('"').to_owned())).collect();
+        let actual: Vec<(String, String)> = config
+            .effective()
+            .map(|(key, value, _)| (key.to_owned(), value.to_string().trim_matches('"').to_owned()))
+            .collect();
         let mut listed: Vec<(String, String)> = rows.iter().map(|row| (row[0].clone(), row[column].clone())).collect();
         listed.sort();
         assert_eq!(listed, actual, "{command:?}");
