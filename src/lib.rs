@@ -15,12 +15,13 @@
 //! * [`http`]: bytes <-> values. [`cli`]: one file per subcommand.
 #![cfg_attr(test, allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing))]
 
-pub mod clock;
 pub mod error;
-pub mod i18n;
-pub mod telemetry;
+
+pub mod clock;
 
 pub mod config;
+pub mod i18n;
+pub mod telemetry;
 
 pub mod fhir;
 
@@ -33,6 +34,11 @@ pub mod store;
 pub mod app;
 
 pub mod audit;
-pub mod store;
+
+pub mod oauth;
+
+pub mod view;
+
+pub mod http;
 
 pub mod cli;
