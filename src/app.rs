@@ -4,6 +4,8 @@ use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::documento::Systems;
+use crate::fhir::definitions;
+use crate::search::Context;
 use crate::search::hash::Hasher;
 use crate::store::audit::Writer;
 use crate::store::placement::Placement;
@@ -27,6 +29,8 @@ pub struct App {
     pub audit: Writer,
     pub sessions: Sessions,
     pub systems: Systems,
+    /// Seconds east of UTC of dates and times without a zone.
+    pub local: i32,
     /// Bundles in work: each holds its whole body in memory.
     pub bundles: Semaphore,
     /// Sets of parameters that `shape` surely knows.
@@ -54,6 +58,7 @@ impl App {
             audit: Writer::start(pool.clone()),
             placement: Placement::default(),
             sessions: Sessions::default(),
+            local: offset_seconds(&config.hl7v2.time_zone),
             bundles: Semaphore::new(config.limits.bundles_at_once),
             shapes: Mutex::default(),
             draining: AtomicBool::new(false),
@@ -70,6 +75,11 @@ impl App {
     /// The address of the server without `/fhir`.
     pub fn public_url(&self) -> &str {
         self.base.strip_suffix("/fhir").unwrap_or(&self.base)
+    }
+
+    /// What index and search need to know of the installation.
+    pub fn search_context(&self) -> Context<'_> {
+        Context { hasher: &self.hasher, definitions: definitions::r4(), base: &self.base, local: self.local }
     }
 
     pub fn is_draining(&self) -> bool {
@@ -196,4 +206,14 @@ mod tests {
         sessions.forget(clock::now() + jiff::SignedDuration::from_secs(60));
         assert!(!sessions.is_ended(jti));
     }
+}
+
+/// `-05:00` in seconds; the configuration has checked its form.
+fn offset_seconds(text: &str) -> i32 {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.trim_start_matches('+')),
+    };
+    let (hours, minutes) = rest.split_once(':').unwrap_or((rest, "0"));
+    sign * (hours.parse::<i32>().unwrap_or(0) * 3600 + minutes.parse::<i32>().unwrap_or(0) * 60)
 }

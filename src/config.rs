@@ -61,6 +61,8 @@ pub struct Config {
     pub tokens: Tokens,
     pub limits: Limits,
     pub log: Log,
+    /// The point at which a test build dies (`HISTORIA_TEST_FAILPOINT`); always none in a release.
+    pub failpoint: Option<String>,
     layers: Layers,
 }
 
@@ -230,7 +232,11 @@ impl Config {
             layers.file(&path, name)?;
         }
         layers.environment(environment.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
-        read::interpret(layers)
+        let mut config = read::interpret(layers)?;
+        if cfg!(feature = "failpoints") {
+            config.failpoint = environment.get("HISTORIA_TEST_FAILPOINT").map(str::to_owned);
+        }
+        Ok(config)
     }
 
     /// What `serve` cannot guess must be there; pairs of keys must fit.
@@ -266,8 +272,8 @@ impl Config {
         Ok(())
     }
 
-    /// Every key in order: its value as text (secrets masked) and where it came from.
-    pub fn effective(&self) -> impl Iterator<Item = (&str, String, &Origin)> {
+    /// Every key in order: its value (secrets masked; shown as TOML, serialised as anything) and where it came from.
+    pub fn effective(&self) -> impl Iterator<Item = (&str, Value, &Origin)> {
         self.layers.values.iter().map(|(key, (value, origin))| (key.as_str(), shown(key, value), origin))
     }
 
@@ -276,11 +282,11 @@ impl Config {
     }
 }
 
-/// `value` as TOML, secrets masked.
-fn shown(key: &str, value: &Value) -> String {
+/// `value`, secrets masked.
+fn shown(key: &str, value: &Value) -> Value {
     match value {
-        Value::String(text) if key == "database.url" => Value::String(mask_password(text)).to_string(),
-        value => value.to_string(),
+        Value::String(text) if key == "database.url" => Value::String(mask_password(text)),
+        value => value.clone(),
     }
 }
 

@@ -35,6 +35,9 @@ pub mod app;
 
 pub mod audit;
 
+pub mod interaction;
+
+pub mod hl7v2;
 pub mod oauth;
 
 pub mod view;

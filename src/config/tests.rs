@@ -158,3 +158,26 @@ fn a_missing_named_file_is_an_error() {
         .expect_err("an error");
     assert_eq!(error.key, "/nonexistent/h.toml");
 }
+
+#[test]
+fn the_contract_lists_every_key_with_its_defaults() {
+    let contract = include_str!("../../docs/contract.md");
+    let section = contract.split("\n## Configuration").nth(1).and_then(|rest| rest.split("\n## ").next()).unwrap();
+    let cell = |text: &str| text.trim().trim_matches('`').to_owned();
+    let rows: Vec<Vec<String>> = section
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| line.trim_matches('|').split('|').map(cell).collect())
+        .collect();
+    for (column, command) in [(2, Command::Dev), (3, Command::Serve)] {
+        let file = TestFile::new("");
+        let config = Config::gather(command, Some(&file.0), &Environment::default()).unwrap();
+        let actual: Vec<(String, String)> = config
+            .effective()
+            .map(|(key, value, _)| (key.to_owned(), value.to_string().trim_matches('"').to_owned()))
+            .collect();
+        let mut listed: Vec<(String, String)> = rows.iter().map(|row| (row[0].clone(), row[column].clone())).collect();
+        listed.sort();
+        assert_eq!(listed, actual, "{command:?}");
+    }
+}

@@ -45,7 +45,8 @@ impl DocumentoId {
             .map(|c| c.to_ascii_uppercase())
             .take(NUMBER_MAX + 1)
             .collect();
-        let fits = (NUMBER_MIN..=NUMBER_MAX).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_alphanumeric());
+        let fits =
+            (NUMBER_MIN..=NUMBER_MAX).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_alphanumeric());
         fits.then(|| DocumentoId(format!("{kind}-{number}")))
     }
 
@@ -185,9 +186,7 @@ mod tests {
             let found = DocumentoId::of_patient(&patient, &systems);
             assert_eq!(found.as_ref().map(DocumentoId::as_str), expected, "{patient}");
         };
-        let typed = |usage: &str, system: &str, code: &str, value: &str| {
-            json!({"use": usage, "type": {"coding": [{"system": V2_0203, "code": "PN"}, {"system": system, "code": code}]}, "value": value})
-        };
+        let typed = |usage: &str, system: &str, code: &str, value: &str| json!({"use": usage, "type": {"coding": [{"system": V2_0203, "code": "PN"}, {"system": system, "code": code}]}, "value": value});
         check(json!([typed("official", "urn:x", "CC", "1.020")]), Some("CC-1020"));
         check(json!([typed("usual", "urn:x", "CC", "1020")]), None);
         check(json!([typed("usual", "urn:x", "TI", "111"), typed("official", "urn:x", "CE", "222")]), Some("CE-222"));
@@ -202,7 +201,10 @@ mod tests {
         check(json!([{"system": "http://registraduria/cc", "value": "555"}]), Some("CC-555"));
         check(json!([{"use": "old", "system": "http://registraduria/cc", "value": "555"}]), None);
         // One that does not fit is not used, the next one is.
-        check(json!([typed("official", "urn:x", "CC", "?"), {"system": "urn:pasaporte", "value": "ab 123"}]), Some("PA-AB123"));
+        check(
+            json!([typed("official", "urn:x", "CC", "?"), {"system": "urn:pasaporte", "value": "ab 123"}]),
+            Some("PA-AB123"),
+        );
         check(json!("no list"), None);
         check(json!([{"system": "urn:other", "value": "1"}]), None);
     }

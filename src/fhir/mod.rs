@@ -1,13 +1,14 @@
 //! FHIR R4 itself, pure: no IO, no clock, no async.
 
+pub mod bundle;
 pub mod datetime;
 pub mod definitions;
-pub mod path;
+pub mod documento;
 pub mod format;
 pub mod narrative;
 pub mod outcome;
+pub mod path;
 pub mod primitive;
 pub mod reference;
 pub mod resource;
-pub mod documento;
 pub mod validate;

@@ -1,41 +1,140 @@
-//! Stub of the lead's file: only what the handlers of sessions and tokens need to compile. On merge the lead's wins.
+//! Bytes <-> values: actix-web, the route table on one page, and nothing that decides.
+//!
+//! | address | file |
+//! |---|---|
+//! | `/fhir/...` | [`fhir`] |
+//! | `/oauth/token`, `/oauth/jwks` | [`oauth`] |
+//! | `/login`, `/logout`, `/paciente/{id}`, `/exportar_pdf/{id}`, `/assets/...` | [`web`] |
+//! | `/hl7v2` | [`hl7v2`] |
+//! | `/livez`, `/readyz`, `/metrics` | [`health`] |
 
+pub mod body;
+pub mod fhir;
+pub mod health;
+pub mod hl7v2;
+pub mod negotiate;
 pub mod oauth;
-pub mod session;
+pub mod origin;
+pub mod request_id;
+pub mod respond;
+pub mod tls;
 pub mod web;
 
 use crate::app::App;
-use crate::clock;
-use crate::oauth::Authority;
-use actix_web::{HttpMessage, HttpRequest};
+use crate::config::{Config, ConfigError};
+use crate::error::{Error, Kind};
+use crate::oauth::token::Authority;
+use crate::telemetry::Telemetry;
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::{App as Router, HttpRequest, HttpResponse, HttpServer, web as routes};
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+/// What every handler may use.
 pub struct State {
     pub app: Arc<App>,
     pub authority: Arc<Authority>,
+    pub telemetry: Telemetry,
+    pub hl7v2: crate::hl7v2::plan::Settings,
 }
 
-/// The request id, put into the extensions by the middleware.
-#[derive(Clone)]
-pub struct RequestId(pub String);
-
-pub fn request_id(req: &HttpRequest) -> String {
-    req.extensions().get::<RequestId>().map_or_else(|| clock::uuid().to_string(), |id| id.0.clone())
+/// The routes for people and programs.
+fn public(config: &mut routes::ServiceConfig) {
+    config
+        .route("/fhir", routes::route().to(fhir::handle))
+        .route("/fhir/{tail:.*}", routes::route().to(fhir::handle))
+        .configure(oauth::routes)
+        .configure(web::routes)
+        .route("/hl7v2", routes::post().to(hl7v2::receive))
+        .configure(health::probes)
+        .default_service(routes::route().to(nowhere));
 }
 
-pub mod respond {
-    use crate::error::{Error, Kind};
-    use crate::fhir::outcome;
-    use crate::oauth::token::challenge;
-    use actix_web::http::StatusCode;
-    use actix_web::{HttpRequest, HttpResponse};
+/// The routes of `ops.listen`: no login, so loopback only by default.
+fn ops(config: &mut routes::ServiceConfig) {
+    config.configure(health::probes).route("/metrics", routes::get().to(health::metrics)).default_service(routes::route().to(nowhere));
+}
 
-    pub fn error(_: &HttpRequest, error: Error) -> HttpResponse {
-        let status = StatusCode::from_u16(outcome::status(error.kind)).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = HttpResponse::build(status);
-        if error.kind == Kind::Login {
-            response.insert_header(("WWW-Authenticate", challenge(&error)));
+async fn nowhere(request: HttpRequest) -> HttpResponse {
+    respond::error(&request, &Error::new(Kind::NotFound, "there is no such address"))
+}
+
+/// Listeners that are bound but not served yet: a port in use is known before anything else is started.
+pub struct Bound {
+    pub plain: Option<TcpListener>,
+    pub tls: Option<TcpListener>,
+    pub ops: Option<TcpListener>,
+}
+
+fn bind(address: Option<SocketAddr>, key: &str) -> Result<Option<TcpListener>, ConfigError> {
+    let Some(address) = address else { return Ok(None) };
+    let bound = TcpListener::bind(address).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+    bound.map(Some).map_err(|e| ConfigError::new(key, format!("cannot listen on {address}: {e}")))
+}
+
+impl Bound {
+    pub fn of(config: &Config) -> Result<Bound, ConfigError> {
+        Ok(Bound {
+            plain: bind(config.http.listen, "http.listen")?,
+            tls: bind(config.http.tls_listen, "http.tls_listen")?,
+            ops: bind(config.ops.as_ref().copied(), "ops.listen")?,
+        })
+    }
+
+    /// `scheme://address` of a listener.
+    pub fn url(listener: Option<&TcpListener>, scheme: &str) -> Option<String> {
+        let address = listener?.local_addr().ok()?;
+        Some(format!("{scheme}://{address}"))
+    }
+}
+
+/// The servers in work.
+pub struct Running {
+    handles: Vec<ServerHandle>,
+}
+
+impl Running {
+    /// Serves until [`Running::stop`].
+    pub fn start(bound: Bound, state: State) -> Result<Running, Error> {
+        let config = state.app.config.clone();
+        let state = routes::Data::new(state);
+        let mut handles = Vec::new();
+        let shared = state.clone();
+        let mut server = HttpServer::new(move || Router::new().wrap(from_fn(request_id::middleware)).app_data(shared.clone()).configure(public))
+            .workers(config.http.workers)
+            .max_connections(config.http.connections)
+            .keep_alive(config.http.keep_alive)
+            .client_request_timeout(config.http.head_timeout)
+            .shutdown_timeout(config.http.shutdown_timeout.as_secs())
+            .disable_signals();
+        if let Some(listener) = bound.plain {
+            server = server.listen(listener).map_err(Error::internal)?;
         }
-        response.content_type("application/fhir+json").body(outcome::to_bytes(&error))
+        if let (Some(listener), Some(cert), Some(key)) = (bound.tls, &config.http.tls_cert, &config.http.tls_key) {
+            server = server.listen_rustls_0_23(listener, tls::server_config(cert, key)?).map_err(Error::internal)?;
+        }
+        let server = server.run();
+        handles.push(server.handle());
+        actix_web::rt::spawn(server);
+        if let Some(listener) = bound.ops {
+            let server = HttpServer::new(move || Router::new().wrap(from_fn(request_id::middleware)).app_data(state.clone()).configure(ops))
+                .workers(1)
+                .shutdown_timeout(1)
+                .disable_signals()
+                .listen(listener)
+                .map_err(Error::internal)?
+                .run();
+            handles.push(server.handle());
+            actix_web::rt::spawn(server);
+        }
+        Ok(Running { handles })
+    }
+
+    /// Takes no new connection, lets what is in hand end, closes.
+    pub async fn stop(self) {
+        for handle in self.handles {
+            handle.stop(true).await;
+        }
     }
 }

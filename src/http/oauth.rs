@@ -1,14 +1,32 @@
-//! The OAuth endpoints. Routes: `POST /oauth/token` -> [`token`], `GET /oauth/jwks` -> [`jwks`]; both open to all.
-//!
-//! Their errors are RFC 6749 JSON, not OperationOutcomes.
+//! The OAuth endpoints, open to all. Their errors are RFC 6749 JSON, not OperationOutcomes.
 
-use super::{State, request_id, session};
+use super::{State, request_id};
 use crate::error::{Error, Kind};
 use crate::oauth::{Issued, form, grant};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, PRAGMA, RETRY_AFTER, WWW_AUTHENTICATE,
+};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde_json::{Value, json};
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    let only = |methods: &'static str| web::route().to(move || wrong_method(methods));
+    config
+        .service(web::resource("/oauth/token").route(web::post().to(token)).default_service(only("POST")))
+        .service(
+            web::resource("/oauth/jwks")
+                .route(web::get().to(jwks))
+                .route(web::head().to(jwks))
+                .default_service(only("GET, HEAD")),
+        );
+}
+
+async fn wrong_method(allowed: &'static str) -> HttpResponse {
+    let mut response = refused(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "the address does not have this method");
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
 
 /// `POST /oauth/token`. Nothing of the query is looked at.
 pub async fn token(state: web::Data<State>, req: HttpRequest, body: web::Payload) -> HttpResponse {
@@ -18,14 +36,16 @@ pub async fn token(state: web::Data<State>, req: HttpRequest, body: web::Payload
     let Some(body) = small(body).await else {
         return refused(StatusCode::BAD_REQUEST, "invalid_request", "the body is too long or was cut");
     };
-    let (authorization, id) = (session::authorization(&req), request_id(&req));
+    // What is no text is a bad one, not an absent one.
+    let authorization = req.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap_or(""));
+    let id = request_id::of(&req);
     match grant::token(&state.authority, authorization, &body, &id).await {
         Ok(Ok(issued)) => granted(&issued, false),
         Ok(Err(refusal)) => {
             let status = StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::BAD_REQUEST);
             let mut response = refused(status, refusal.code, refusal.description);
             if status == StatusCode::UNAUTHORIZED {
-                let challenge = actix_web::http::header::HeaderValue::from_static("Basic realm=\"historia\"");
+                let challenge = HeaderValue::from_static("Basic realm=\"historia\"");
                 response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
             }
             response

@@ -1,25 +1,62 @@
-//! Sign-in, sign-out and pages. Routes (all without a guard in front; each judges by itself):
-//! `GET /login` -> [`login_page`], `POST /login` -> [`login`], `POST /logout` -> [`logout`],
-//! `GET /paciente/{id}` and `GET /exportar_pdf/{id}` -> [`record_page`], `GET /assets/historia.css` -> [`style`].
+//! Sign-in, sign-out and pages. So far the pages of a record only say who may not see them.
 
 use super::oauth::{fault, granted, json_of, media_type, refused, small};
-use super::session::{self, COOKIE_NAME, Site};
-use super::{State, request_id, respond};
+use super::origin::{Site, site};
+use super::{State, fhir, request_id, respond};
 use crate::error::{Error, Kind};
 use crate::i18n::Language;
 use crate::oauth::form::Form;
-use crate::oauth::token::{self, Proof};
 use crate::oauth::login as sign_in;
+use crate::oauth::token::{self, COOKIE_NAME, Proof};
 use crate::view;
 use crate::view::login::{Reason, local};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, ACCEPT_LANGUAGE, CACHE_CONTROL, CONTENT_TYPE, LOCATION, SET_COOKIE, VARY, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    ACCEPT, ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HeaderValue, LOCATION, SET_COOKIE, VARY,
+    WWW_AUTHENTICATE,
+};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::Deserialize;
 use serde_json::json;
 
 /// What a page may load: its own style sheet, and nothing else from anywhere.
 const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+pub fn routes(config: &mut web::ServiceConfig) {
+    let only = |methods: &'static str| web::route().to(move |req: HttpRequest| wrong_method(req, methods));
+    let page = |path: &str| {
+        let page = web::resource(path).route(web::get().to(record_page)).route(web::head().to(record_page));
+        page.default_service(only("GET, HEAD"))
+    };
+    config
+        .service(
+            web::resource("/login")
+                .route(web::get().to(login_page))
+                .route(web::head().to(login_page))
+                .route(web::post().to(login))
+                .default_service(only("GET, HEAD, POST")),
+        )
+        .service(web::resource("/logout").route(web::post().to(logout)).default_service(only("POST")))
+        .service(page("/paciente/{id}"))
+        .service(page("/exportar_pdf/{id}"))
+        .service(
+            web::resource("/assets/historia.css")
+                .route(web::get().to(style))
+                .route(web::head().to(style))
+                .default_service(only("GET, HEAD")),
+        );
+}
+
+async fn wrong_method(req: HttpRequest, allowed: &'static str) -> HttpResponse {
+    let mut response = respond::error(&req, &Error::new(Kind::MethodNotAllowed, "the address does not have this method"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
+}
+
+/// Whether a request comes from a page of this server: only then may a cookie change something.
+pub fn is_same_origin(request: &HttpRequest, state: &State) -> bool {
+    site(request, state) == Site::Same
+}
 
 /// The JSON body of `POST /login`.
 #[derive(Deserialize)]
@@ -42,10 +79,10 @@ pub async fn login(state: web::Data<State>, req: HttpRequest, body: web::Payload
     let is_form = media_type == "application/x-www-form-urlencoded";
     if !is_form && media_type != "application/json" {
         let text = "the body is application/json or application/x-www-form-urlencoded";
-        return respond::error(&req, Error::at(Kind::UnsupportedMediaType, "Content-Type", text));
+        return respond::error(&req, &Error::at(Kind::UnsupportedMediaType, "Content-Type", text));
     }
     let Some(body) = small(body).await else {
-        return respond::error(&req, Error::new(Kind::TooLong, "the body of a sign-in is at most 16 kB"));
+        return respond::error(&req, &Error::new(Kind::TooLong, "the body of a sign-in is at most 16 kB"));
     };
     if is_form { by_form(&state, &req, &body).await } else { by_json(&state, &req, &body).await }
 }
@@ -54,7 +91,7 @@ async fn by_json(state: &State, req: &HttpRequest, body: &[u8]) -> HttpResponse 
     let Ok(typed) = serde_json::from_slice::<Credentials>(body) else {
         return refused(StatusCode::BAD_REQUEST, "invalid_request", "the body is {\"usuario\", \"clave\"}, both strings");
     };
-    let id = request_id(req);
+    let id = request_id::of(req);
     match sign_in::bearer(&state.authority, &typed.usuario, &typed.clave, &id).await {
         Ok(Some(issued)) => granted(&issued, true),
         Ok(None) => challenged(json_of(StatusCode::UNAUTHORIZED, &json!({"error": "invalid_grant"})), "Bearer"),
@@ -64,52 +101,62 @@ async fn by_json(state: &State, req: &HttpRequest, body: &[u8]) -> HttpResponse 
 
 async fn by_form(state: &State, req: &HttpRequest, body: &[u8]) -> HttpResponse {
     // Somebody else's page must not sign a browser in to an account of its choice.
-    if session::site(state, req) == Site::Other {
-        return respond::error(req, Error::new(Kind::Forbidden, "the sign-in form belongs to a page of this server"));
+    if site(req, state) == Site::Other {
+        return respond::error(req, &Error::new(Kind::Forbidden, "the sign-in form belongs to a page of this server"));
     }
     let Some(form) = Form::parse(body) else {
-        return respond::error(req, Error::new(Kind::Invalid, "the form cannot be read"));
+        return respond::error(req, &Error::new(Kind::Invalid, "the form cannot be read"));
     };
     let (usuario, clave) = (form.get("usuario").unwrap_or(""), form.get("clave").unwrap_or(""));
     let next = form.get("next").and_then(local);
-    match sign_in::cookie(&state.authority, usuario, clave, &request_id(req)).await {
-        Ok(Some(cookie)) => see_other(next.unwrap_or("/"), Some((&cookie.value, cookie.expires_in))),
+    match sign_in::cookie(&state.authority, usuario, clave, &request_id::of(req)).await {
+        Ok(Some(cookie)) => see_other(next.unwrap_or("/"), set_cookie(&cookie.value, cookie.expires_in)),
         Ok(None) => form_page(req, StatusCode::UNAUTHORIZED, next, Reason::Wrong, Some("Bearer")),
-        Err(error) => respond::error(req, error),
+        Err(error) => respond::error(req, &error),
     }
 }
 
 /// `POST /logout`: ends the session of the token (204) or of the cookie (303).
 pub async fn logout(state: web::Data<State>, req: HttpRequest) -> HttpResponse {
-    let identity = match session::identify(&state, &req).await {
+    // What is no text is a bad one, not an absent one.
+    let text = |name| req.headers().get(name).map(|value: &HeaderValue| value.to_str().unwrap_or(""));
+    let identity = match state.authority.identify(text(AUTHORIZATION), text(COOKIE)).await {
         Ok(identity) => identity,
-        // A cookie that is dead already: the browser is rid of it, and that is what was asked for.
-        Err(error) if error.kind == Kind::Login && by_cookie(&req) => return see_other("/login", Some(("", 0))),
-        Err(error) => return respond::error(&req, error),
+        Err(error) if error.kind == Kind::Login => {
+            // A browser is rid of a dead cookie in any case.
+            let mut response = unknown(&req, None, &error);
+            response.headers_mut().append(SET_COOKIE, set_cookie("", 0));
+            return response;
+        }
+        Err(error) => return respond::error(&req, &error),
     };
-    if identity.proof == Proof::Cookie && session::site(&state, &req) != Site::Same {
-        return respond::error(&req, Error::new(Kind::Forbidden, "the sign-out belongs to a page of this server"));
+    let by_cookie = identity.proof == Proof::Cookie;
+    if by_cookie && !is_same_origin(&req, &state) {
+        return respond::error(&req, &Error::new(Kind::Forbidden, "the sign-out belongs to a page of this server"));
     }
-    match sign_in::logout(&state.app, &identity, &request_id(&req)).await {
-        Ok(()) if identity.proof == Proof::Cookie => see_other("/login", Some(("", 0))),
+    match sign_in::logout(&state.app, &identity, &request_id::of(&req)).await {
+        Ok(()) if by_cookie => see_other("/login", set_cookie("", 0)),
         Ok(()) => HttpResponse::NoContent().insert_header((CACHE_CONTROL, "no-store")).finish(),
-        Err(error) => respond::error(&req, error),
+        Err(error) => respond::error(&req, &error),
     }
-}
-
-fn by_cookie(req: &HttpRequest) -> bool {
-    session::authorization(req).is_none() && session::cookie(req).is_some()
 }
 
 /// `GET /paciente/{id}`, `GET /exportar_pdf/{id}`: so far only who may not see them.
 pub async fn record_page(state: web::Data<State>, req: HttpRequest) -> HttpResponse {
-    match session::caller(&state, &req).await {
-        Ok(_) => respond::error(&req, Error::new(Kind::NotFound, "this version does not have pages and PDFs of a record yet")),
-        Err(error) if error.kind == Kind::Login && wants_html(&req) => {
-            form_page(&req, StatusCode::UNAUTHORIZED, Some(req.path()), Reason::Needed, Some(token::challenge(&error)))
-        }
-        Err(error) => respond::error(&req, error),
+    match fhir::caller(&req, &state).await {
+        Ok(_) => respond::error(&req, &Error::new(Kind::NotFound, "this version does not have pages and PDFs of a record yet")),
+        Err(error) if error.kind == Kind::Login => unknown(&req, Some(req.path()), &error),
+        Err(error) => respond::error(&req, &error),
     }
+}
+
+/// 401: for people the sign-in form, which leads to `next`.
+fn unknown(req: &HttpRequest, next: Option<&str>, error: &Error) -> HttpResponse {
+    let challenge = token::challenge(error);
+    if wants_html(req) {
+        return form_page(req, StatusCode::UNAUTHORIZED, next, Reason::Needed, Some(challenge));
+    }
+    challenged(respond::error(req, error), challenge)
 }
 
 /// `GET /assets/historia.css`.
@@ -140,7 +187,7 @@ fn form_page(req: &HttpRequest, status: StatusCode, next: Option<&str>, reason: 
             }
             response.body(html)
         }
-        Err(error) => respond::error(req, error),
+        Err(error) => respond::error(req, &error),
     }
 }
 
@@ -159,19 +206,23 @@ fn page(status: StatusCode, language: Language) -> HttpResponseBuilder {
     response
 }
 
-/// 303, with a session cookie (value and seconds) when there is one to set; 0 seconds takes it away.
-fn see_other(to: &str, cookie: Option<(&str, u64)>) -> HttpResponse {
-    let mut response = HttpResponse::SeeOther();
-    response.insert_header((LOCATION, to)).insert_header((CACHE_CONTROL, "no-store"));
-    if let Some((value, seconds)) = cookie {
-        let cookie = format!("{COOKIE_NAME}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={seconds}");
-        response.insert_header((SET_COOKIE, cookie));
-    }
-    response.finish()
+/// 303 with the cookie of a session.
+fn see_other(to: &str, cookie: HeaderValue) -> HttpResponse {
+    HttpResponse::SeeOther()
+        .insert_header((LOCATION, to))
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((SET_COOKIE, cookie))
+        .finish()
+}
+
+/// 0 seconds take the cookie away.
+fn set_cookie(value: &str, seconds: u64) -> HeaderValue {
+    let cookie = format!("{COOKIE_NAME}={value}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={seconds}");
+    // The value is base64url, so it always is a header; the fallback sets nothing.
+    HeaderValue::from_str(&cookie).unwrap_or(HeaderValue::from_static(""))
 }
 
 fn challenged(mut response: HttpResponse, challenge: &'static str) -> HttpResponse {
-    let value = actix_web::http::header::HeaderValue::from_static(challenge);
-    response.headers_mut().insert(WWW_AUTHENTICATE, value);
+    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     response
 }

@@ -6,6 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::interaction::unit::{Place, Unit};
 use crate::interaction::{Answer, Content, search};
+use crate::store::resource::Stored;
 
 /// `placed`: a transaction has made id and place before, so that its other entries can point at it.
 pub(super) async fn run(
@@ -41,12 +42,15 @@ async fn existing(unit: &mut Unit<'_>, readable: &access::Access, criteria: &str
         1 => matches.pop(),
         n => return Err(Error::at(Kind::MultipleMatches, "If-None-Exist", format!("{n} resources match the criteria"))),
     };
-    Ok(one.map(|one| {
-        let resource_type = readable.resource_type();
-        let event = Event::new(unit.caller, "create").of(resource_type).instance(&one.id, Some(one.version));
-        unit.audit(event.record(&one.documento_id, one.whose()));
-        let mut answer = Answer::of(200, resource_type, &one.id, one.version, one.updated);
-        answer.body = unit.wants_body.then_some(one.body);
-        answer
-    }))
+    Ok(one.map(|one| found(unit, readable.resource_type(), one)))
+}
+
+/// The answer of a conditional create that found its resource.
+pub(super) fn found(unit: &mut Unit<'_>, resource_type: ResourceType, one: Stored) -> Answer {
+    let event = Event::new(unit.caller, "create").of(resource_type).instance(&one.id, Some(one.version));
+    unit.audit(event.record(&one.documento_id, one.whose()));
+    let mut answer = Answer::of(200, resource_type, &one.id, one.version, one.updated);
+    answer.is_write = true;
+    answer.body = unit.wants_body.then_some(one.body);
+    answer
 }

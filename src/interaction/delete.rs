@@ -34,7 +34,7 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, id: &s
         return Ok(answer);
     }
     if unit.app.config.fhir.references == References::Enforce {
-        let keys = index::reference_keys(&unit.app.hasher, resource_type, id);
+        let keys = index::reference_keys(&unit.app.search_context(), resource_type, id);
         let holder = unit.with(async |conn| store::search::holder(conn, &access, &keys, id).await).await?;
         if let Some(holder) = holder {
             return Err(Error::new(Kind::Conflict, format!("this {resource_type} is referenced by a {holder}")));

@@ -53,7 +53,10 @@ pub(super) async fn instance(unit: &mut Unit<'_>, resource_type: ResourceType, i
     let base = &unit.app.base;
     let address = format!("{base}/{resource_type}/{id}");
     let mut bundle = Writer::new("history");
-    bundle.total(current.version);
+    // A patient does not see every version, so no number is told.
+    if access.owner().is_none() {
+        bundle.total(current.version);
+    }
     bundle.link("self", &format!("{address}/_history?_count={}{}", page.count, page.before.map(|b| format!("&_page={b}")).unwrap_or_default()));
     if let (true, Some(last)) = (more, versions.last()) {
         bundle.link("next", &format!("{address}/_history?_count={}&_page={}", page.count, last.version));

@@ -8,6 +8,7 @@ mod create;
 mod delete;
 mod history;
 mod read;
+mod planned;
 pub mod request;
 mod search;
 mod transaction;
@@ -125,13 +126,15 @@ pub struct Answer {
     pub updated: Option<Timestamp>,
     /// `Type/id/_history/version`, relative to the base, of what was written.
     pub location: Option<String>,
+    /// Whether it tells of a write: then the client chooses how much comes back.
+    pub is_write: bool,
 }
 
 impl Answer {
     /// An answer of one version of a resource.
     fn of(status: u16, resource_type: ResourceType, id: &str, version: i64, updated: Timestamp) -> Answer {
         let location = format!("{resource_type}/{id}/_history/{version}");
-        Answer { status, body: None, version: Some(version), updated: Some(updated), location: Some(location) }
+        Answer { status, body: None, version: Some(version), updated: Some(updated), location: Some(location), is_write: false }
     }
 
     fn bundle(bundle: Vec<u8>) -> Answer {
@@ -161,12 +164,11 @@ async fn attempt(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> 
             unit.lock_what_is_read();
         }
         let committed = match unit.run(interaction).await {
-            Ok(answer) => unit.commit().await.map(|done| done.then_some(answer)),
+            Ok(answer) => unit.commit().await.map(|()| answer),
             Err(error) => Err(error),
         };
         match committed {
-            Ok(Some(answer)) => return Ok(answer),
-            Ok(None) => {}
+            Ok(answer) => return Ok(answer),
             Err(error) if store::is_race(&error) && attempt + 1 < ATTEMPTS => {}
             Err(error) => return Err(error),
         }

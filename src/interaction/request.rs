@@ -82,7 +82,7 @@ fn typed(method: Method, resource_type: ResourceType, rest: &[&str], query: &str
             let version = version.ok_or_else(|| Error::new(Kind::NotFound, "there is no such version"))?;
             Ok(Interaction::Vread { resource_type, id: checked(id)?, version })
         }
-        (_, [_] | [_, "_history"] | [_, "_history", _] | ["_search"]) => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
+        (_, [_] | [_, "_history"] | [_, "_history", _]) => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
         _ => Err(Error::new(Kind::NotFound, "there is no such address")),
     }
 }

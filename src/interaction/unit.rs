@@ -10,12 +10,11 @@ use crate::audit::Event;
 use crate::clock;
 use crate::config::References;
 use crate::error::{Error, Issue, Kind, Result};
-use crate::fhir::definitions::{self, ResourceType};
+use crate::fhir::definitions::ResourceType;
 use crate::fhir::documento::DocumentoId;
 use crate::fhir::reference::{self, Id, Reference};
 use crate::fhir::resource;
 use crate::interaction::{Answer, Content, Interaction, capabilities, create, delete, history, read, search, transaction, update};
-use crate::search::hash::Form;
 use crate::search::index;
 use crate::store::placement::{NOBODY, Record};
 use crate::store::resource::{Found, Stored};
@@ -204,6 +203,22 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
+    /// Runs a search: in the transaction when there is one, else on a connection of its own, so that nobody waits behind it.
+    pub(super) async fn with_own<T>(&self, work: impl AsyncFnOnce(&Conn) -> Result<T>) -> Result<T> {
+        match &self.tx {
+            Some(tx) => self.app.pool.within(work(tx.conn())).await,
+            None => {
+                let conn = self.app.pool.get().await?;
+                self.app.pool.within(work(&conn)).await
+            }
+        }
+    }
+
+    /// The record of a patient, when this unit knows it.
+    pub(super) fn record(&self, patient: &str) -> Option<Arc<Record>> {
+        self.records.get(patient).cloned()
+    }
+
     /// The documento_ids under which data of these patients may lie.
     pub(super) async fn documents_of(&mut self, patients: &[&str]) -> Result<Vec<String>> {
         let placement = &self.app.placement;
@@ -302,14 +317,14 @@ impl<'a> Unit<'a> {
         resource::set_meta(&mut value, u64::try_from(version).unwrap_or(1), updated);
 
         let base = &self.app.base;
-        let columns = index::columns(&self.app.hasher, definitions::r4(), resource_type, &value, base)?;
+        let columns = index::columns(&self.app.search_context(), resource_type, &value)?;
         let owner = access::compartment::owner(resource_type, &value, base);
         let labels = access::compartment::labels(resource_type, &value);
         access.may_write(&labels)?;
         if let Some(current) = current {
             access.may_write(&current.labels)?;
         }
-        self.take_targets(resource_type, &value)?;
+        self.take_targets(&value)?;
         self.spread(resource_type, &columns.patient, &place.documento_id).await?;
         self.know_shape(resource_type, &columns.shape).await?;
         if !self.written.insert((resource_type, place.id.clone())) {
@@ -317,6 +332,7 @@ impl<'a> Unit<'a> {
         }
         let body = value.to_string().into_bytes();
         let mut answer = Answer::of(200, resource_type, &place.id, version, updated);
+        answer.is_write = true;
         answer.body = self.wants_body.then(|| body.clone());
         let whose = owner.first().or(columns.patient.first()).map(String::as_str);
         let action = if current.is_none() && method == "POST" { "create" } else { "update" };
@@ -401,7 +417,7 @@ impl<'a> Unit<'a> {
 
     /// A set of parameters is known in `shape` before the first row that carries its key.
     async fn know_shape(&mut self, resource_type: ResourceType, parameters: &[&'static str]) -> Result<()> {
-        let key = self.app.hasher.key(resource_type.name(), "", Form::Shape, parameters);
+        let key = index::shape_key(&self.app.hasher, resource_type, parameters);
         if self.app.shapes.lock().is_ok_and(|known| known.contains(&key)) {
             return Ok(());
         }
@@ -414,7 +430,7 @@ impl<'a> Unit<'a> {
     }
 
     /// Remembers the references of a resource that must point at something.
-    fn take_targets(&mut self, resource_type: ResourceType, value: &Value) -> Result<()> {
+    fn take_targets(&mut self, value: &Value) -> Result<()> {
         if self.app.config.fhir.references == References::Off {
             return Ok(());
         }
@@ -434,8 +450,6 @@ impl<'a> Unit<'a> {
                 Some(Reference::Absolute(_) | Reference::Fragment(_)) | None => {}
             }
         });
-        // A resource may point at itself before it is there.
-        let _ = resource_type;
         if !wrong.is_empty() {
             return Err(Error::all(wrong));
         }
@@ -478,29 +492,37 @@ impl<'a> Unit<'a> {
 
     // ------------------------------------------------------------------ ending
 
-    /// Makes everything durable, the audit records included. False: a race was lost and nothing was written.
-    pub async fn commit(mut self) -> Result<bool> {
+    /// Sends what was gathered into the transaction, so that later reads of this unit see it.
+    pub(super) async fn flush(&mut self) -> Result<()> {
         self.check_targets().await?;
         let events = std::mem::take(&mut self.events);
         let set = std::mem::take(&mut self.set);
-        if set.is_empty() && self.tx.is_none() {
-            self.app.audit.record(events).await?;
-            return Ok(true);
-        }
-        let access = self.access.take();
-        if let (None, true, Some(access), Some(version)) = (&self.tx, set.is_one(), &access, set.versions.first()) {
-            let conn = self.app.pool.get().await?;
-            return self.app.pool.within(store::write::one(&conn, access, version, &events)).await;
-        }
         self.transaction().await?;
-        let Some(tx) = self.tx.take() else { return Err(Error::internal("no transaction")) };
-        let written = self.app.pool.within(store::write::all(tx.conn(), &set, &events)).await?;
-        if written {
-            self.app.pool.within(tx.commit()).await?;
-        } else {
-            self.app.pool.within(tx.rollback()).await?;
+        let Some(tx) = &self.tx else { return Err(Error::internal("no transaction")) };
+        if self.app.pool.within(store::write::all(tx.conn(), &set, &events)).await? {
+            return Ok(());
         }
-        Ok(written)
+        Err(store::race())
+    }
+
+    /// Makes everything durable, the audit records included. Fails with a race (`store::is_race`) when somebody else
+    /// was faster; nothing was written then.
+    pub async fn commit(mut self) -> Result<()> {
+        if self.set.is_empty() && self.tx.is_none() {
+            return self.app.audit.record(std::mem::take(&mut self.events)).await;
+        }
+        if let (None, true, Some(access)) = (&self.tx, self.set.is_one(), self.access.clone()) {
+            self.check_targets().await?;
+            let Some(version) = self.set.versions.first() else { return Err(Error::internal("no version")) };
+            let conn = self.app.pool.get().await?;
+            return match self.app.pool.within(store::write::one(&conn, &access, version, &self.events)).await? {
+                true => Ok(()),
+                false => Err(store::race()),
+            };
+        }
+        self.flush().await?;
+        let Some(tx) = self.tx.take() else { return Err(Error::internal("no transaction")) };
+        self.app.pool.within(tx.commit()).await
     }
 }
 

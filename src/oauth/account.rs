@@ -17,6 +17,9 @@ use crate::store::session::{self, Holder};
 use crate::store::{self, Conn};
 
 const LONGEST_NAME: usize = 200;
+const LONGEST_SCOPE: usize = 2_000;
+const LONGEST_JWKS: usize = 64 * 1024;
+const REDIRECTS: usize = 10;
 
 /// A new account. `paciente_id`: the one Patient of a paciente, and of nobody else.
 pub struct NewUsuario {
@@ -113,7 +116,8 @@ async fn known(app: &App, usuario: &str) -> Result<(String, Credential)> {
     found.map(|credential| (usuario, credential)).ok_or_else(absent)
 }
 
-/// A new client. Only confidential ones of the role integracion can do something in this version.
+/// A new client. In this version only confidential ones of the role integracion can get a token; the others are kept for
+/// SMART App Launch and Backend Services.
 pub struct NewClient {
     pub id: String,
     /// `public`, `confidential` or `asymmetric`.
@@ -124,20 +128,19 @@ pub struct NewClient {
     pub jwks: Option<String>,
 }
 
-/// Makes a client and returns its secret, which is not kept.
-pub async fn add_client(app: &App, new: NewClient, by: &Caller) -> Result<String> {
-    let secret = clock::secret()?;
-    add_client_with(app, new, &secret, by).await?;
+/// Makes a client and returns the secret of a confidential one, which is not kept.
+pub async fn add_client(app: &App, new: NewClient, by: &Caller) -> Result<Option<String>> {
+    let secret = if new.tipo == "confidential" { Some(clock::secret()?) } else { None };
+    add_client_with(app, new, secret.as_deref(), by).await?;
     Ok(secret)
 }
 
-pub(crate) async fn add_client_with(app: &App, new: NewClient, secret: &str, by: &Caller) -> Result<()> {
-    let client = OauthClient { secret: Some(grant::digest(secret)), ..checked_client(new)? };
+pub(crate) async fn add_client_with(app: &App, new: NewClient, secret: Option<&str>, by: &Caller) -> Result<()> {
+    let client = OauthClient { secret: secret.map(grant::digest), ..checked_client(new)? };
     let event = Event::new(by, "client-add").instance(&actor_of_client(&client.id), None);
     changed(app, event, async |conn| accounts::add_client(conn, &client, clock::now()).await).await
 }
 
-/// What cannot be kept yet is refused by name, so that nobody believes it holds.
 fn checked_client(new: NewClient) -> Result<OauthClient> {
     let wrong = |name: &str, text: &str| Err(Error::at(Kind::BusinessRule, name, text));
     let clean = new.id.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
@@ -147,26 +150,72 @@ fn checked_client(new: NewClient) -> Result<OauthClient> {
     if new.id.eq_ignore_ascii_case(OWN_CLIENT) {
         return wrong("id", "this id is the server's own");
     }
-    if new.tipo != "confidential" || !new.redirect.is_empty() || new.jwks.is_some() {
-        return wrong("tipo", "this version has confidential clients only, without redirect and jwks");
+    if new.rol.is_some_and(|rol| rol != Role::Integracion || new.tipo == "public") {
+        return wrong("rol", "the role of a client is integracion, and a public client has none: it acts for a person");
     }
-    let Some(rol) = new.rol.filter(|rol| *rol == Role::Integracion) else {
-        return wrong("rol", "a confidential client has the role integracion");
-    };
-    let whole = scope::of_role(rol);
-    let asked = new.scope.unwrap_or_default();
-    if !asked.is_empty() && !scope::is_whole(&asked, rol) {
-        return wrong("scope", "this version gives a client the whole scope of its role only");
+    if !new.redirect.iter().all(|uri| is_redirect(uri)) || new.redirect.len() > REDIRECTS {
+        return wrong("redirect", "a redirect is an https address, or http on loopback, without fragment; at most 10");
+    }
+    match new.tipo.as_str() {
+        "public" if new.redirect.is_empty() => return wrong("redirect", "a public client needs one"),
+        "confidential" if new.rol.is_none() && new.redirect.is_empty() => {
+            return wrong("rol", "a confidential client needs the role integracion, or a redirect");
+        }
+        "asymmetric" if !new.jwks.as_deref().is_some_and(is_jwks) => {
+            return wrong("jwks", "an asymmetric client needs its public keys: a JWK set, or the https address of one");
+        }
+        "public" | "confidential" if new.jwks.is_some() => return wrong("jwks", "only an asymmetric client has keys"),
+        "public" | "confidential" | "asymmetric" => {}
+        _ => return wrong("tipo", "is public, confidential or asymmetric"),
     }
     Ok(OauthClient {
+        scope: checked_scope(new.scope, new.rol)?,
         id: new.id,
         tipo: new.tipo,
         secret: None,
         redirect: new.redirect,
-        scope: if asked.is_empty() { whole.to_owned() } else { asked },
-        rol: Some(rol),
-        jwks: None,
+        rol: new.rol,
+        jwks: new.jwks,
         active: true,
+    })
+}
+
+/// A narrower scope of a role would not be enforced yet, so it is refused: nobody shall believe that it holds.
+fn checked_scope(asked: Option<String>, rol: Option<Role>) -> Result<String> {
+    let asked = asked.unwrap_or_default();
+    let wrong = |text: &str| Err(Error::at(Kind::BusinessRule, "scope", text));
+    if asked.len() > LONGEST_SCOPE || !asked.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
+        return wrong("a scope is words of ASCII, at most 2,000 bytes");
+    }
+    match rol {
+        Some(rol) if asked.is_empty() => Ok(scope::of_role(rol).to_owned()),
+        Some(rol) if !scope::is_whole(&asked, rol) => wrong("this version gives a client the whole scope of its role only"),
+        _ => Ok(asked),
+    }
+}
+
+/// RFC 9700, 2.1: exact addresses; plain http only to one's own machine.
+fn is_redirect(uri: &str) -> bool {
+    let host = |rest: &str| rest.split(['/', '?', ':']).next().unwrap_or("").to_owned();
+    let clean = uri.len() <= LONGEST_SCOPE && uri.bytes().all(|b| b.is_ascii_graphic() && !b"#*\\@\"<>".contains(&b));
+    let https = uri.strip_prefix("https://").is_some_and(|rest| !host(rest).is_empty());
+    let loopback = uri.strip_prefix("http://").is_some_and(|rest| matches!(host(rest).as_str(), "127.0.0.1" | "localhost"));
+    clean && (https || loopback)
+}
+
+/// Public keys, or where they are. A private or a symmetric key has no business here.
+fn is_jwks(text: &str) -> bool {
+    if text.len() > LONGEST_JWKS {
+        return false;
+    }
+    if text.starts_with("https://") {
+        return is_redirect(text);
+    }
+    let set = serde_json::from_str::<serde_json::Value>(text).ok();
+    let keys = set.as_ref().and_then(|set| set.get("keys")?.as_array());
+    keys.is_some_and(|keys| {
+        let public = |key: &serde_json::Value| key.get("kty").is_some() && key.get("d").is_none() && key.get("k").is_none();
+        !keys.is_empty() && keys.iter().all(public)
     })
 }
 
@@ -231,29 +280,45 @@ mod tests {
         assert_eq!(checked(&new(Role::Paciente)).unwrap().paciente_id.as_deref(), Some("0123456789"));
     }
 
+    fn new_client(id: &str, tipo: &str, rol: Option<Role>) -> NewClient {
+        NewClient { id: id.into(), tipo: tipo.into(), redirect: vec![], scope: None, rol, jwks: None }
+    }
+
     #[test]
     fn clients_are_checked_before_they_are_made() {
-        let new = |id: &str, tipo: &str, scope: Option<&str>, rol| NewClient {
-            id: id.into(),
-            tipo: tipo.into(),
-            redirect: vec![],
-            scope: scope.map(Into::into),
-            rol,
-            jwks: None,
-        };
+        let integracion = Some(Role::Integracion);
+        let good = |new: NewClient, scope: &str| assert_eq!(checked_client(new).unwrap().scope, scope);
         let check = |new: NewClient, at: &str| {
             assert_eq!(checked_client(new).unwrap_err().issues[0].expression.as_deref(), Some(at));
         };
-        let integracion = Some(Role::Integracion);
-        assert_eq!(checked_client(new("lab-1", "confidential", None, integracion)).unwrap().scope, "system/*.*");
-        let v2 = checked_client(new("lab-1", "confidential", Some("system/*.cruds"), integracion)).unwrap();
-        assert_eq!(v2.scope, "system/*.cruds");
-        check(new("historia", "confidential", None, integracion), "id");
-        check(new("a b", "confidential", None, integracion), "id");
-        check(new("", "confidential", None, integracion), "id");
-        check(new("lab", "public", None, integracion), "tipo");
-        check(new("lab", "confidential", None, Some(Role::Admin)), "rol");
-        check(new("lab", "confidential", None, None), "rol");
-        check(new("lab", "confidential", Some("system/Patient.read"), integracion), "scope");
+        let lab = || new_client("lab-1", "confidential", integracion);
+        good(lab(), "system/*.*");
+        good(NewClient { scope: Some("system/*.cruds".into()), ..lab() }, "system/*.cruds");
+        check(NewClient { scope: Some("system/Patient.read".into()), ..lab() }, "scope");
+        check(NewClient { jwks: Some("{}".into()), ..lab() }, "jwks");
+        for id in ["historia", "a b", "", "client/x", &"x".repeat(65)] {
+            check(new_client(id, "confidential", integracion), "id");
+        }
+        check(new_client("lab", "confidential", Some(Role::Admin)), "rol");
+        check(new_client("lab", "confidential", None), "rol");
+        check(new_client("lab", "public", integracion), "rol");
+        check(new_client("lab", "public", None), "redirect");
+        check(new_client("lab", "secret", integracion), "tipo");
+        let app = |uri: &str| NewClient {
+            redirect: vec![uri.into()],
+            scope: Some("openid patient/*.rs".into()),
+            ..new_client("app", "public", None)
+        };
+        good(app("https://app.example/back?x=1"), "openid patient/*.rs");
+        good(app("http://127.0.0.1:4000/back"), "openid patient/*.rs");
+        for uri in ["http://app.example/", "https://", "https://a/#x", "https://*.example/", "http://localhost.evil/", "http://localhost@evil/", "x:y"] {
+            check(app(uri), "redirect");
+        }
+        let keys = |jwks: &str| NewClient { jwks: Some(jwks.into()), ..new_client("backend", "asymmetric", integracion) };
+        good(keys(r#"{"keys":[{"kty":"EC","x":"1"}]}"#), "system/*.*");
+        good(keys("https://app.example/jwks.json"), "system/*.*");
+        for jwks in ["", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"EC","d":"1"}]}"#, r#"{"keys":[{"kty":"oct","k":"1"}]}"#, "http://a/jwks"] {
+            check(keys(jwks), "jwks");
+        }
     }
 }

@@ -125,7 +125,7 @@ async fn ensure_client(app: &App, client: &DevClient, by: &Caller) -> Result<()>
         rol: Some(Role::Integracion),
         jwks: None,
     };
-    account::add_client_with(app, new, &client.secret, by).await
+    account::add_client_with(app, new, Some(&client.secret), by).await
 }
 
 fn read(file: &Path) -> Result<DevAccess> {

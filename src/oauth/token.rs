@@ -29,6 +29,9 @@ const SWEEP: Duration = Duration::from_secs(3600);
 /// The client of the server's own sign-in (RFC 9068 wants one in each token). No registered client may have this id.
 pub const OWN_CLIENT: &str = "historia";
 
+/// `__Host-`: only from this very host, only over TLS (or loopback), only for the whole of it (RFC 6265bis, 4.1.3.2).
+pub const COOKIE_NAME: &str = "__Host-historia";
+
 /// Answer to a request that brings nothing to identify itself.
 const ABSENT: &str = "sign in first: this address needs an access token";
 /// Answer to everything else, whatever is wrong with it.
@@ -138,13 +141,14 @@ impl Authority {
         &self.keys
     }
 
-    /// Who asks, by the headers of a request. A request with an `Authorization` is judged by that alone.
+    /// Who asks, by the headers `Authorization` and `Cookie` of a request. One with an `Authorization` is judged by that
+    /// alone. Whether a cookie may write is judged in `http`, which sees where the request comes from.
     pub async fn caller(&self, authorization: Option<&str>, cookie: Option<&str>, request_id: &str) -> Result<Caller> {
         Ok(self.identify(authorization, cookie).await?.caller(request_id))
     }
 
     pub async fn identify(&self, authorization: Option<&str>, cookie: Option<&str>) -> Result<Arc<Identity>> {
-        let identity = match (authorization, cookie) {
+        let identity = match (authorization, cookie.and_then(session_cookie)) {
             (Some(header), _) => self.bearer(header)?,
             (None, Some(value)) => self.cookie(value).await?,
             (None, None) => return Err(Error::new(Kind::Login, ABSENT)),
@@ -270,6 +274,15 @@ fn bearer_token(header: &str) -> Option<&str> {
     (scheme.eq_ignore_ascii_case("bearer") && clean).then_some(token)
 }
 
+/// The session cookie of a `Cookie` header. Two of the name are none of ours: a browser never has two with `__Host-`.
+pub fn session_cookie(header: &str) -> Option<&str> {
+    let pairs = header.split(';').filter_map(|pair| pair.trim().split_once('='));
+    let mut values = pairs.filter(|(name, _)| *name == COOKIE_NAME).map(|(_, value)| value);
+    let value = values.next()?;
+    let ours = value.len() == 43 && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    (ours && values.next().is_none()).then_some(value)
+}
+
 /// The key of what was verified; the two kinds cannot be taken for each other.
 fn digest(kind: &str, value: &str) -> [u8; 32] {
     Sha256::new_with_prefix(kind).chain_update(value).finalize().into()
@@ -316,6 +329,20 @@ mod tests {
         check("Basic abc", None);
         check("Bearer a b", None);
         check("Bearer a\u{e9}", None);
+    }
+
+    #[test]
+    fn the_session_cookie_is_found_among_others() {
+        let value = "a".repeat(43);
+        let ours = format!("{COOKIE_NAME}={value}");
+        let check = |header: &str, found: bool| assert_eq!(session_cookie(header).is_some(), found, "{header}");
+        check(&ours, true);
+        check(&format!("x=1; {ours};y=2"), true);
+        check(&format!("{ours}; {ours}"), false);
+        check(&format!("{ours}b"), false);
+        check(&format!("historia={value}"), false);
+        check(&format!("{COOKIE_NAME}="), false);
+        check("", false);
     }
 
     #[test]

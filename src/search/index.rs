@@ -51,6 +51,19 @@ pub fn year_key(hasher: &Hasher, t: ResourceType, year: i16) -> i64 {
     hasher.key(t.name(), "", Form::Year, &[&year.to_string()])
 }
 
+/// The keys under which anything that points at `t/id` by one of its reference parameters is found, whatever its type.
+pub fn reference_keys(context: &Context<'_>, t: ResourceType, id: &str) -> Vec<i64> {
+    let mut keys = Vec::new();
+    for holder in ResourceType::all() {
+        for parameter in context.definitions.search_parameters(holder) {
+            if parameter.kind == SearchKind::Reference && (parameter.targets.is_empty() || parameter.targets.contains(&t)) {
+                keys.push(context.hasher.slot(holder.name(), parameter.code).key(Form::Typed, &[t.name(), id]));
+            }
+        }
+    }
+    keys
+}
+
 /// The search columns of a valid resource of type `t`.
 pub fn columns(context: &Context<'_>, t: ResourceType, resource: &Value) -> Result<Columns> {
     let mut columns = Columns::default();
@@ -138,3 +151,6 @@ impl Columns {
         self.patient.dedup();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,7 +5,7 @@
 //! quantity, composite and special parameters, chains, `_has`, includes, modifiers beyond `:exact`, `:not`, `:[type]`.
 
 use crate::error::{Error, Issue, Kind, Result};
-use crate::fhir::definitions::{ResourceType, SearchKind, SearchParameter};
+use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
 use crate::fhir::reference::is_id;
 use crate::search::hash::{Form, Slot};
 use crate::search::main_date::{is_single, main_date};
@@ -31,6 +31,14 @@ impl Default for Limits {
     fn default() -> Self {
         Limits { length: 16 * 1024, parameters: 100, terms: 500, count: 20, count_max: 1000 }
     }
+}
+
+/// The parameters of a type that [`parse`] takes, in the order of their codes: what the CapabilityStatement may promise.
+pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'static SearchParameter> {
+    let takes = |parameter: &&SearchParameter| {
+        !matches!(parameter.kind, SearchKind::Number | SearchKind::Quantity | SearchKind::Composite | SearchKind::Special)
+    };
+    definitions.search_parameters(t).iter().filter(takes).collect()
 }
 
 /// Reads the query of a URL or of a form body, as it came (percent-encoded). `now` is for the prefix `ap`.
@@ -215,6 +223,7 @@ impl Parser<'_> {
         };
         let slot = self.context.hasher.slot(self.t.name(), parameter.code);
         let clause = match (parameter.kind, modifier) {
+            _ if parameter.expression.is_none() => return Err(Error::at(Kind::NotSupported, parameter.code, "is not supported yet")),
             _ if parameter.code == "_id" && modifier.is_none() => ids(&values)?,
             (SearchKind::Date, None) => self.date(&slot, parameter, &values)?,
             (SearchKind::Token, None | Some("not")) if parameter.code != "_id" => {
@@ -277,16 +286,16 @@ impl Parser<'_> {
     fn restrict(&mut self, parameter: &SearchParameter, locals: &[(ResourceType, String)]) {
         let compartment = self.context.definitions.compartment("Patient", self.t);
         let all_patients = locals.iter().all(|(t, _)| t.name() == "Patient");
-        if all_patients && compartment.contains(&parameter.code) && !matches!(self.t.name(), "Patient" | "Group") {
+        self.query.selective |= all_patients;
+        // Of `subject` and `patient` the definition of a compartment names one; where it names any, both are the same element.
+        let named = compartment.contains(&parameter.code) || (!compartment.is_empty() && matches!(parameter.code, "subject" | "patient"));
+        if all_patients && named && !matches!(self.t.name(), "Patient" | "Group") {
             let mut ids: Vec<String> = locals.iter().map(|(_, id)| id.clone()).collect();
             ids.sort_unstable();
             ids.dedup();
             // Of several restrictions any one will do: the clauses say the rest.
             self.query.patient.get_or_insert(ids);
         }
-        // What hangs on one encounter, order or sample is little; what names a practitioner or a place may be everything.
-        let narrow = |(t, _): &(ResourceType, String)| matches!(t.name(), "Encounter" | "ServiceRequest" | "Specimen" | "DiagnosticReport" | "Claim" | "MedicationRequest");
-        self.query.selective |= locals.iter().all(narrow);
     }
 
     fn unknown(&self, name: &str, code: &str) -> Error {
@@ -332,7 +341,7 @@ fn ids(values: &[&str]) -> Result<Clause> {
 
 /// Parameters whose values few rows share.
 fn is_identifying(code: &str) -> bool {
-    matches!(code, "identifier" | "phone" | "email" | "telecom" | "accession" | "group-identifier")
+    matches!(code, "identifier" | "phone" | "email" | "telecom" | "group-identifier" | "encounter" | "specimen" | "based-on")
 }
 
 fn kind_name(kind: SearchKind) -> &'static str {

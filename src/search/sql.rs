@@ -1,9 +1,9 @@
 //! Query + Guard -> statements, one function per plan of `search.md`. Values are always bound; nothing of a request is
 //! ever part of the text.
 //!
-//! Every statement holds the whole guard before any limit, and every one but the counts answers the same nine columns:
+//! Every statement holds the whole guard before any limit, and every one but the counts answers the same twelve columns:
 //! `documento_id text, id text, version int8, updated timestamptz, sort_date timestamptz (null when absent), body bytea,
-//! encoding int2, found int8, capped bool`, in the order of the query, at most `count + 1` rows: the one too many says that
+//! encoding int2, owner text[], labels text[], patient text[], found int8, capped bool`, in the order of the query, at most `count + 1` rows: the one too many says that
 //! there is a next page. `found` (plan P) is the number of matches; `capped` (W, P) on any row says that the cap was
 //! reached, so that a page which is not full (W) or the order (P) is not to be trusted and the next plan must be tried.
 //! A row whose `id` is null only carries `capped`.
@@ -78,8 +78,8 @@ pub fn plans(query: &Query) -> &'static [Plan] {
     }
 }
 
-const ROW: &str = "select w.documento_id, w.id, w.version, w.updated, nullif(w.sort_date, '-infinity') as sort_date, w.body, w.encoding";
-const CAPPED_ROW: &str = "select null::text, null::text, null::int8, null::timestamptz, null::timestamptz, null::bytea, null::int2, null::int8, true";
+const ROW: &str = "select w.documento_id, w.id, w.version, w.updated, nullif(w.sort_date, '-infinity') as sort_date, w.body, w.encoding, w.owner, w.labels, w.patient";
+const CAPPED_ROW: &str = "select null::text, null::text, null::int8, null::timestamptz, null::timestamptz, null::bytea, null::int2, null::text[], null::text[], null::text[], null::int8, true";
 
 /// T. `documents`: the keys under which the rows of `query.patient` (else of `query.ids()`) may lie. Complete; never GIN.
 pub fn timeline(query: &Query, guard: &Guard, documents: &[String]) -> Statement {

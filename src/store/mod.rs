@@ -20,7 +20,6 @@ pub mod write;
 pub use pool::{Conn, Pool, Tx};
 
 use crate::error::{Error, Kind};
-use tokio_postgres::error::SqlState;
 
 /// Every static statement of the store, by module: what the PREPARE and EXPLAIN tests walk.
 pub const STATEMENTS: &[(&str, &[&str])] = &[
@@ -47,7 +46,7 @@ pub(crate) fn fault(error: tokio_postgres::Error) -> Error {
         // connection, resources, operator intervention (shutdown, crash, cannot connect now)
         c if c.starts_with("08") || c.starts_with("53") || c.starts_with("57P") => Kind::Transient,
         "57014" => Kind::Timeout,
-        // serialization, deadlock, lock not available, prepared transaction state of a lost node
+        // serialization, deadlock, lock not available, read only (a standby)
         "40001" | "40P01" | "55P03" | "25006" => Kind::Transient,
         _ => Kind::Exception,
     };
@@ -59,18 +58,18 @@ pub(crate) fn fault(error: tokio_postgres::Error) -> Error {
     Error::new(kind, text).caused_by(source)
 }
 
-/// Whether the error came of a unique constraint (SQLSTATE 23505).
-pub(crate) fn is_duplicate(error: &Error) -> bool {
-    error
-        .source
-        .as_ref()
-        .is_some_and(|source| source.to_string().starts_with(&format!("SQLSTATE {}", SqlState::UNIQUE_VIOLATION.code())))
+/// Somebody else was faster: the same error as the database's own serialization failure, so that one way leads back.
+pub(crate) fn race() -> Error {
+    Error::new(Kind::Transient, "others keep changing the same resources").caused_by(Plain("SQLSTATE 40001: a version was taken".to_owned()))
+}
+
+/// Whether the same unit of work may succeed when it is done again at once.
+pub(crate) fn is_race(error: &Error) -> bool {
+    let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
+    source.starts_with("SQLSTATE 40001") || source.starts_with("SQLSTATE 40P01")
 }
 
 /// An error as text, for the log: keeps nothing of the row.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Plain(String);
-//! PostgreSQL and Citus.
-
-pub mod embedded;

@@ -122,13 +122,13 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 /// Where and how to connect.
-struct Target {
+pub struct Target {
     config: tokio_postgres::Config,
     session: String,
 }
 
 /// bb8's view of a [`Target`]: no ping at check-out (30 % of a read); broken connections are seen on return.
-struct Manager(Arc<Target>);
+pub struct Manager(Arc<Target>);
 
 impl bb8::ManageConnection for Manager {
     type Connection = Conn;

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 
-pub const STATEMENTS: &[&str] = &[CURRENT, CURRENT_LOCKED, CURRENT_SET, VERSION, HISTORY, EXISTING, ADVISORY_LOCK];
+pub const STATEMENTS: &[&str] = &[CURRENT, CURRENT_LOCKED, CURRENT_SET, VERSION, HISTORY, EXISTING];
 
 /// A stored version.
 #[derive(Clone, Debug)]
@@ -81,7 +81,6 @@ const HISTORY: &str = concat!(
 const EXISTING: &str = "\
 select k.resource_type, k.id, r.documento_id from unnest($2::text[], $3::text[]) k(resource_type, id) cross join lateral (
   select o.documento_id from resource o where o.documento_id = $1 and o.resource_type = k.resource_type and o.id = k.id and not o.deleted limit 1) r";
-const ADVISORY_LOCK: &str = "select pg_advisory_xact_lock($1)";
 
 /// What was found at a place.
 #[derive(Debug)]
@@ -185,9 +184,4 @@ pub async fn existing(conn: &Conn, _: &Access, documento_id: &str, ids: &[(Resou
     let names: Vec<&str> = ids.iter().map(|(_, id)| *id).collect();
     let rows = conn.query(EXISTING, &[&documento_id, &types, &names]).await?;
     Ok(rows.iter().filter_map(|row| Some((ResourceType::parse(row.get(0))?, row.get(1)))).collect())
-}
-
-/// Holds a lock of the coordinator until the transaction ends: conditional requests of the same criteria go one by one.
-pub async fn advisory_lock(conn: &Conn, key: i64) -> Result<()> {
-    conn.query(ADVISORY_LOCK, &[&key]).await.map(drop)
 }

@@ -1,2 +1,163 @@
-//! Runs searches: the plans of docs/storage ("Search plans"), one after the other until one is complete.
-pub const STATEMENTS: &[&str] = &[];
+//! Runs searches: the plans of docs/ARCHITECTURE.md ("Search"), one after the other until one is complete.
+
+use crate::access::Access;
+use crate::error::{Error, Result};
+use crate::search::query::{Cursor, Query, SortBy};
+use crate::search::sql::{self, Bind, Guard, Plan, Statement};
+use crate::store::pool::Conn;
+use crate::store::resource::Stored;
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::{ToSql, Type};
+
+pub const STATEMENTS: &[&str] = &[BY_KEYS, HOLDER, ADVISORY_LOCKS];
+
+/// Rows that a walk looks at, matches that a pick gathers (measured: docs of the search plans).
+const WALKED: i64 = 3_000;
+const PICKED: i64 = 2_001;
+/// Matches of a set of keys that are looked at; more is no condition that picks one.
+const BY_KEYS_MOST: usize = 10_000;
+
+/// A page of matches.
+pub struct Page {
+    pub rows: Vec<Stored>,
+    /// The last row, when there are more behind it.
+    pub next: Option<Cursor>,
+}
+
+fn bound(statement: &Statement) -> Vec<(&(dyn ToSql + Sync), Type)> {
+    fn one(bind: &Bind) -> (&(dyn ToSql + Sync), Type) {
+        match bind {
+            Bind::Text(value) => (value, Type::TEXT),
+            Bind::Texts(value) => (value, Type::TEXT_ARRAY),
+            Bind::Int(value) => (value, Type::INT8),
+            Bind::Ints(value) => (value, Type::INT8_ARRAY),
+            Bind::Float(value) => (value, Type::FLOAT8),
+            Bind::Time(value) => (value, Type::TIMESTAMPTZ),
+            Bind::Bool(value) => (value, Type::BOOL),
+        }
+    }
+    statement.params.iter().map(one).collect()
+}
+
+/// One page. `documents`: where the rows lie, for queries of one patient or of given ids.
+pub async fn page(conn: &Conn, access: &Access, guard: &Guard, query: &Query, documents: &[String]) -> Result<Page> {
+    let mut rows = Vec::new();
+    for plan in sql::plans(query) {
+        let statement = match plan {
+            Plan::Timeline => sql::timeline(query, guard, documents),
+            Plan::Walk => sql::walk(query, guard, WALKED),
+            Plan::Pick => sql::pick(query, guard, PICKED),
+            Plan::Plain => sql::plain(query, guard),
+        };
+        rows = conn.query_generated(&statement.sql, *plan != Plan::Plain, &bound(&statement)).await?;
+        if is_complete(*plan, query, &rows) {
+            break;
+        }
+    }
+    let wanted = query.count as usize;
+    let mut found: Vec<(Stored, Option<Timestamp>)> = Vec::with_capacity(rows.len());
+    for row in &rows {
+        if row.get::<_, Option<&str>>(1).is_some() {
+            found.push((hit(row, access)?, row.get(4)));
+        }
+    }
+    let more = found.len() > wanted;
+    found.truncate(wanted);
+    let next = if more { found.last().map(|(row, sort_date)| cursor(query, row, *sort_date)) } else { None };
+    Ok(Page { rows: found.into_iter().map(|(row, _)| row).collect(), next })
+}
+
+fn cursor(query: &Query, row: &Stored, sort_date: Option<Timestamp>) -> Cursor {
+    let at = match query.sort.by {
+        SortBy::Date => sort_date,
+        SortBy::Updated => Some(row.updated),
+        SortBy::Id => None,
+    };
+    Cursor { at, id: row.id.clone() }
+}
+
+/// Whether the rows of a plan are the answer. A walk that filled its page is, whatever lies behind its cap.
+fn is_complete(plan: Plan, query: &Query, rows: &[Row]) -> bool {
+    let capped = rows.iter().any(|row| row.get::<_, bool>(11));
+    let full = rows.len() > query.count as usize && rows.iter().all(|row| row.get::<_, Option<&str>>(1).is_some());
+    match plan {
+        Plan::Timeline | Plan::Plain => true,
+        Plan::Walk => full || !capped,
+        Plan::Pick => !capped,
+    }
+}
+
+fn hit(row: &Row, access: &Access) -> Result<Stored> {
+    if row.get::<_, i16>(6) != 0 {
+        return Err(Error::internal("a body has an encoding that this version cannot read"));
+    }
+    let stored = Stored {
+        documento_id: row.get(0),
+        id: row.get(1),
+        version: row.get(2),
+        method: String::new(),
+        updated: row.get(3),
+        deleted: false,
+        owner: row.get(7),
+        patient: row.get(9),
+        labels: row.get(8),
+        body: row.get(5),
+    };
+    if !access.sees(&stored.owner, &stored.labels) {
+        tracing::error!(resource_type = access.resource_type().name(), "ALARM: a row passed the guard that the caller may not see");
+        return Err(Error::internal("a row passed the guard that the caller may not see"));
+    }
+    Ok(stored)
+}
+
+/// The exact number of matches; with `cap`, that many at the most.
+pub async fn count(conn: &Conn, _: &Access, guard: &Guard, query: &Query, documents: Option<&[String]>, cap: Option<i64>) -> Result<i64> {
+    let statement = match cap {
+        Some(cap) => sql::count_up_to(query, guard, documents, cap),
+        None => sql::count(query, guard, documents),
+    };
+    let rows = conn.query_generated(&statement.sql, false, &bound(&statement)).await?;
+    rows.first().map(|row| row.get(0)).ok_or_else(|| Error::internal("no count"))
+}
+
+const BY_KEYS: &str = "\
+select r.resource_type, r.documento_id, r.id, r.version, r.updated, r.owner, r.patient, r.labels, array(select k from unnest(r.keys) k where k = any($1))
+from resource r where r.keys && $1 and not r.deleted limit $2";
+
+/// Current resources that carry one of several keys, without their bodies: (type, resource, the keys).
+pub async fn by_keys(conn: &Conn, _: &[Access], keys: &[i64]) -> Result<Vec<(String, Stored, Vec<i64>)>> {
+    let most = i64::try_from(BY_KEYS_MOST).unwrap_or(i64::MAX);
+    let rows = conn.query(BY_KEYS, &[&keys, &most]).await?;
+    let of = |row: &Row| Stored {
+        documento_id: row.get(1),
+        id: row.get(2),
+        version: row.get(3),
+        method: String::new(),
+        updated: row.get(4),
+        deleted: false,
+        owner: row.get(5),
+        patient: row.get(6),
+        labels: row.get(7),
+        body: Vec::new(),
+    };
+    Ok(rows.iter().map(|row| (row.get(0), of(row), row.get(8))).collect())
+}
+
+const HOLDER: &str = "select r.resource_type from resource r where r.keys && $1 and not r.deleted and not (r.resource_type = $2 and r.id = $3) limit 1";
+
+/// The type of something that points at a resource; `keys` are those of all references to it.
+pub async fn holder(conn: &Conn, access: &Access, keys: &[i64], id: &str) -> Result<Option<String>> {
+    let row = conn.query_opt(HOLDER, &[&keys, &access.resource_type().name(), &id]).await?;
+    Ok(row.map(|row| row.get(0)))
+}
+
+// In the order of the keys, so that two units never wait for each other.
+const ADVISORY_LOCKS: &str = "select pg_advisory_xact_lock(k) from unnest($1::int8[]) k";
+
+/// Holds locks of the coordinator until the transaction ends: conditional requests of the same criteria go one by one.
+pub async fn advisory_locks(conn: &Conn, keys: &mut Vec<i64>) -> Result<()> {
+    keys.sort_unstable();
+    keys.dedup();
+    conn.query(ADVISORY_LOCKS, &[&*keys]).await.map(drop)
+}

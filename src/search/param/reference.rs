@@ -35,7 +35,12 @@ pub fn index<'a>(slot: &Slot, node: Node<'a>, base: &str, keys: &mut Vec<i64>) -
             }
             None
         }
-        Some(Reference::Fragment(_) | Reference::Conditional { .. }) | None => None,
+        Some(Reference::Fragment(_) | Reference::Conditional { .. }) => None,
+        // A canonical that is no address, as some definitions have it.
+        None => {
+            keys.push(slot.key(if is_id(text) { Form::Untyped } else { Form::Address }, &[text]));
+            None
+        }
     }
 }
 
@@ -68,6 +73,8 @@ pub fn target(slot: &Slot, parameter: &SearchParameter, of_type: Option<Resource
     let value = unescape(value);
     let only = match parameter.targets.as_slice() {
         [one] => Some(*one),
+        // One definition for many types (`clinical-patient`) lists the targets of all; what it says is a Patient.
+        _ if parameter.code == "patient" => ResourceType::parse("Patient"),
         _ => None,
     };
     if is_id(&value) {

@@ -1,0 +1,138 @@
+//! `/fhir`: authenticate, negotiate, parse, execute, respond. Everything FHIR is decided in `interaction`.
+
+use crate::access::{Caller, Role};
+use crate::error::{Error, Kind, Result};
+use crate::fhir::format::{self, parse_json};
+use crate::http::{State, body, negotiate, request_id, respond};
+use crate::interaction::request::{self, Conditions, Method, pairs};
+use crate::interaction::{self, Interaction};
+use actix_web::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::BytesMut;
+use serde_json::Value;
+
+/// Bodies above this are parsed away from the thread that serves others.
+const LARGE: usize = 64 * 1024;
+
+pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {
+    match serve(&request, payload, &state).await {
+        Ok(response) => response,
+        Err(error) => {
+            let mut response = respond::error(&request, &error);
+            if error.kind == Kind::MethodNotAllowed {
+                response.headers_mut().insert(ALLOW, allowed(request.match_info().query("tail")));
+            }
+            response
+        }
+    }
+}
+
+/// The methods of an address.
+fn allowed(path: &str) -> actix_web::http::header::HeaderValue {
+    let segments = path.split('/').filter(|s| !s.is_empty()).count();
+    let methods = match segments {
+        0 => "POST",
+        1 => "GET, HEAD, POST",
+        2 if path.ends_with("_search") => "POST",
+        2 => "GET, HEAD, PUT, DELETE",
+        _ => "GET, HEAD",
+    };
+    actix_web::http::header::HeaderValue::from_static(methods)
+}
+
+async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> Result<HttpResponse> {
+    let app = &state.app;
+    let path = request.match_info().query("tail");
+    let raw_query = request.query_string();
+    if request.uri().path_and_query().is_some_and(|whole| whole.as_str().len() > app.config.limits.url) {
+        return Err(Error::new(Kind::TooCostly, format!("the address is longer than {} bytes (limits.url)", app.config.limits.url)));
+    }
+    let caller = match path.trim_end_matches('/') {
+        "metadata" => anonymous(request),
+        _ => caller(request, state).await?,
+    };
+    let method = method(request)?;
+    let is_search = path.trim_end_matches('/').ends_with("_search") && method == Method::Post;
+    let mut query = raw_query.to_owned();
+    let body = match method {
+        Method::Post | Method::Put => body::read(payload, app.config.limits.body, "limits.body").await?,
+        Method::Get | Method::Delete => BytesMut::new(),
+    };
+    if is_search {
+        add_form(request, &body, &mut query)?;
+    }
+    let format = pairs(&query)?.into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
+    negotiate::wants(request, format.as_deref())?;
+    let value = match method {
+        Method::Post | Method::Put if !is_search => Some(parsed(request, state, body).await?),
+        _ => None,
+    };
+    let interaction = request::parse(method, path, &query, &conditions(request.headers())?, value)?;
+    let _bundle = match interaction {
+        Interaction::Transaction { .. } | Interaction::Batch { .. } => {
+            let busy = |_| Error::new(Kind::Transient, "the server is stopping");
+            Some(app.bundles.acquire().await.map_err(busy)?)
+        }
+        _ => None,
+    };
+    let answer = interaction::execute(app, &caller, &interaction).await?;
+    Ok(respond::answer(&app.base, answer, negotiate::prefers(request)))
+}
+
+/// Who asks for what is open to all.
+fn anonymous(request: &HttpRequest) -> Caller {
+    Caller { role: Role::Paciente, actor: "anonymous".to_owned(), documento_id: "-".to_owned(), patient: None, request_id: request_id::of(request) }
+}
+
+/// The caller of a request, by its token or its cookie. A cookie writes only from our own pages (CSRF).
+pub async fn caller(request: &HttpRequest, state: &State) -> Result<Caller> {
+    let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+    let authorization = text(AUTHORIZATION);
+    let caller = state.authority.caller(authorization, text(COOKIE), &request_id::of(request)).await?;
+    let safe = request.method().is_safe();
+    if authorization.is_none() && !safe && !crate::http::web::is_same_origin(request, state) {
+        return Err(Error::new(Kind::Forbidden, "a cookie writes from the pages of this server only"));
+    }
+    Ok(caller)
+}
+
+fn method(request: &HttpRequest) -> Result<Method> {
+    let name = request.method().as_str();
+    let name = if name == "HEAD" { "GET" } else { name };
+    Method::parse(name).ok_or_else(|| Error::new(Kind::MethodNotAllowed, "the address does not have this method"))
+}
+
+/// The parameters of POST _search stand in the body, in the address, or in both.
+fn add_form(request: &HttpRequest, body: &BytesMut, query: &mut String) -> Result<()> {
+    let media = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    if !media.starts_with("application/x-www-form-urlencoded") {
+        if body.is_empty() {
+            return Ok(());
+        }
+        return Err(Error::new(Kind::UnsupportedMediaType, "the body of _search must be application/x-www-form-urlencoded"));
+    }
+    let form = std::str::from_utf8(body).map_err(|_| Error::new(Kind::Invalid, "the body is not UTF-8"))?;
+    if !query.is_empty() && !form.is_empty() {
+        query.push('&');
+    }
+    query.push_str(form);
+    Ok(())
+}
+
+async fn parsed(request: &HttpRequest, state: &State, body: BytesMut) -> Result<Value> {
+    negotiate::sends(request)?;
+    let limits = format::Limits { depth: state.app.config.limits.depth, ..format::Limits::default() };
+    if body.len() < LARGE {
+        return parse_json(&body, &limits);
+    }
+    let work = web::block(move || parse_json(&body, &limits)).await;
+    work.map_err(|_| Error::new(Kind::Transient, "the server is stopping"))?
+}
+
+fn conditions(headers: &HeaderMap) -> Result<Conditions> {
+    let text = |name: &'static str| -> Result<Option<String>> {
+        let Some(value) = headers.get(name) else { return Ok(None) };
+        value.to_str().map(|v| Some(v.to_owned())).map_err(|_| Error::at(Kind::Value, name, "the header is not ASCII"))
+    };
+    Ok(Conditions { if_match: text("if-match")?, if_none_exist: text("if-none-exist")?, if_none_match: text("if-none-match")? })
+}

@@ -1,0 +1,224 @@
+//! search-type (<https://hl7.org/fhir/R4/http.html#search>), and the criteria of conditional requests.
+
+use crate::access::{self, Access, Action};
+use crate::audit::Event;
+use crate::clock;
+use crate::error::{Error, Kind, Result};
+use crate::fhir::bundle::{Entry, Writer};
+use crate::fhir::definitions::ResourceType;
+use crate::interaction::Answer;
+use crate::interaction::unit::Unit;
+use crate::search::hash::Form;
+use crate::search::page;
+use crate::search::parse;
+use crate::search::query::{Clause, Query, Total};
+use crate::search::sql::Guard;
+use crate::store;
+use crate::store::resource::Stored;
+use crate::store::search::Page;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use std::collections::BTreeSet;
+
+/// What a total counts up to when it was not asked to be exact.
+const ESTIMATE: i64 = 10_000;
+
+pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Answer> {
+    let access = access::authorize(unit.caller, Action::Search, resource_type)?;
+    let query = parsed(unit, resource_type, raw)?;
+    let (guard, documents) = bounds(unit, &access, &query).await?;
+    let page = match query.count {
+        0 => Page { rows: Vec::new(), next: None },
+        _ => unit.with_own(async |conn| store::search::page(conn, &access, &guard, &query, documents.as_deref().unwrap_or_default()).await).await?,
+    };
+    let total = total(unit, &access, &guard, &query, documents.as_deref(), &page).await?;
+    audit(unit, resource_type, &query, &page.rows);
+    Ok(Answer::bundle(bundle(unit, resource_type, &query, &page, total)))
+}
+
+fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Query> {
+    let limits = &unit.app.config.limits;
+    let limits = parse::Limits {
+        length: limits.url.max(raw.len().min(limits.body)),
+        parameters: limits.parameters,
+        terms: limits.or_terms,
+        count: u32::try_from(limits.count_default).unwrap_or(20),
+        count_max: u32::try_from(limits.count_max).unwrap_or(1000),
+    };
+    parse::parse(&unit.app.search_context(), resource_type, raw, &limits, clock::now())
+}
+
+/// The guard of the caller, and where the rows lie when the query says so.
+async fn bounds(unit: &mut Unit<'_>, access: &Access, query: &Query) -> Result<(Guard, Option<Vec<String>>)> {
+    let own = match access.owner().map(str::to_owned) {
+        Some(owner) => Some(unit.documents_of(&[&owner]).await?),
+        None => None,
+    };
+    let documents = match (&query.patient, query.ids()) {
+        (Some(patients), _) => {
+            let patients: Vec<&str> = patients.iter().map(String::as_str).collect();
+            Some(unit.documents_of(&patients).await?)
+        }
+        (None, Some(ids)) => Some(unit.documents_of_ids(access.resource_type(), ids).await?),
+        (None, None) => None,
+    };
+    Ok((access.guard(own), documents))
+}
+
+async fn total(unit: &Unit<'_>, access: &Access, guard: &Guard, query: &Query, documents: Option<&[String]>, page: &Page) -> Result<Option<i64>> {
+    let whole = query.cursor.is_none() && page.next.is_none() && query.count > 0;
+    let cap = match query.total {
+        _ if whole => return Ok(i64::try_from(page.rows.len()).ok()),
+        Total::None => return Ok(None),
+        Total::Accurate => None,
+        Total::Estimate => Some(ESTIMATE),
+        // One patient's rows are counted at little cost, and `_count=0` asks for nothing else.
+        Total::Unasked if query.count == 0 || documents.is_some() => None,
+        Total::Unasked => return Ok(None),
+    };
+    unit.with_own(async |conn| store::search::count(conn, access, guard, query, documents, cap).await).await.map(Some)
+}
+
+/// One record for each patient who is shown, so that "who saw me" is complete; else one under the actor.
+fn audit(unit: &mut Unit<'_>, resource_type: ResourceType, query: &Query, rows: &[Stored]) {
+    let names: BTreeSet<&str> = query.self_parameters.iter().map(|(name, _)| name.as_str()).collect();
+    let detail = names.into_iter().collect::<Vec<_>>().join("&");
+    let whose = |row: &Stored| row.whose().map(|patient| (patient.to_owned(), row.documento_id.clone()));
+    let shown: BTreeSet<(String, String)> = rows.iter().filter_map(whose).collect();
+    let event = |unit: &Unit<'_>| {
+        let mut event = Event::new(unit.caller, "search-type").of(resource_type);
+        event.detail = Some(detail.clone());
+        event
+    };
+    if shown.is_empty() {
+        let event = event(unit);
+        unit.audit(event);
+    }
+    let mut last: Option<String> = None;
+    for (patient, documento_id) in shown {
+        if last.as_ref() != Some(&patient) {
+            let event = event(unit).record(&documento_id, Some(&patient));
+            unit.audit(event);
+        }
+        last = Some(patient);
+    }
+}
+
+/// What a query value may hold unencoded (RFC 3986, and what FHIR values use).
+const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b'<').add(b'>').add(b'=').add(b'?').add(b'`').add(b'{').add(b'}').add(b'\\').add(b'^');
+
+fn address(base: &str, resource_type: ResourceType, parameters: &[(String, String)], page: Option<&str>) -> String {
+    let mut url = format!("{base}/{resource_type}");
+    let page = page.map(|token| ("_page", token));
+    let all = parameters.iter().filter(|(name, _)| page.is_none() || name != "_page").map(|(name, value)| (name.as_str(), value.as_str()));
+    for (n, (name, value)) in all.chain(page).enumerate() {
+        url.push(if n == 0 { '?' } else { '&' });
+        url.extend(utf8_percent_encode(name, QUERY));
+        url.push('=');
+        url.extend(utf8_percent_encode(value, QUERY));
+    }
+    url
+}
+
+fn bundle(unit: &Unit<'_>, resource_type: ResourceType, query: &Query, page: &Page, total: Option<i64>) -> Vec<u8> {
+    let base = &unit.app.base;
+    let mut bundle = Writer::new("searchset");
+    if let Some(total) = total {
+        bundle.total(total);
+    }
+    bundle.link("self", &address(base, resource_type, &query.self_parameters, None));
+    if let Some(next) = &page.next {
+        let token = page::token(&unit.app.hasher, query, next);
+        bundle.link("next", &address(base, resource_type, &query.self_parameters, Some(&token)));
+    }
+    for row in &page.rows {
+        bundle.entry(&Entry::found(base, resource_type, &row.id, &row.body));
+    }
+    bundle.finish()
+}
+
+// ---------------------------------------------------------------------- criteria
+
+/// The query of If-None-Exist or of a conditional reference: it must pick something.
+fn criteria(unit: &Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Query> {
+    let mut query = parsed(unit, resource_type, raw)?;
+    if query.clauses.is_empty() {
+        return Err(Error::new(Kind::Invalid, "the criteria have no search parameter"));
+    }
+    query.count = 1;
+    query.cursor = None;
+    Ok(query)
+}
+
+/// Up to two current matches.
+pub(super) async fn matches(unit: &mut Unit<'_>, access: &Access, raw: &str) -> Result<Vec<Stored>> {
+    let query = Query { count: 2, ..criteria(unit, access.resource_type(), raw)? };
+    let (guard, documents) = bounds(unit, access, &query).await?;
+    let page = unit.with_own(async |conn| store::search::page(conn, access, &guard, &query, documents.as_deref().unwrap_or_default()).await).await?;
+    Ok(page.rows)
+}
+
+/// Holds the locks of criteria until the commit: of several units that would create the same, one does.
+pub(super) async fn lock_criteria(unit: &mut Unit<'_>, all: &[(ResourceType, &str)]) -> Result<()> {
+    let mut keys = Vec::with_capacity(all.len());
+    for (resource_type, raw) in all {
+        let mut canonical: Vec<String> = criteria(unit, *resource_type, raw)?.self_parameters.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        canonical.retain(|pair| !pair.starts_with("_count="));
+        canonical.sort();
+        let parts: Vec<&str> = canonical.iter().map(String::as_str).collect();
+        keys.push(unit.app.hasher.key(resource_type.name(), "criteria", Form::Exact, &parts));
+    }
+    unit.transaction().await?;
+    unit.with(async |conn| store::search::advisory_locks(conn, &mut keys).await).await
+}
+
+/// The matches (up to two or more) of many criteria: those that are one key are answered by one query together.
+pub(super) async fn resolve(unit: &mut Unit<'_>, all: &[(ResourceType, &str)]) -> Result<Vec<Vec<Stored>>> {
+    let mut answers: Vec<Vec<Stored>> = all.iter().map(|_| Vec::new()).collect();
+    let mut keyed: Vec<(usize, i64)> = Vec::new();
+    let mut accesses = Vec::new();
+    for (n, (resource_type, raw)) in all.iter().enumerate() {
+        let access = access::authorize(unit.caller, Action::Search, *resource_type)?;
+        let query = criteria(unit, *resource_type, raw)?;
+        match (query.clauses.as_slice(), access.owner()) {
+            ([Clause::Any(keys)], None) if keys.len() == 1 && query.patient.is_none() => {
+                keyed.extend(keys.first().map(|key| (n, *key)));
+                accesses.push(access);
+            }
+            _ => {
+                let found = matches(unit, &access, raw).await?;
+                if let Some(slot) = answers.get_mut(n) {
+                    *slot = found;
+                }
+            }
+        }
+    }
+    if keyed.is_empty() {
+        return Ok(answers);
+    }
+    let keys: Vec<i64> = keyed.iter().map(|(_, key)| *key).collect();
+    let rows = unit.with_own(async |conn| store::search::by_keys(conn, &accesses, &keys).await).await?;
+    for (_, row, carried) in &rows {
+        for (n, key) in &keyed {
+            if carried.contains(key)
+                && let Some(slot) = answers.get_mut(*n)
+            {
+                slot.push(row.clone());
+            }
+        }
+    }
+    Ok(answers)
+}
+
+impl Unit<'_> {
+    /// Where these ids may lie.
+    async fn documents_of_ids(&mut self, resource_type: ResourceType, ids: &[String]) -> Result<Vec<String>> {
+        let typed: Vec<(ResourceType, &str)> = ids.iter().map(|id| (resource_type, id.as_str())).collect();
+        let placement = &self.app.placement;
+        self.with(async |conn| {
+            let mut documents: BTreeSet<String> = placement.candidates(conn, &typed).await?.into_iter().flatten().collect();
+            documents.extend(placement.directory(conn, &typed).await?.into_iter().flatten());
+            Ok(documents.into_iter().collect())
+        })
+        .await
+    }
+}
