@@ -10,11 +10,13 @@ use crate::search::hash::Hasher;
 use crate::store::audit::Writer;
 use crate::store::placement::Placement;
 use crate::store::{Pool, installation, migrate, session};
-use std::collections::HashSet;
+use jiff::Timestamp;
+use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
 
 pub struct App {
@@ -116,8 +118,10 @@ impl App {
 /// The ended, unexpired sessions, as this instance knows them.
 #[derive(Default)]
 pub struct Sessions {
-    ended: RwLock<HashSet<Uuid>>,
+    /// Whether the notice of each has come, or only this instance's own word.
+    ended: RwLock<HashMap<Uuid, bool>>,
     hearing: AtomicBool,
+    notice: Notify,
 }
 
 impl Sessions {
@@ -127,17 +131,80 @@ impl Sessions {
     }
 
     pub fn is_ended(&self, jti: Uuid) -> bool {
-        self.ended.read().unwrap_or_else(PoisonError::into_inner).contains(&jti)
+        self.ended.read().unwrap_or_else(PoisonError::into_inner).contains_key(&jti)
+    }
+
+    /// Ends a session here at once, before its notice has made the way through the database.
+    pub fn end_here(&self, jti: Uuid) {
+        self.ended.write().unwrap_or_else(PoisonError::into_inner).entry(jti).or_insert(false);
+    }
+
+    /// Waits for the notice of an ended session, so that the other instances have had it too; false after `patience`.
+    pub async fn heard(&self, jti: Uuid, patience: Duration) -> bool {
+        let arrival = async {
+            loop {
+                let mut next = pin!(self.notice.notified());
+                // Enabled before the look, so that no notice falls between look and wait.
+                next.as_mut().enable();
+                if self.ended.read().unwrap_or_else(PoisonError::into_inner).get(&jti) == Some(&true) {
+                    return;
+                }
+                next.await;
+            }
+        };
+        tokio::time::timeout(patience, arrival).await.is_ok()
+    }
+
+    /// Forgets the sessions that were opened before `then`: they have expired. Ids are version 7, so they tell.
+    pub fn forget(&self, then: Timestamp) {
+        let opened = |jti: &Uuid| jti.get_timestamp().map(|at| i64::try_from(at.to_unix().0).unwrap_or(i64::MAX));
+        let old = |jti: &Uuid| opened(jti).is_some_and(|seconds| seconds < then.as_second());
+        self.ended.write().unwrap_or_else(PoisonError::into_inner).retain(|jti, _| !old(jti));
     }
 
     fn end<'a>(&self, ids: impl Iterator<Item = &'a str>) {
-        let mut ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
-        ended.extend(ids.filter_map(|id| Uuid::try_parse(id).ok()));
+        let ids = ids.filter_map(|id| Some((Uuid::try_parse(id).ok()?, true)));
+        self.ended.write().unwrap_or_else(PoisonError::into_inner).extend(ids);
+        self.notice.notify_waiters();
     }
 
     fn replace(&self, ids: Vec<Uuid>) {
         // Kept: a notice may have arrived while the rows were read.
-        self.ended.write().unwrap_or_else(PoisonError::into_inner).extend(ids);
+        self.ended.write().unwrap_or_else(PoisonError::into_inner).extend(ids.into_iter().map(|id| (id, true)));
+        self.notice.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_end_is_known_here_at_once_and_heard_with_its_notice() {
+        let (sessions, jti) = (Arc::new(Sessions::default()), clock::uuid());
+        assert!(!sessions.is_ended(jti));
+        sessions.end_here(jti);
+        assert!(sessions.is_ended(jti));
+        assert!(!sessions.heard(jti, Duration::from_millis(5)).await);
+        let waiter = tokio::spawn({
+            let sessions = sessions.clone();
+            async move { sessions.heard(jti, Duration::from_secs(5)).await }
+        });
+        tokio::task::yield_now().await;
+        sessions.end([jti.to_string().as_str(), "no id"].into_iter());
+        assert!(waiter.await.unwrap());
+        sessions.end_here(jti);
+        assert!(sessions.heard(jti, Duration::ZERO).await, "a notice is not taken back");
+    }
+
+    #[test]
+    fn what_has_expired_is_forgotten() {
+        let (sessions, jti) = (Sessions::default(), clock::uuid());
+        sessions.end_here(jti);
+        sessions.forget(clock::now() - jiff::SignedDuration::from_secs(60));
+        assert!(sessions.is_ended(jti));
+        sessions.forget(clock::now() + jiff::SignedDuration::from_secs(60));
+        assert!(!sessions.is_ended(jti));
     }
 }
 

@@ -14,6 +14,7 @@ pub mod health;
 pub mod hl7v2;
 pub mod negotiate;
 pub mod oauth;
+pub mod origin;
 pub mod request_id;
 pub mod respond;
 pub mod tls;

@@ -7,8 +7,24 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-pub const STATEMENTS: &[&str] =
-    &[CREDENTIAL, USUARIO, LIST, INSERT_USUARIO, INSERT_CREDENTIAL, SET_STATE, SET_PASSWORD, CLIENT, CLIENTS, INSERT_CLIENT, SET_CLIENT_STATE, SET_CLIENT_SECRET];
+pub const STATEMENTS: &[&str] = &[
+    CREDENTIAL,
+    PLACE,
+    HOLD_CREDENTIAL,
+    USUARIO,
+    HOLD_USUARIO,
+    LIST,
+    INSERT_USUARIO,
+    INSERT_CREDENTIAL,
+    SET_STATE,
+    SET_PASSWORD,
+    CLIENT,
+    HOLD_CLIENT,
+    CLIENTS,
+    INSERT_CLIENT,
+    SET_CLIENT_STATE,
+    SET_CLIENT_SECRET,
+];
 
 /// A person who may sign in.
 #[derive(Clone, Debug)]
@@ -30,7 +46,11 @@ pub struct Credential {
 }
 
 const CREDENTIAL: &str = "select documento_id, usuario_id, clave from credencial where usuario = $1";
+const PLACE: &str = "select documento_id from credencial where usuario_id = $1";
+const HOLD_CREDENTIAL: &str = "select clave from credencial where usuario = $1 for share";
 const USUARIO: &str = "select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario where documento_id = $1 and id = $2";
+const HOLD_USUARIO: &str = "\
+select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario where documento_id = $1 and id = $2 for share";
 const LIST: &str = "select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by usuario limit 10000";
 const INSERT_USUARIO: &str = "\
 insert into usuario (documento_id, id, usuario, nombre, rol, estado, paciente_id, creado, actualizado) values ($1, $2, $3, $4, $5, 'activo', $6, $7, $7)";
@@ -59,6 +79,26 @@ pub async fn credential(conn: &Conn, name: &str) -> Result<Option<Credential>> {
 
 pub async fn find(conn: &Conn, documento_id: &str, id: Uuid) -> Result<Option<Usuario>> {
     conn.query_opt(USUARIO, &[&documento_id, &id]).await?.as_ref().map(usuario).transpose()
+}
+
+/// The account of an id whose place is not known.
+pub async fn find_by_id(conn: &Conn, id: Uuid) -> Result<Option<Usuario>> {
+    let Some(row) = conn.query_opt(PLACE, &[&id]).await? else { return Ok(None) };
+    find(conn, row.get(0), id).await
+}
+
+/// The account as it is now, held until the transaction ends: nobody disables it or changes its password between the
+/// judgement and the session that rests on it. None when the password is no longer the one that was proven.
+pub async fn hold(conn: &Conn, name: &str, proven: &Credential) -> Result<Option<Usuario>> {
+    let same = conn.query_opt(HOLD_CREDENTIAL, &[&name]).await?.is_some_and(|row| row.get::<_, &str>(0) == proven.clave);
+    if !same {
+        return Ok(None);
+    }
+    hold_usuario(conn, &proven.documento_id, proven.usuario_id).await
+}
+
+pub async fn hold_usuario(conn: &Conn, documento_id: &str, id: Uuid) -> Result<Option<Usuario>> {
+    conn.query_opt(HOLD_USUARIO, &[&documento_id, &id]).await?.as_ref().map(usuario).transpose()
 }
 
 pub async fn list(conn: &Conn) -> Result<Vec<Usuario>> {
@@ -100,6 +140,7 @@ pub struct OauthClient {
 }
 
 const CLIENT: &str = "select id, tipo, secret, redirect, scope, rol, jwks, estado from oauth_client where id = $1";
+const HOLD_CLIENT: &str = "select id, tipo, secret, redirect, scope, rol, jwks, estado from oauth_client where id = $1 for share";
 const CLIENTS: &str = "select id, tipo, secret, redirect, scope, rol, jwks, estado from oauth_client order by id limit 10000";
 const INSERT_CLIENT: &str = "\
 insert into oauth_client (id, tipo, secret, redirect, scope, rol, jwks, created) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing";
@@ -121,6 +162,11 @@ fn client(row: &Row) -> OauthClient {
 
 pub async fn find_client(conn: &Conn, id: &str) -> Result<Option<OauthClient>> {
     Ok(conn.query_opt(CLIENT, &[&id]).await?.as_ref().map(client))
+}
+
+/// The client as it is now, held until the transaction ends.
+pub async fn hold_client(conn: &Conn, id: &str) -> Result<Option<OauthClient>> {
+    Ok(conn.query_opt(HOLD_CLIENT, &[&id]).await?.as_ref().map(client))
 }
 
 pub async fn list_clients(conn: &Conn) -> Result<Vec<OauthClient>> {

@@ -1,0 +1,6 @@
+//! Pages: one file per screen (its model), `html` turns a model into HTML. Texts are in `templates/i18n`.
+//!
+//! First version: the bare sign-in form.
+
+pub mod html;
+pub mod login;
