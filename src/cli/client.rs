@@ -76,9 +76,10 @@ pub fn run(arguments: &Arguments, file: Option<&Path>, environment: &Environment
                     jwks: add.jwks.clone(),
                 };
                 let secret = account::add_client(&app, new, &by).await?;
-                match add.json {
-                    true => say(&format!("{}\n", json!({"id": add.id, "secret": secret}))),
-                    false => say(&format!("{}: the secret is {secret} (shown once)\n", add.id)),
+                match (add.json, secret) {
+                    (true, secret) => say(&format!("{}\n", json!({"id": add.id, "secret": secret}))),
+                    (false, Some(secret)) => say(&format!("{}: the secret is {secret} (shown once)\n", add.id)),
+                    (false, None) => say(&format!("{}: done\n", add.id)),
                 }
             }
             Action::List(list) => {
