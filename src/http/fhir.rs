@@ -10,9 +10,12 @@ use actix_web::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, Header
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::BytesMut;
 use serde_json::Value;
+use std::time::Duration;
 
 /// Bodies above this are parsed away from the thread that serves others.
 const LARGE: usize = 64 * 1024;
+/// How long a Bundle waits for its turn before the client is told to come back.
+const BUNDLE_WAIT: Duration = Duration::from_secs(20);
 
 pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {
     match serve(&request, payload, &state).await {
@@ -70,8 +73,9 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
     let interaction = request::parse(method, path, &query, &conditions(request.headers())?, value)?;
     let _bundle = match interaction {
         Interaction::Transaction { .. } | Interaction::Batch { .. } => {
-            let busy = |_| Error::new(Kind::Transient, "the server is stopping");
-            Some(app.bundles.acquire().await.map_err(busy)?)
+            let busy = || Error::new(Kind::Transient, "too many Bundles are in work (limits.bundles_at_once)");
+            let place = tokio::time::timeout(BUNDLE_WAIT, app.bundles.acquire()).await;
+            Some(place.map_err(|_| busy())?.map_err(|_| busy())?)
         }
         _ => None,
     };

@@ -5,8 +5,9 @@
 
 use crate::access::{self, Action};
 use crate::audit::Event;
-use crate::error::{Error, Kind, Result};
+use crate::clock;
 use crate::config::References;
+use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::interaction::read::not_found;
 use crate::interaction::unit::Unit;
@@ -15,6 +16,7 @@ use crate::interaction::Answer;
 use crate::search::index;
 use crate::store;
 use crate::store::resource::Found;
+use crate::store::session::Holder;
 
 pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, id: &str, if_match: Option<i64>) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Delete, resource_type)?;
@@ -40,5 +42,18 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, id: &s
             return Err(Error::new(Kind::Conflict, format!("this {resource_type} is referenced by a {holder}")));
         }
     }
+    if resource_type.name() == "Patient" {
+        close_accounts(unit, id).await?;
+    }
     unit.bury(&access, &current)
+}
+
+/// Who was bound to a Patient that is deleted may not sign in any more, and is signed out everywhere with the commit.
+async fn close_accounts(unit: &mut Unit<'_>, patient: &str) -> Result<()> {
+    let now = clock::now();
+    let conn = unit.transaction().await?;
+    for usuario in store::account::disable_of_patient(conn, patient, now).await? {
+        store::session::end_all(conn, &Holder::Usuario(usuario), now).await?;
+    }
+    Ok(())
 }

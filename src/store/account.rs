@@ -17,6 +17,7 @@ pub const STATEMENTS: &[&str] = &[
     INSERT_USUARIO,
     INSERT_CREDENTIAL,
     SET_STATE,
+    DISABLE_OF_PATIENT,
     SET_PASSWORD,
     CLIENT,
     HOLD_CLIENT,
@@ -118,6 +119,15 @@ pub async fn add(conn: &Conn, account: &Usuario, clave: &str, at: Timestamp) -> 
 pub async fn set_active(conn: &Conn, documento_id: &str, id: Uuid, active: bool, at: Timestamp) -> Result<()> {
     let estado = if active { "activo" } else { "inactivo" };
     conn.execute(SET_STATE, &[&documento_id, &id, &estado, &at]).await.map(drop)
+}
+
+// Fans out: accounts lie under the document of their person, which need not be that of the record.
+const DISABLE_OF_PATIENT: &str =
+    "update usuario set estado = 'inactivo', actualizado = $2 where paciente_id = $1 and estado = 'activo' returning id";
+
+/// Disables the accounts that are bound to a Patient, inside an open transaction. Returns their ids.
+pub async fn disable_of_patient(conn: &Conn, patient: &str, at: Timestamp) -> Result<Vec<Uuid>> {
+    Ok(conn.query(DISABLE_OF_PATIENT, &[&patient, &at]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 pub async fn set_password(conn: &Conn, name: &str, clave: &str, at: Timestamp) -> Result<bool> {

@@ -114,7 +114,9 @@ impl Placement {
         for row in conn.query(DIRECTORY, &[&types, &names]).await? {
             if let Some(ty) = ResourceType::parse(row.get(0)) {
                 let documento_id: String = row.get(2);
-                self.directory.insert((ty, row.get(1)), documento_id.as_str().into());
+                if !conn.is_in_transaction() {
+                    self.directory.insert((ty, row.get(1)), documento_id.as_str().into());
+                }
                 rows.insert((ty, row.get::<_, String>(1)), documento_id);
             }
         }
@@ -151,8 +153,10 @@ impl Placement {
         }
         for row in conn.query(sql, &[&missing]).await? {
             let record = Arc::new(Record { record_id: row.get(0), documento_id: row.get(1), patient_id: row.get(2) });
-            self.by_id.insert(record.record_id.clone(), record.clone());
-            self.by_patient.insert(record.patient_id.clone(), record.clone());
+            if !conn.is_in_transaction() {
+                self.by_id.insert(record.record_id.clone(), record.clone());
+                self.by_patient.insert(record.patient_id.clone(), record.clone());
+            }
             found.insert(name(&record).clone(), record);
         }
         Ok(found)

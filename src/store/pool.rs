@@ -114,6 +114,11 @@ impl Conn {
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
+
+    /// Whether what is read here may be our own, not committed yet: then it must not go into a cache.
+    pub fn is_in_transaction(&self) -> bool {
+        self.dirty
+    }
 }
 
 /// A poisoned lock guards a cache only: what is in it is whole.
