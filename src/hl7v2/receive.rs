@@ -125,9 +125,14 @@ impl Incoming<'_> {
         let (unit, outcome) = self.apply(unit).await;
         match outcome {
             Ok((documento_id, patient, warnings)) => self.keep(unit, &documento_id, Some(&patient), "applied", &warnings).await,
-            Err(Failure::Irregular(found)) => self.refuse(found).await,
-            Err(Failure::Fault(error)) if error.is_transient() || error.kind == crate::error::Kind::Exception => Err(error),
-            Err(Failure::Fault(error)) => self.refuse(Irregularity::of(&error)).await,
+            Err(failure) => {
+                unit.abandon().await;
+                match failure {
+                    Failure::Irregular(found) => self.refuse(found).await,
+                    Failure::Fault(error) if error.is_transient() || error.kind == crate::error::Kind::Exception => Err(error),
+                    Failure::Fault(error) => self.refuse(Irregularity::of(&error)).await,
+                }
+            }
         }
     }
 

@@ -165,7 +165,10 @@ async fn attempt(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> 
         }
         let committed = match unit.run(interaction).await {
             Ok(answer) => unit.commit().await.map(|()| answer),
-            Err(error) => Err(error),
+            Err(error) => {
+                unit.abandon().await;
+                Err(error)
+            }
         };
         match committed {
             Ok(answer) => return Ok(answer),

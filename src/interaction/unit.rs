@@ -508,6 +508,23 @@ impl<'a> Unit<'a> {
     /// Makes everything durable, the audit records included. Fails with a race (`store::is_race`) when somebody else
     /// was faster; nothing was written then.
     pub async fn commit(mut self) -> Result<()> {
+        let done = self.make_durable().await;
+        if done.is_err() {
+            self.abandon().await;
+        }
+        done
+    }
+
+    /// Rolls back. A unit that is dropped instead costs its connection.
+    pub async fn abandon(mut self) {
+        if let Some(tx) = self.tx.take()
+            && let Err(error) = self.app.pool.within(tx.rollback()).await
+        {
+            tracing::debug!(%error, "a transaction could not be rolled back; its connection is closed");
+        }
+    }
+
+    async fn make_durable(&mut self) -> Result<()> {
         if self.set.is_empty() && self.tx.is_none() {
             return self.app.audit.record(std::mem::take(&mut self.events)).await;
         }
