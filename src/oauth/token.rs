@@ -9,9 +9,9 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::oauth::keys::Keys;
 use crate::oauth::scope;
+use crate::store::Conn;
 use crate::store::account::{self, OauthClient, Usuario};
 use crate::store::session::{self, Holder, Session};
-use crate::store::Conn;
 use jiff::{SignedDuration, Timestamp};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -216,7 +216,13 @@ impl Authority {
     }
 
     /// The same for a client that acts for nobody.
-    pub async fn issue_for_client(&self, conn: &Conn, client: &OauthClient, rol: Role, scope: String) -> Result<Issued> {
+    pub async fn issue_for_client(
+        &self,
+        conn: &Conn,
+        client: &OauthClient,
+        rol: Role,
+        scope: String,
+    ) -> Result<Issued> {
         let claims = self.claims(actor_of_client(&client.id), &client.id, rol, scope);
         self.issue(conn, Holder::Client(client.id.clone()), claims, rol, self.app.config.tokens.client).await
     }
@@ -243,7 +249,13 @@ impl Authority {
         let (iat, exp) = (opened.created.as_second(), opened.expires.as_second());
         let claims = Claims { jti: opened.jti.to_string(), iat, nbf: iat, exp, ..claims };
         let access_token = self.keys.sign(&claims)?;
-        Ok(Issued { access_token, expires_in: life.as_secs(), scope: claims.scope, rol, documento_id: claims.documento_id })
+        Ok(Issued {
+            access_token,
+            expires_in: life.as_secs(),
+            scope: claims.scope,
+            rol,
+            documento_id: claims.documento_id,
+        })
     }
 }
 
