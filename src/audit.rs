@@ -3,50 +3,7 @@
 use crate::access::{Access, Caller};
 use crate::clock;
 use crate::fhir::definitions::ResourceType;
-use jiff::Timestamp;
-use uuid::Uuid;
-
-/// How it ended, by the codes of AuditEvent.outcome (<https://hl7.org/fhir/R4/valueset-audit-event-outcome.html>).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    Success,
-    /// Refused or wrong: 4xx.
-    Minor,
-    /// A fault of this server or of the database: 5xx.
-    Serious,
-}
-
-impl Outcome {
-    pub fn code(self) -> i16 {
-        match self {
-            Outcome::Success => 0,
-            Outcome::Minor => 4,
-            Outcome::Serious => 8,
-        }
-    }
-}
-
-/// One audit record.
-#[derive(Clone, Debug)]
-pub struct Event {
-    /// Of the record that was shown or written, else of the actor.
-    pub documento_id: String,
-    pub recorded: Timestamp,
-    pub id: Uuid,
-    /// Interaction code, or `login`, `logout`, `message`, ...
-    pub action: &'static str,
-    pub outcome: Outcome,
-    pub actor: String,
-    pub role: &'static str,
-    /// Whose record.
-    pub patient_id: Option<String>,
-    pub resource_type: Option<&'static str>,
-    pub resource_id: Option<String>,
-    pub version: Option<i64>,
-    pub request_id: String,
-    /// Parameter names of a search, status of a refusal, event of a message. Never values.
-    pub detail: Option<String>,
-}
+pub use crate::store::audit::{Event, Outcome};
 
 impl Event {
     /// A record under the actor's own documento_id, to be filled in.

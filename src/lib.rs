@@ -42,6 +42,8 @@ pub mod oauth;
 
 pub mod view;
 
+pub mod job;
+
 pub mod http;
 
 pub mod cli;

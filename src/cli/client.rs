@@ -1,5 +1,13 @@
 //! `historia client`: OAuth clients.
 
+use super::{Exit, Failure, app, runtime, say};
+use crate::access::{Caller, Role};
+use crate::clock;
+use crate::config::Environment;
+use crate::oauth::account::{self, NewClient};
+use serde_json::{Value, json};
+use std::path::Path;
+
 /// OAuth clients: add, list, disable
 #[derive(Debug, clap::Args)]
 #[command(
@@ -51,4 +59,46 @@ pub struct List {
 pub struct Disable {
     #[arg(long)]
     pub id: String,
+}
+
+pub fn run(arguments: &Arguments, file: Option<&Path>, environment: &Environment) -> Result<Exit, Failure> {
+    runtime()?.block_on(async {
+        let app = app(file, environment).await?;
+        let by = Caller::system("cli", clock::uuid().to_string());
+        match &arguments.action {
+            Action::Add(add) => {
+                let new = NewClient {
+                    id: add.id.clone(),
+                    tipo: add.tipo.clone(),
+                    redirect: add.redirect.clone(),
+                    scope: add.scope.clone(),
+                    rol: add.rol.as_deref().and_then(Role::parse),
+                    jwks: add.jwks.clone(),
+                };
+                let secret = account::add_client(&app, new, &by).await?;
+                match (add.json, secret) {
+                    (true, secret) => say(&format!("{}\n", json!({"id": add.id, "secret": secret}))),
+                    (false, Some(secret)) => say(&format!("{}: the secret is {secret} (shown once)\n", add.id)),
+                    (false, None) => say(&format!("{}: done\n", add.id)),
+                }
+            }
+            Action::List(list) => {
+                let clients = account::list_clients(&app).await?;
+                let state = |active: bool| if active { "activo" } else { "inactivo" };
+                if list.json {
+                    let row = |c: &crate::store::account::OauthClient| {
+                        json!({"id": c.id, "tipo": c.tipo, "rol": c.rol.map(Role::code), "scope": c.scope, "estado": state(c.active)})
+                    };
+                    say(&format!("{}\n", Value::Array(clients.iter().map(row).collect())));
+                } else {
+                    for c in clients {
+                        let rol = c.rol.map_or("-", Role::code);
+                        say(&format!("{:<24} {:<14} {:<14} {:<10} {}\n", c.id, c.tipo, rol, state(c.active), c.scope));
+                    }
+                }
+            }
+            Action::Disable(disable) => account::disable_client(&app, &disable.id, &by).await?,
+        }
+        Ok(Exit::Done)
+    })
 }

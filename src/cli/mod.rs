@@ -12,6 +12,7 @@ pub mod ready;
 pub mod serve;
 pub mod user;
 
+use crate::app::App;
 use crate::config::{Command as For, Config, ConfigError, Environment, Secret};
 use crate::error::{Error, Kind};
 use crate::store::embedded::StartError;
@@ -21,6 +22,7 @@ use std::fmt;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// The codes of `roles` in the contract.
 pub const ROLES: [&str; 6] = ["paciente", "admisionista", "medico", "resultados", "admin", "integracion"];
@@ -37,6 +39,12 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Dev(dev::Arguments),
+    Serve(serve::Arguments),
+    Migrate(migrate::Arguments),
+    Import(import::Arguments),
+    User(user::Arguments),
+    Client(client::Arguments),
     Health(health::Arguments),
     Config(config::Arguments),
 }
@@ -127,6 +135,12 @@ pub fn run() -> ExitCode {
 fn dispatch(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
     let file = cli.config.as_deref();
     match cli.command {
+        Command::Dev(_) => dev::run(file, environment),
+        Command::Serve(_) => serve::run(file, environment),
+        Command::Migrate(arguments) => migrate::run(&arguments, file, environment),
+        Command::Import(arguments) => import::run(&arguments, file, environment),
+        Command::User(arguments) => user::run(&arguments, file, environment),
+        Command::Client(arguments) => client::run(&arguments, file, environment),
         Command::Health(arguments) => health::run(&arguments, file, environment),
         Command::Config(arguments) => config::run(&arguments, file, environment),
     }
@@ -158,6 +172,21 @@ pub fn database_url(config: &Config) -> Result<Secret, Failure> {
 /// The configuration of a command other than `dev` and `serve`.
 pub fn configuration(file: Option<&std::path::Path>, environment: &Environment) -> Result<Config, Failure> {
     Ok(Config::load(For::Other, file, environment)?)
+}
+
+/// The runtime of a command other than `dev` and `serve`.
+pub fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+    let built = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    built.map_err(|e| Failure::new(Exit::Failed, format!("no runtime: {e}")))
+}
+
+/// The application over the database of a command other than `dev` and `serve`.
+pub async fn app(file: Option<&std::path::Path>, environment: &Environment) -> Result<Arc<App>, Failure> {
+    let config = configuration(file, environment)?;
+    let url = database_url(&config)?;
+    let running = Ready::of_running(&config.data_dir)?.map(|ready| ready.fhir.trim_end_matches("/fhir").to_owned());
+    let public_url = config.http.public_url.clone().or(running).unwrap_or_else(|| "http://127.0.0.1:8080".to_owned());
+    Ok(App::open(config, url.expose(), &public_url, false).await?)
 }
 
 #[cfg(test)]

@@ -46,6 +46,7 @@ pub fn interpret(layers: Layers) -> Result<Config, ConfigError> {
             format: read.choice("log.format", &[("json", LogFormat::Json), ("text", LogFormat::Text)])?,
             level: read.required("log.level")?.to_owned(),
         },
+        failpoint: None,
         layers: Layers::default(),
     };
     Ok(Config { layers, ..config })

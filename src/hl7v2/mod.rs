@@ -15,5 +15,6 @@ pub mod mllp;
 mod patient;
 pub mod plan;
 pub mod receive;
+pub mod sender;
 pub mod table;
 mod visit;

@@ -202,6 +202,7 @@ impl Incoming<'_> {
             encounter: encounter.as_ref().filter(|e| !e.deleted).map(planned).transpose()?,
             patient_id: record.record.patient_id.clone(),
             encounter_id,
+            received: clock::now(),
         };
         let Plan { patient: patient_change, encounter: visit_change, warnings } = plan::plan(&message, &current, self.settings)?;
         if let (true, Some(new)) = (matches!(patient_change, Change::Create { .. }), record.new) {

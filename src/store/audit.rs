@@ -4,7 +4,6 @@
 //! that commits what waits as one insert (group commit). A full queue, a deadline or a failed insert is an error of
 //! the request: an answer without its audit record never leaves.
 
-use crate::audit::Event;
 use crate::error::{Error, Kind, Result};
 use crate::store::pool::{Conn, Pool};
 use jiff::Timestamp;
@@ -29,6 +28,48 @@ select * from unnest($1::text[], $2::timestamptz[], $3::uuid[], $4::text[], $5::
   $10::text[], $11::int8[], $12::text[], $13::text[])";
 
 const PARTITIONS: &str = "select historia_partitions(2)";
+
+/// How it ended, by the codes of AuditEvent.outcome (<https://hl7.org/fhir/R4/valueset-audit-event-outcome.html>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Success,
+    /// Refused or wrong: 4xx.
+    Minor,
+    /// A fault of this server or of the database: 5xx.
+    Serious,
+}
+
+impl Outcome {
+    pub fn code(self) -> i16 {
+        match self {
+            Outcome::Success => 0,
+            Outcome::Minor => 4,
+            Outcome::Serious => 8,
+        }
+    }
+}
+
+/// One audit record.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// Of the record that was shown or written, else of the actor.
+    pub documento_id: String,
+    pub recorded: Timestamp,
+    pub id: Uuid,
+    /// Interaction code, or `login`, `logout`, `message`, ...
+    pub action: &'static str,
+    pub outcome: Outcome,
+    pub actor: String,
+    pub role: &'static str,
+    /// Whose record.
+    pub patient_id: Option<String>,
+    pub resource_type: Option<&'static str>,
+    pub resource_id: Option<String>,
+    pub version: Option<i64>,
+    pub request_id: String,
+    /// Parameter names of a search, status of a refusal, event of a message. Never values.
+    pub detail: Option<String>,
+}
 
 /// The columns of several records.
 #[derive(Default)]

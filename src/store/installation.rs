@@ -9,16 +9,20 @@ pub const STATEMENTS: &[&str] = &[READ, KEEP];
 const READ: &str = "select value from installation where name = $1";
 const KEEP: &str = "insert into installation (name, value) values ($1, $2) on conflict do nothing";
 
+/// The value of `name`, when there is one.
+pub async fn read(conn: &Conn, name: &str) -> Result<Option<Vec<u8>>> {
+    Ok(conn.query_opt(READ, &[&name]).await?.map(|row| row.get(0)))
+}
+
 /// The value of `name`; when there is none, `make`s one. Of several instances that start at once one wins, and all
 /// read its value.
 pub async fn key(conn: &Conn, name: &str, make: impl FnOnce() -> Result<Vec<u8>>) -> Result<Vec<u8>> {
-    if let Some(row) = conn.query_opt(READ, &[&name]).await? {
-        return Ok(row.get(0));
+    if let Some(value) = read(conn, name).await? {
+        return Ok(value);
     }
     let made = make()?;
     conn.execute(KEEP, &[&name, &made]).await?;
-    let row = conn.query_opt(READ, &[&name]).await?;
-    row.map(|row| row.get(0)).ok_or_else(|| Error::internal("a key of the installation was not kept"))
+    read(conn, name).await?.ok_or_else(|| Error::internal("a key of the installation was not kept"))
 }
 
 /// The secret of the keyed hashes of search values.

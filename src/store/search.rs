@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-pub const STATEMENTS: &[&str] = &[BY_KEYS, HOLDER, ADVISORY_LOCKS];
+pub const STATEMENTS: &[&str] = &[BY_KEYS, HOLDER, ADVISORY_LOCKS, CLEAN_PENDING, BYTES];
 
 /// Rows that a walk looks at, matches that a pick gathers (measured: docs of the search plans).
 const WALKED: i64 = 3_000;
@@ -160,4 +160,29 @@ pub async fn advisory_locks(conn: &Conn, keys: &mut Vec<i64>) -> Result<()> {
     keys.sort_unstable();
     keys.dedup();
     conn.query(ADVISORY_LOCKS, &[&*keys]).await.map(drop)
+}
+
+const CLEAN_PENDING: &str = "select gin_clean_pending_list('resource_keys'::regclass)";
+
+/// Moves what waits in the pending list of the GIN index into the index.
+pub async fn clean_pending(conn: &Conn) -> Result<()> {
+    conn.query(CLEAN_PENDING, &[]).await.map(drop)
+}
+
+const ANALYZE: &str = "analyze resource, search_string, search_range";
+
+/// Statistics after a load: the planner's, and later the frequencies of the search plans.
+pub async fn analyze(conn: &Conn) -> Result<()> {
+    conn.batch(ANALYZE).await
+}
+
+const BYTES: &str = "\
+select pg_total_relation_size('resource') + pg_total_relation_size('resource_history') + pg_total_relation_size('search_string')
+  + pg_total_relation_size('search_range'), (select reltuples from pg_class where oid = 'resource'::regclass)::float8";
+
+/// Bytes of tables and indexes for each current resource; none where the tables lie on other nodes.
+pub async fn bytes_per_resource(conn: &Conn) -> Result<Option<f64>> {
+    let Some(row) = conn.query_opt(BYTES, &[]).await? else { return Ok(None) };
+    let (bytes, rows): (i64, f64) = (row.get(0), row.get(1));
+    Ok((rows >= 1.0 && bytes > 1_000_000).then(|| bytes as f64 / rows))
 }

@@ -6,11 +6,10 @@
 //! history row; `resource_history` holds superseded versions only.
 
 use crate::access::Access;
-use crate::audit::Event;
 use crate::error::Result;
 use crate::fhir::definitions::ResourceType;
 use crate::search::index::Columns;
-use crate::store::audit::Batch;
+use crate::store::audit::{Batch, Event};
 use crate::store::pool::Conn;
 use jiff::Timestamp;
 use std::collections::BTreeMap;

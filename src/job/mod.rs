@@ -1,0 +1,3 @@
+//! Work outside a request, one file per job.
+
+pub mod upkeep;
