@@ -24,7 +24,7 @@ use uuid::Uuid;
 const VERIFIED: u64 = 20_000;
 /// A day at the screen: then one signs in again, whatever one did.
 pub const COOKIE_LIFE: Duration = Duration::from_secs(8 * 3600);
-/// How often what has expired is removed.
+/// How often what has expired is forgotten.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// The client of the server's own sign-in (RFC 9068 wants one in each token). No registered client may have this id.
 pub const OWN_CLIENT: &str = "historia";
@@ -128,12 +128,12 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Reads the keys and starts to remove what has expired.
+    /// Reads the keys and starts to forget what has expired.
     pub async fn open(app: Arc<App>) -> Result<Arc<Authority>> {
         let conn = app.pool.lane().await?;
         let keys = Keys::read(&conn, app.public_url(), &app.base).await?;
         let verified = Cache::builder().max_capacity(VERIFIED).time_to_live(COOKIE_LIFE).build();
-        tokio::spawn(sweep(app.clone()));
+        tokio::spawn(forget_expired(app.clone()));
         Ok(Arc::new(Authority { app, keys, verified }))
     }
 
@@ -305,21 +305,13 @@ pub fn cookie_digest(value: &str) -> Vec<u8> {
     Sha256::digest(value).to_vec()
 }
 
-/// Removes expired sessions from the database and from memory, for ever.
-async fn sweep(app: Arc<App>) {
+/// Forgets ended sessions that have expired, for ever; their rows are removed by `job::upkeep`.
+async fn forget_expired(app: Arc<App>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        let now = clock::now();
         let longest = COOKIE_LIFE.max(app.config.tokens.login).max(app.config.tokens.client) + SWEEP;
-        let swept = match app.pool.lane().await {
-            Ok(conn) => session::sweep(&conn, now).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = swept {
-            tracing::warn!(%error, "expired sessions could not be removed");
-        }
         if let Ok(longest) = SignedDuration::try_from(longest)
-            && let Ok(then) = now.checked_sub(longest)
+            && let Ok(then) = clock::now().checked_sub(longest)
         {
             app.sessions.forget(then);
         }
