@@ -3,8 +3,8 @@
 use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::fhir::documento::Systems;
 use crate::fhir::definitions;
+use crate::fhir::documento::Systems;
 use crate::search::Context;
 use crate::search::hash::Hasher;
 use crate::store::audit::Writer;

@@ -12,18 +12,17 @@ use serde_json::{Value, json};
 
 pub fn routes(config: &mut web::ServiceConfig) {
     let only = |methods: &'static str| web::route().to(move || wrong_method(methods));
-    config
-        .service(web::resource("/oauth/token").route(web::post().to(token)).default_service(only("POST")))
-        .service(
-            web::resource("/oauth/jwks")
-                .route(web::get().to(jwks))
-                .route(web::head().to(jwks))
-                .default_service(only("GET, HEAD")),
-        );
+    config.service(web::resource("/oauth/token").route(web::post().to(token)).default_service(only("POST"))).service(
+        web::resource("/oauth/jwks")
+            .route(web::get().to(jwks))
+            .route(web::head().to(jwks))
+            .default_service(only("GET, HEAD")),
+    );
 }
 
 async fn wrong_method(allowed: &'static str) -> HttpResponse {
-    let mut response = refused(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "the address does not have this method");
+    let mut response =
+        refused(StatusCode::METHOD_NOT_ALLOWED, "invalid_request", "the address does not have this method");
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }

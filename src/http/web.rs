@@ -12,15 +12,16 @@ use crate::view;
 use crate::view::login::{Reason, local};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ACCEPT, ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HeaderValue, LOCATION, SET_COOKIE, VARY,
-    WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, COOKIE, HeaderValue, LOCATION,
+    SET_COOKIE, VARY, WWW_AUTHENTICATE,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, web};
 use serde::Deserialize;
 use serde_json::json;
 
 /// What a page may load: its own style sheet, and nothing else from anywhere.
-const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 pub fn routes(config: &mut web::ServiceConfig) {
     let only = |methods: &'static str| web::route().to(move |req: HttpRequest| wrong_method(req, methods));
@@ -48,7 +49,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 async fn wrong_method(req: HttpRequest, allowed: &'static str) -> HttpResponse {
-    let mut response = respond::error(&req, &Error::new(Kind::MethodNotAllowed, "the address does not have this method"));
+    let mut response =
+        respond::error(&req, &Error::new(Kind::MethodNotAllowed, "the address does not have this method"));
     response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
     response
 }
@@ -89,7 +91,11 @@ pub async fn login(state: web::Data<State>, req: HttpRequest, body: web::Payload
 
 async fn by_json(state: &State, req: &HttpRequest, body: &[u8]) -> HttpResponse {
     let Ok(typed) = serde_json::from_slice::<Credentials>(body) else {
-        return refused(StatusCode::BAD_REQUEST, "invalid_request", "the body is {\"usuario\", \"clave\"}, both strings");
+        return refused(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "the body is {\"usuario\", \"clave\"}, both strings",
+        );
     };
     let id = request_id::of(req);
     match sign_in::bearer(&state.authority, &typed.usuario, &typed.clave, &id).await {
@@ -144,7 +150,10 @@ pub async fn logout(state: web::Data<State>, req: HttpRequest) -> HttpResponse {
 /// `GET /paciente/{id}`, `GET /exportar_pdf/{id}`: so far only who may not see them.
 pub async fn record_page(state: web::Data<State>, req: HttpRequest) -> HttpResponse {
     match fhir::caller(&req, &state).await {
-        Ok(_) => respond::error(&req, &Error::new(Kind::NotFound, "this version does not have pages and PDFs of a record yet")),
+        Ok(_) => respond::error(
+            &req,
+            &Error::new(Kind::NotFound, "this version does not have pages and PDFs of a record yet"),
+        ),
         Err(error) if error.kind == Kind::Login => unknown(&req, Some(req.path()), &error),
         Err(error) => respond::error(&req, &error),
     }
@@ -176,7 +185,13 @@ fn wants_html(req: &HttpRequest) -> bool {
     })
 }
 
-fn form_page(req: &HttpRequest, status: StatusCode, next: Option<&str>, reason: Reason, challenge: Option<&'static str>) -> HttpResponse {
+fn form_page(
+    req: &HttpRequest,
+    status: StatusCode,
+    next: Option<&str>,
+    reason: Reason,
+    challenge: Option<&'static str>,
+) -> HttpResponse {
     let header = req.headers().get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let language = Language::accepted(header);
     match view::login::page(language, next, reason) {

@@ -189,7 +189,9 @@ fn checked_scope(asked: Option<String>, rol: Option<Role>) -> Result<String> {
     }
     match rol {
         Some(rol) if asked.is_empty() => Ok(scope::of_role(rol).to_owned()),
-        Some(rol) if !scope::is_whole(&asked, rol) => wrong("this version gives a client the whole scope of its role only"),
+        Some(rol) if !scope::is_whole(&asked, rol) => {
+            wrong("this version gives a client the whole scope of its role only")
+        }
         _ => Ok(asked),
     }
 }
@@ -199,7 +201,8 @@ fn is_redirect(uri: &str) -> bool {
     let host = |rest: &str| rest.split(['/', '?', ':']).next().unwrap_or("").to_owned();
     let clean = uri.len() <= LONGEST_SCOPE && uri.bytes().all(|b| b.is_ascii_graphic() && !b"#*\\@\"<>".contains(&b));
     let https = uri.strip_prefix("https://").is_some_and(|rest| !host(rest).is_empty());
-    let loopback = uri.strip_prefix("http://").is_some_and(|rest| matches!(host(rest).as_str(), "127.0.0.1" | "localhost"));
+    let loopback =
+        uri.strip_prefix("http://").is_some_and(|rest| matches!(host(rest).as_str(), "127.0.0.1" | "localhost"));
     clean && (https || loopback)
 }
 
@@ -214,7 +217,8 @@ fn is_jwks(text: &str) -> bool {
     let set = serde_json::from_str::<serde_json::Value>(text).ok();
     let keys = set.as_ref().and_then(|set| set.get("keys")?.as_array());
     keys.is_some_and(|keys| {
-        let public = |key: &serde_json::Value| key.get("kty").is_some() && key.get("d").is_none() && key.get("k").is_none();
+        let public =
+            |key: &serde_json::Value| key.get("kty").is_some() && key.get("d").is_none() && key.get("k").is_none();
         !keys.is_empty() && keys.iter().all(public)
     })
 }
@@ -311,13 +315,29 @@ mod tests {
         };
         good(app("https://app.example/back?x=1"), "openid patient/*.rs");
         good(app("http://127.0.0.1:4000/back"), "openid patient/*.rs");
-        for uri in ["http://app.example/", "https://", "https://a/#x", "https://*.example/", "http://localhost.evil/", "http://localhost@evil/", "x:y"] {
+        for uri in [
+            "http://app.example/",
+            "https://",
+            "https://a/#x",
+            "https://*.example/",
+            "http://localhost.evil/",
+            "http://localhost@evil/",
+            "x:y",
+        ] {
             check(app(uri), "redirect");
         }
-        let keys = |jwks: &str| NewClient { jwks: Some(jwks.into()), ..new_client("backend", "asymmetric", integracion) };
+        let keys =
+            |jwks: &str| NewClient { jwks: Some(jwks.into()), ..new_client("backend", "asymmetric", integracion) };
         good(keys(r#"{"keys":[{"kty":"EC","x":"1"}]}"#), "system/*.*");
         good(keys("https://app.example/jwks.json"), "system/*.*");
-        for jwks in ["", "{}", r#"{"keys":[]}"#, r#"{"keys":[{"kty":"EC","d":"1"}]}"#, r#"{"keys":[{"kty":"oct","k":"1"}]}"#, "http://a/jwks"] {
+        for jwks in [
+            "",
+            "{}",
+            r#"{"keys":[]}"#,
+            r#"{"keys":[{"kty":"EC","d":"1"}]}"#,
+            r#"{"keys":[{"kty":"oct","k":"1"}]}"#,
+            "http://a/jwks",
+        ] {
             check(keys(jwks), "jwks");
         }
     }

@@ -43,7 +43,8 @@ const MALFORMED: Refused = Refused::new("invalid_request", "the body is not a fo
 const NO_GRANT_TYPE: Refused = Refused::new("invalid_request", "grant_type is missing");
 const TWO_METHODS: Refused = Refused::new("invalid_request", "the client authenticates in two ways");
 const UNSUPPORTED: Refused = Refused::new("unsupported_grant_type", "the grant type here is client_credentials");
-const NO_CLIENT: Refused = Refused::new("invalid_client", "the client is not known, is disabled, or its secret is wrong");
+const NO_CLIENT: Refused =
+    Refused::new("invalid_client", "the client is not known, is disabled, or its secret is wrong");
 const NO_ROLE: Refused = Refused::new("unauthorized_client", "the client may not use client_credentials");
 const SCOPE: Refused = Refused::new("invalid_scope", "this version grants a client the whole scope of its role only");
 

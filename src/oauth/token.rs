@@ -9,9 +9,9 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::oauth::keys::Keys;
 use crate::oauth::scope;
+use crate::store::Conn;
 use crate::store::account::{self, OauthClient, Usuario};
 use crate::store::session::{self, Holder, Session};
-use crate::store::Conn;
 use jiff::{SignedDuration, Timestamp};
 use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
@@ -24,7 +24,7 @@ use uuid::Uuid;
 const VERIFIED: u64 = 20_000;
 /// A day at the screen: then one signs in again, whatever one did.
 pub const COOKIE_LIFE: Duration = Duration::from_secs(8 * 3600);
-/// How often what has expired is removed.
+/// How often what has expired is forgotten.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// The client of the server's own sign-in (RFC 9068 wants one in each token). No registered client may have this id.
 pub const OWN_CLIENT: &str = "historia";
@@ -128,12 +128,12 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// Reads the keys and starts to remove what has expired.
+    /// Reads the keys and starts to forget what has expired.
     pub async fn open(app: Arc<App>) -> Result<Arc<Authority>> {
         let conn = app.pool.lane().await?;
         let keys = Keys::read(&conn, app.public_url(), &app.base).await?;
         let verified = Cache::builder().max_capacity(VERIFIED).time_to_live(COOKIE_LIFE).build();
-        tokio::spawn(sweep(app.clone()));
+        tokio::spawn(forget_expired(app.clone()));
         Ok(Arc::new(Authority { app, keys, verified }))
     }
 
@@ -216,7 +216,13 @@ impl Authority {
     }
 
     /// The same for a client that acts for nobody.
-    pub async fn issue_for_client(&self, conn: &Conn, client: &OauthClient, rol: Role, scope: String) -> Result<Issued> {
+    pub async fn issue_for_client(
+        &self,
+        conn: &Conn,
+        client: &OauthClient,
+        rol: Role,
+        scope: String,
+    ) -> Result<Issued> {
         let claims = self.claims(actor_of_client(&client.id), &client.id, rol, scope);
         self.issue(conn, Holder::Client(client.id.clone()), claims, rol, self.app.config.tokens.client).await
     }
@@ -243,7 +249,13 @@ impl Authority {
         let (iat, exp) = (opened.created.as_second(), opened.expires.as_second());
         let claims = Claims { jti: opened.jti.to_string(), iat, nbf: iat, exp, ..claims };
         let access_token = self.keys.sign(&claims)?;
-        Ok(Issued { access_token, expires_in: life.as_secs(), scope: claims.scope, rol, documento_id: claims.documento_id })
+        Ok(Issued {
+            access_token,
+            expires_in: life.as_secs(),
+            scope: claims.scope,
+            rol,
+            documento_id: claims.documento_id,
+        })
     }
 }
 
@@ -293,21 +305,13 @@ pub fn cookie_digest(value: &str) -> Vec<u8> {
     Sha256::digest(value).to_vec()
 }
 
-/// Removes expired sessions from the database and from memory, for ever.
-async fn sweep(app: Arc<App>) {
+/// Forgets ended sessions that have expired, for ever; their rows are removed by `job::upkeep`.
+async fn forget_expired(app: Arc<App>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        let now = clock::now();
         let longest = COOKIE_LIFE.max(app.config.tokens.login).max(app.config.tokens.client) + SWEEP;
-        let swept = match app.pool.lane().await {
-            Ok(conn) => session::sweep(&conn, now).await,
-            Err(error) => Err(error),
-        };
-        if let Err(error) = swept {
-            tracing::warn!(%error, "expired sessions could not be removed");
-        }
         if let Ok(longest) = SignedDuration::try_from(longest)
-            && let Ok(then) = now.checked_sub(longest)
+            && let Ok(then) = clock::now().checked_sub(longest)
         {
             app.sessions.forget(then);
         }

@@ -59,7 +59,9 @@ mod tests {
         check("/", true);
         check("/paciente/CC-1020304050?x=1#a", true);
         check("/paciente/%C3%B1", true);
-        for next in ["", "paciente", "//evil.example", "/\\evil.example", "\\\\evil", "https://evil.example", "javascript:x"] {
+        for next in
+            ["", "paciente", "//evil.example", "/\\evil.example", "\\\\evil", "https://evil.example", "javascript:x"]
+        {
             check(next, false);
         }
         for next in ["/\t/evil.example", "/a\r\nSet-Cookie: x", " /a", "/a b", "/ñ", "/a\"b", "/x\\y"] {
