@@ -44,15 +44,9 @@ pub fn start(config: Config, environment: &Environment, dev: bool) -> Result<Exi
     let telemetry = Telemetry::start(config.log.format == LogFormat::Json, &config.log.level)
         .map_err(|e| ConfigError::new("log.level", e.to_string()))?;
     let path = environment.path();
-    let system = actix_web::rt::System::with_tokio_rt(|| {
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
-        // Without a runtime there is no server and nobody to tell but the log.
-        runtime.unwrap_or_else(|error| {
-            tracing::error!(%error, "no runtime");
-            std::process::exit(Exit::Failed as i32)
-        })
-    });
-    system.block_on(async move {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
+    let runtime = runtime.map_err(|e| Failure::new(Exit::Failed, format!("no runtime: {e}")))?;
+    crate::http::block_on(runtime, async move {
         let data = DataFolder::open(&config.data_dir, if config.database.url.is_some() { Tenant::OwnFiles } else { Tenant::PostgreSql })?;
         live(config, data, &path, telemetry, dev).await
     })

@@ -31,6 +31,17 @@ use actix_web::{App as Router, HttpRequest, HttpResponse, HttpServer, web as rou
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 
+/// Runs `work` as the main task of a process that serves: actix-web wants its own system around the runtime.
+pub fn block_on<T>(runtime: tokio::runtime::Runtime, work: impl Future<Output = T>) -> T {
+    let mut runtime = Some(runtime);
+    let system = actix_web::rt::System::with_tokio_rt(move || match runtime.take() {
+        Some(runtime) => runtime,
+        // The closure is called once; a second runtime could only be asked for by a change of the library.
+        None => tokio::runtime::Runtime::new().unwrap_or_else(|_| std::process::abort()),
+    });
+    system.block_on(work)
+}
+
 /// What every handler may use.
 pub struct State {
     pub app: Arc<App>,

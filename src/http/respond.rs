@@ -5,6 +5,7 @@ use crate::fhir::outcome;
 use crate::fhir::resource::format_instant;
 use crate::http::request_id;
 use crate::interaction::Answer;
+use crate::oauth::token::challenge;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
@@ -41,7 +42,7 @@ pub fn start(error: &Error) -> HttpResponseBuilder {
     let mut response = HttpResponse::build(status);
     response.insert_header((CACHE_CONTROL, "no-store"));
     if error.kind == Kind::Login {
-        response.insert_header((WWW_AUTHENTICATE, "Bearer"));
+        response.insert_header((WWW_AUTHENTICATE, challenge(error)));
     }
     if let Some(after) = error.retry_after {
         response.insert_header((RETRY_AFTER, after.as_secs().max(1).to_string()));

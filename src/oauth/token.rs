@@ -149,7 +149,7 @@ impl Authority {
 
     pub async fn identify(&self, authorization: Option<&str>, cookie: Option<&str>) -> Result<Arc<Identity>> {
         let identity = match (authorization, cookie.and_then(session_cookie)) {
-            (Some(header), _) => self.bearer(header)?,
+            (Some(header), _) => self.bearer(header).await?,
             (None, Some(value)) => self.cookie(value).await?,
             (None, None) => return Err(Error::new(Kind::Login, ABSENT)),
         };
@@ -172,14 +172,18 @@ impl Authority {
         session::is_live(&*self.app.pool.lane().await?, jti, now).await
     }
 
-    fn bearer(&self, header: &str) -> Result<Arc<Identity>> {
+    async fn bearer(&self, header: &str) -> Result<Arc<Identity>> {
         let token = bearer_token(header).ok_or_else(invalid)?;
         let key = digest("bearer", token);
         if let Some(identity) = self.verified.get(&key) {
             return Ok(identity);
         }
-        let claims = self.keys.verify(token, clock::now().as_second()).ok_or_else(invalid)?;
+        let (claims, own) = self.keys.verify(token, clock::now().as_second()).ok_or_else(invalid)?;
         let identity = Arc::new(Identity::of_claims(claims).ok_or_else(invalid)?);
+        // Signed by another instance of this installation: the session that it opened is the proof.
+        if !own && !session::is_live(&*self.app.pool.lane().await?, identity.jti, clock::now()).await? {
+            return Err(invalid());
+        }
         self.verified.insert(key, identity.clone());
         Ok(identity)
     }

@@ -172,6 +172,8 @@ impl Pool {
         target.application_name("historia");
         target.connect_timeout(config.database.connect_timeout);
         target.tcp_user_timeout(Duration::from_secs(20));
+        // A link that died in silence is noticed: the listener of ended sessions must not believe it hears.
+        target.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
         let statement_timeout = config.database.statement_timeout.as_millis();
         let session = format!(
             "set statement_timeout = {statement_timeout}; set timezone = 'UTC'; set jit = off; \
