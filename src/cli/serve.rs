@@ -85,7 +85,7 @@ async fn live(config: Config, data: DataFolder, path: &[std::path::PathBuf], tel
         Some(_) => None,
         None => tokio::select! {
             started = Embedded::start(&data, path) => Some(started?),
-            () = told.to_stop() => return Ok(Exit::Done),
+            () = told.stop_signal() => return Ok(Exit::Done),
         },
     };
     let result = serve(&config, &data, path, &mut embedded, listeners, telemetry, dev, &mut told).await;
@@ -135,11 +135,11 @@ async fn watch(embedded: &mut Option<Embedded>, data: &DataFolder, path: &[std::
     loop {
         match embedded {
             None => {
-                told.to_stop().await;
+                told.stop_signal().await;
                 return Ok(Exit::Done);
             }
             Some(postgres) => tokio::select! {
-                () = told.to_stop() => return Ok(Exit::Done),
+                () = told.stop_signal() => return Ok(Exit::Done),
                 status = postgres.exited() => tracing::error!(?status, "PostgreSQL ended by itself and is started again"),
             },
         }
@@ -206,7 +206,7 @@ impl Told {
         Ok(Told { term: hear(SignalKind::terminate())?, int: hear(SignalKind::interrupt())? })
     }
 
-    async fn to_stop(&mut self) {
+    async fn stop_signal(&mut self) {
         tokio::select! {
             _ = self.term.recv() => {}
             _ = self.int.recv() => {}

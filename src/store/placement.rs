@@ -129,7 +129,7 @@ impl Placement {
     }
 
     /// Records by the ids of their Patients.
-    pub async fn records_of<'a>(&self, conn: &Conn, patients: &[&'a str]) -> Result<HashMap<String, Arc<Record>>> {
+    pub async fn records_of(&self, conn: &Conn, patients: &[&str]) -> Result<HashMap<String, Arc<Record>>> {
         self.cached(conn, &self.by_patient, RECORDS_BY_PATIENT, patients, |r| &r.patient_id).await
     }
 

@@ -261,27 +261,27 @@ fn control<'a>(set: &'a Set, steps: &mut Vec<Step<'a>>) {
 
 /// The columns of versions as arrays. Arrays inside a row travel as array literals: unnest flattens nested ones.
 fn versions<'a>(documento_id: &'a str, rows: &[&'a Version]) -> Vec<Box<dyn ToSql + Sync + Send + 'a>> {
-    fn column<'a, T>(rows: &[&'a Version], f: impl Fn(&'a Version) -> T) -> Box<Vec<T>> {
-        Box::new(rows.iter().map(|row| f(row)).collect())
+    fn column<'a, T>(rows: &[&'a Version], f: impl Fn(&'a Version) -> T) -> Vec<T> {
+        rows.iter().map(|row| f(row)).collect()
     }
     vec![
         Box::new(documento_id),
-        column(rows, |r| r.resource_type.name()),
-        column(rows, |r| r.id.as_str()),
-        column(rows, |r| r.version),
-        column(rows, |r| r.method),
-        column(rows, |r| r.updated),
-        column(rows, |r| r.deleted),
-        column(rows, |r| texts_literal(&r.columns.patient)),
-        column(rows, |r| texts_literal(&r.owner)),
-        column(rows, |r| texts_literal(&r.labels)),
-        column(rows, |r| r.columns.sort_date),
-        column(rows, |r| r.columns.date_lo),
-        column(rows, |r| r.columns.date_hi),
-        column(rows, |r| r.columns.num_lo),
-        column(rows, |r| r.columns.num_hi),
-        column(rows, |r| ints_literal(&r.columns.keys)),
-        column(rows, |r| r.body.as_slice()),
+        Box::new(column(rows, |r| r.resource_type.name())),
+        Box::new(column(rows, |r| r.id.as_str())),
+        Box::new(column(rows, |r| r.version)),
+        Box::new(column(rows, |r| r.method)),
+        Box::new(column(rows, |r| r.updated)),
+        Box::new(column(rows, |r| r.deleted)),
+        Box::new(column(rows, |r| texts_literal(&r.columns.patient))),
+        Box::new(column(rows, |r| texts_literal(&r.owner))),
+        Box::new(column(rows, |r| texts_literal(&r.labels))),
+        Box::new(column(rows, |r| r.columns.sort_date)),
+        Box::new(column(rows, |r| r.columns.date_lo)),
+        Box::new(column(rows, |r| r.columns.date_hi)),
+        Box::new(column(rows, |r| r.columns.num_lo)),
+        Box::new(column(rows, |r| r.columns.num_hi)),
+        Box::new(column(rows, |r| ints_literal(&r.columns.keys))),
+        Box::new(column(rows, |r| r.body.as_slice())),
     ]
 }
 
