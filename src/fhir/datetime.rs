@@ -88,12 +88,13 @@ impl Range {
         if self.hi == Self::OPEN_HI { f64::INFINITY } else { self.hi as f64 / SECOND as f64 }
     }
 
-    /// The interval of a value of type date, dateTime, instant, Period or Timing; none for another type, a value that
+    /// The interval of a value of type date, dateTime, instant, Period or Timing, or of a string that is a dateTime; none for another type, a value that
     /// is not well-formed, or one without any date. `local`: seconds east of UTC for what has no zone.
     pub fn of(fhir_type: &str, value: &Value, local: i32) -> Option<Range> {
         match fhir_type {
             "date" => text(value, Form::Date, local),
-            "dateTime" => text(value, Form::DateTime, local),
+            // Some date parameters also point at strings (CarePlan.activity.detail.scheduledString): those that are dates count.
+            "dateTime" | "string" => text(value, Form::DateTime, local),
             "instant" => text(value, Form::Instant, local),
             "Period" => Self::of_period(value, local),
             "Timing" => Self::of_timing(value, local),

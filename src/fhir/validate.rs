@@ -270,7 +270,7 @@ impl<'v> Walk<'v> {
             && !targets.is_empty()
             && !targets.contains(&target)
         {
-            self.issue(Kind::Value, &place, format!("must not refer to a {target}"));
+            self.issue(Kind::Value, &place, format!("must not refer to {target}"));
         }
     }
 

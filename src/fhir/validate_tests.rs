@@ -154,16 +154,16 @@ fn references_by_the_type_of_their_target() {
     subject("http://other/fhir/Encounter/1", &[]);
     subject("urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a", &[]);
     subject("Encounter?identifier=http://a|b", &[]);
-    subject("Patient/1", &["Value Observation.encounter.reference: must not refer to a Patient"]);
-    subject("http://other/fhir/Patient/1/_history/3", &["Value Observation.encounter.reference: must not refer to a Patient"]);
-    subject("Patient?identifier=1", &["Value Observation.encounter.reference: must not refer to a Patient"]);
+    subject("Patient/1", &["Value Observation.encounter.reference: must not refer to Patient"]);
+    subject("http://other/fhir/Patient/1/_history/3", &["Value Observation.encounter.reference: must not refer to Patient"]);
+    subject("Patient?identifier=1", &["Value Observation.encounter.reference: must not refer to Patient"]);
     subject("Encounter/bad_id", &["Value Observation.encounter.reference: must be Type/id"]);
     subject("Besuch/1", &["Value Observation.encounter.reference: must be Type/id"]);
     subject("#e", &["BusinessRule Observation.encounter.reference: must name a contained resource"]);
     subject("", &["Value Observation.encounter.reference: must not be empty"]);
     patient(r#""generalPractitioner":[{"reference":"Patient/1"}]"#, "Value Patient.generalPractitioner[0].reference: must not refer to");
     let contained = r##""contained":[{"resourceType":"Patient","id":"p"}],"status":"final","code":{"text":"x"},"encounter":{"reference":"#p"}"##;
-    check(&of("Observation", contained), &["Value Observation.encounter.reference: must not refer to a Patient"]);
+    check(&of("Observation", contained), &["Value Observation.encounter.reference: must not refer to Patient"]);
 }
 
 #[test]
@@ -187,7 +187,7 @@ fn nested_resources() {
 fn a_local_reference_means_the_nearest_container() {
     let inner = r##"{"resourceType":"Patient","managingOrganization":{"reference":"#o"},"contained":[{"resourceType":"Organization","id":"o","partOf":{"reference":"#"}}]}"##;
     check(&of("Bundle", &format!(r#""type":"collection","entry":[{{"resource":{inner}}}]"#)), &[
-        "Value Bundle.entry[0].resource.contained[0].partOf.reference: must not refer to a Patient",
+        "Value Bundle.entry[0].resource.contained[0].partOf.reference: must not refer to Patient",
     ]);
     let outside = inner.replace("\"#\"", "\"#o\"");
     check(&of("Bundle", &format!(r#""type":"collection","entry":[{{"resource":{outside}}}]"#)), &[]);

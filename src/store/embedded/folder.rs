@@ -206,13 +206,24 @@ fn foreign(path: &Path) -> Result<(), ConfigError> {
     Err(ConfigError::new(KEY, format!("{} holds files that are not historia's: name an empty folder", path.display())))
 }
 
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
+
 /// Locks the folder; the file holds the process id for the sentence that the next one gets.
 fn lock(path: &Path) -> Result<File, ConfigError> {
     let name = path.join(LOCK);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
     let mut file = options.open(&name).map_err(|e| cannot(path, "write into", &e))?;
-    match file.try_lock() {
+    let mut tries = 0;
+    match loop {
+        match file.try_lock() {
+            // A child that is just being started holds our files for a moment, and so the lock of who has gone.
+            Err(TryLockError::WouldBlock) if tries < LOCK_TRIES => tries += 1,
+            result => break result,
+        }
+        std::thread::sleep(LOCK_PAUSE);
+    } {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let pid = std::fs::read_to_string(&name).unwrap_or_default();
