@@ -163,8 +163,8 @@ pub(super) async fn matches(unit: &mut Unit<'_>, access: &Access, raw: &str, mos
 pub(super) async fn lock_criteria(unit: &mut Unit<'_>, all: &[(ResourceType, &str)]) -> Result<()> {
     let mut keys = Vec::with_capacity(all.len());
     for (resource_type, raw) in all {
-        let mut canonical: Vec<String> = criteria(unit, *resource_type, raw)?.self_parameters.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        canonical.retain(|pair| !pair.starts_with("_count="));
+        // What is asked for, not how it is written: two spellings of one condition are one lock.
+        let mut canonical: Vec<String> = criteria(unit, *resource_type, raw)?.clauses.iter().map(|clause| format!("{clause:?}")).collect();
         canonical.sort();
         let parts: Vec<&str> = canonical.iter().map(String::as_str).collect();
         keys.push(unit.app.hasher.key(resource_type.name(), "criteria", Form::Exact, &parts));
