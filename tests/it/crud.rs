@@ -326,7 +326,7 @@ fn every_refusal_is_an_outcome_with_the_request_id() {
         assert_eq!(reply.header("x-request-id"), "prueba-77");
         assert!(reply.header("www-authenticate").starts_with("Bearer"));
         assert!(reply.header("content-type").starts_with("application/fhir+json"));
-        let strange = nobody.get_with("Patient/1", &[("x-request-id", "a b\u{7f}<script>")]).await;
+        let strange = nobody.get_with("Patient/1", &[("x-request-id", "a b<script>")]).await;
         assert!(!strange.header("x-request-id").contains('<'));
     });
 }

@@ -5,6 +5,17 @@
 //! runs already. Tests are isolated by data: each makes its own patients, and none counts what others may have written.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-mod harness;
+mod access;
+mod audit;
+mod bundle;
 mod contract;
 mod crud;
+mod examples;
+mod harness;
+mod hl7;
+mod import;
+mod lifecycle;
+mod races;
+mod search;
+mod statements;
+mod tokens;
