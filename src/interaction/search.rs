@@ -106,8 +106,9 @@ fn audit(unit: &mut Unit<'_>, resource_type: ResourceType, query: &Query, rows: 
 /// What a query value may hold unencoded (RFC 3986, and what FHIR values use).
 const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b'<').add(b'>').add(b'=').add(b'?').add(b'`').add(b'{').add(b'}').add(b'\\').add(b'^');
 
-fn address(base: &str, resource_type: ResourceType, parameters: &[(String, String)], page: Option<&str>) -> String {
-    let mut url = format!("{base}/{resource_type}");
+/// The address `url` with these parameters, and with the token of a page.
+pub(super) fn address(url: &str, parameters: &[(String, String)], page: Option<&str>) -> String {
+    let mut url = url.to_owned();
     let page = page.map(|token| ("_page", token));
     let all = parameters.iter().filter(|(name, _)| page.is_none() || name != "_page").map(|(name, value)| (name.as_str(), value.as_str()));
     for (n, (name, value)) in all.chain(page).enumerate() {
@@ -121,14 +122,15 @@ fn address(base: &str, resource_type: ResourceType, parameters: &[(String, Strin
 
 fn bundle(unit: &Unit<'_>, resource_type: ResourceType, query: &Query, page: &Page, total: Option<i64>) -> Vec<u8> {
     let base = &unit.app.base;
+    let url = format!("{base}/{resource_type}");
     let mut bundle = Writer::new("searchset");
     if let Some(total) = total {
         bundle.total(total);
     }
-    bundle.link("self", &address(base, resource_type, &query.self_parameters, None));
+    bundle.link("self", &address(&url, &query.self_parameters, None));
     if let Some(next) = &page.next {
         let token = page::token(&unit.app.hasher, query, next);
-        bundle.link("next", &address(base, resource_type, &query.self_parameters, Some(&token)));
+        bundle.link("next", &address(&url, &query.self_parameters, Some(&token)));
     }
     for row in &page.rows {
         bundle.entry(&Entry::found(base, resource_type, &row.id, &row.body));
@@ -151,7 +153,12 @@ fn criteria(unit: &Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Q
 
 /// Up to two current matches.
 pub(super) async fn matches(unit: &mut Unit<'_>, access: &Access, raw: &str) -> Result<Vec<Stored>> {
-    let query = Query { count: 2, ..criteria(unit, access.resource_type(), raw)? };
+    some(unit, access, raw, 2).await
+}
+
+/// Up to `count` current matches of criteria.
+pub(super) async fn some(unit: &mut Unit<'_>, access: &Access, raw: &str, count: u32) -> Result<Vec<Stored>> {
+    let query = Query { count, ..criteria(unit, access.resource_type(), raw)? };
     let (guard, documents) = bounds(unit, access, &query).await?;
     let page = unit.with_own(async |conn| store::search::page(conn, access, &guard, &query, documents.as_deref().unwrap_or_default()).await).await?;
     Ok(page.rows)
