@@ -5,5 +5,6 @@
 pub mod format;
 pub mod html;
 pub mod login;
+pub mod pdf;
 pub mod record;
 pub mod trend;
