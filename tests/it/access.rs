@@ -411,7 +411,7 @@ fn f026_a_reference_tells_nothing_of_what_the_role_may_not_read() {
 }
 
 #[test]
-fn audit_events_are_made_once_and_never_changed() {
+fn f120_audit_events_are_made_once_and_never_changed() {
     run(async {
         let (integracion, admin) = (fhir("integracion").await, fhir("admin").await);
         let event = json!({

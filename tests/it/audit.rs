@@ -35,9 +35,9 @@ async fn asked(caller: &Fhir, method: &str, path: &str, body: Option<&Value>) ->
 }
 
 #[test]
-fn a120_each_interaction_leaves_one_record() {
+fn f119_each_interaction_leaves_one_record() {
     run(async {
-        let Some(client) = trail("a120_each_interaction_leaves_one_record").await else { return };
+        let Some(client) = trail("f119_each_interaction_leaves_one_record").await else { return };
         let medico = fhir("medico").await;
         let number = unique();
         let made = asked(&medico, "POST", "Patient", Some(&patient_with(&number))).await;
@@ -75,9 +75,9 @@ fn a120_each_interaction_leaves_one_record() {
 }
 
 #[test]
-fn a_search_tells_whose_records_were_shown_and_never_what_was_sought() {
+fn f114_a_search_tells_whose_records_were_shown_and_never_what_was_sought() {
     run(async {
-        let Some(client) = trail("a_search_tells_whose_records_were_shown_and_never_what_was_sought").await else { return };
+        let Some(client) = trail("f114_a_search_tells_whose_records_were_shown_and_never_what_was_sought").await else { return };
         let medico = fhir("medico").await;
         let family = format!("Secretísima{}", unique());
         let mut ids = Vec::new();
@@ -113,9 +113,9 @@ fn a_search_tells_whose_records_were_shown_and_never_what_was_sought() {
 }
 
 #[test]
-fn denials_leave_a_record_before_the_answer() {
+fn f118_denials_leave_a_record_before_the_answer() {
     run(async {
-        let Some(client) = trail("denials_leave_a_record_before_the_answer").await else { return };
+        let Some(client) = trail("f118_denials_leave_a_record_before_the_answer").await else { return };
         let medico = fhir("medico").await;
         let own = medico.create(patient()).await["id"].as_str().unwrap().to_owned();
         let other = medico.create(patient()).await["id"].as_str().unwrap().to_owned();
@@ -135,9 +135,9 @@ fn denials_leave_a_record_before_the_answer() {
 }
 
 #[test]
-fn a_bundle_leaves_one_record_an_entry_and_a_failed_one_a_denial() {
+fn f117_a_bundle_leaves_one_record_an_entry_and_a_failed_one_a_denial() {
     run(async {
-        let Some(client) = trail("a_bundle_leaves_one_record_an_entry_and_a_failed_one_a_denial").await else { return };
+        let Some(client) = trail("f117_a_bundle_leaves_one_record_an_entry_and_a_failed_one_a_denial").await else { return };
         let medico = fhir("medico").await;
         let url = "urn:uuid:11111111-1111-4111-8111-111111111111";
         let entries = || vec![
@@ -166,9 +166,9 @@ fn a_bundle_leaves_one_record_an_entry_and_a_failed_one_a_denial() {
 }
 
 #[test]
-fn sign_ins_and_sign_outs_leave_records() {
+fn a120_sign_ins_and_sign_outs_leave_records() {
     run(async {
-        let Some(client) = trail("sign_ins_and_sign_outs_leave_records").await else { return };
+        let Some(client) = trail("a120_sign_ins_and_sign_outs_leave_records").await else { return };
         let (usuario, clave) = server().login("medico");
         let sign_in = async |clave: &str| {
             let id = format!("it-{}", unique());

@@ -168,16 +168,17 @@ fn nodes<'v>(parameter: &SearchParameter, resource: &'v Value) -> Vec<Node<'v>> 
 
 /// Asks for totals, many in a batch.
 async fn totals(caller: &Fhir, queries: &[String]) -> Vec<Result<u64, String>> {
-    let mut totals = Vec::new();
-    for some in queries.chunks(BATCH) {
-        let entries: Vec<Value> = some.iter().map(|query| json!({"request": {"method": "GET", "url": query}})).collect();
-        let answer = caller.post("", &json!({"resourceType": "Bundle", "type": "batch", "entry": entries})).await.expect(200).json();
-        totals.extend(answer["entry"].as_array().unwrap().iter().map(|entry| match entry["resource"]["total"].as_u64() {
-            Some(total) => Ok(total),
-            None => Err(entry["response"].to_string()),
-        }));
-    }
-    totals
+    let answers: Vec<Vec<Result<u64, String>>> = stream::iter(queries.chunks(BATCH).map(<[String]>::to_vec))
+        .map(|some| async move {
+            let entries: Vec<Value> = some.iter().map(|query| json!({"request": {"method": "GET", "url": query}})).collect();
+            let answer = caller.post("", &json!({"resourceType": "Bundle", "type": "batch", "entry": entries})).await.expect(200).json();
+            let total = |entry: &Value| entry["resource"]["total"].as_u64().ok_or_else(|| entry["response"].to_string());
+            answer["entry"].as_array().unwrap().iter().map(total).collect()
+        })
+        .buffered(3)
+        .collect()
+        .await;
+    answers.into_iter().flatten().collect()
 }
 
 async fn found_by_their_values(caller: &Fhir, stored: &[&Stored]) -> (usize, Vec<String>) {
@@ -185,9 +186,13 @@ async fn found_by_their_values(caller: &Fhir, stored: &[&Stored]) -> (usize, Vec
     let mut about = Vec::new();
     for one in stored {
         let (resource_type, id) = (one.resource["resourceType"].as_str().unwrap(), one.resource["id"].as_str().unwrap());
+        let mut known: BTreeSet<(&str, String)> = BTreeSet::new();
         for asked in asked(&one.resource) {
-            for (value, expected) in [(&asked.own, 1), (&asked.other, 0)] {
-                let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+            for (value, expected) in [(asked.own, 1), (asked.other, 0)] {
+                if !known.insert((asked.parameter, value.clone())) {
+                    continue;
+                }
+                let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
                 queries.push(format!("{resource_type}?_id={id}&{}={value}&_summary=count", asked.parameter));
                 about.push((expected, &one.file));
             }

@@ -41,7 +41,7 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
 }
 
 #[test]
-fn r_what_was_acknowledged_survives_kill_9_of_both() {
+fn r001_what_was_acknowledged_survives_kill_9_of_both() {
     run(async {
         let folder = Folder::new();
         let mut instance = Start::dev().within(&folder.path).ready();
@@ -70,7 +70,7 @@ fn r_what_was_acknowledged_survives_kill_9_of_both() {
 }
 
 #[test]
-fn r_a_killed_server_leaves_its_postgresql_to_the_next_start() {
+fn r001_a_killed_server_leaves_its_postgresql_to_the_next_start() {
     run(async {
         let folder = Folder::new();
         let mut instance = Start::dev().within(&folder.path).ready();
@@ -88,7 +88,7 @@ fn r_a_killed_server_leaves_its_postgresql_to_the_next_start() {
 }
 
 #[test]
-fn r_sigterm_and_sigint_end_all_of_it() {
+fn r030_sigterm_and_sigint_end_all_of_it() {
     run(async {
         let folder = Folder::new();
         for signal in ["TERM", "INT"] {
@@ -147,7 +147,7 @@ fn in_front(database: &Instance) -> Instance {
 }
 
 #[test]
-fn r_without_its_database_a_server_says_so_and_comes_back() {
+fn r034_without_its_database_a_server_says_so_and_comes_back() {
     run(async {
         let folder = Folder::new();
         let keeper = Start::dev().within(&folder.path).ready();
@@ -175,7 +175,7 @@ fn r_without_its_database_a_server_says_so_and_comes_back() {
 }
 
 #[test]
-fn r_a_postgresql_that_ends_by_itself_is_started_again() {
+fn r033_a_postgresql_that_ends_by_itself_is_started_again() {
     run(async {
         let folder = Folder::new();
         let instance = Start::dev().within(&folder.path).ready();

@@ -11,6 +11,7 @@ mod bundle;
 mod contract;
 mod crud;
 mod examples;
+mod hardening;
 mod harness;
 mod hl7;
 mod import;

@@ -29,7 +29,7 @@ fn down_from(n: i64) -> Vec<i64> {
 }
 
 #[test]
-fn fifty_conditional_creates_of_one_identifier_leave_one() {
+fn r008_fifty_conditional_creates_of_one_identifier_leave_one() {
     run(async {
         let medico = fhir("medico").await;
         let number = unique();
@@ -50,7 +50,7 @@ fn fifty_conditional_creates_of_one_identifier_leave_one() {
 }
 
 #[test]
-fn conditional_creates_in_transactions_leave_one_too() {
+fn r008_conditional_creates_in_transactions_leave_one_too() {
     run(async {
         let medico = fhir("medico").await;
         let number = unique();
@@ -73,7 +73,7 @@ fn conditional_creates_in_transactions_leave_one_too() {
 }
 
 #[test]
-fn fifty_updates_with_if_match_win_each_version_once() {
+fn r006_fifty_updates_with_if_match_win_each_version_once() {
     run(async {
         let medico = fhir("medico").await;
         let one = medico.create(patient()).await;
@@ -120,7 +120,7 @@ fn fifty_updates_with_if_match_win_each_version_once() {
 }
 
 #[test]
-fn fifty_plain_updates_all_succeed() {
+fn r005_fifty_plain_updates_all_succeed() {
     run(async {
         let medico = fhir("medico").await;
         let one = medico.create(patient()).await;
@@ -146,7 +146,7 @@ fn fifty_plain_updates_all_succeed() {
 }
 
 #[test]
-fn fifty_creates_of_one_id_make_one_history() {
+fn r005_fifty_creates_of_one_id_make_one_history() {
     run(async {
         let medico = fhir("medico").await;
         let mut one = patient();
@@ -164,7 +164,7 @@ fn fifty_creates_of_one_id_make_one_history() {
 }
 
 #[test]
-fn deletes_and_updates_at_once_leave_a_whole_history() {
+fn r005_deletes_and_updates_at_once_leave_a_whole_history() {
     run(async {
         let medico = fhir("medico").await;
         let one = medico.create(patient()).await;
@@ -188,7 +188,7 @@ fn deletes_and_updates_at_once_leave_a_whole_history() {
 }
 
 #[test]
-fn ten_messages_of_one_new_patient_at_once_make_one_patient() {
+fn h075_ten_messages_of_one_new_patient_at_once_make_one_patient() {
     run(async {
         let medico = fhir("medico").await;
         let visit = Visit::new();
