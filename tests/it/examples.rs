@@ -19,7 +19,10 @@ const REFUSED: &[(&str, &str)] = &[
     ("DeviceMetric-example.json", "DeviceMetric.parent.reference must not refer to DeviceDefinition"),
     ("DeviceUseStatement-example.json", "DeviceUseStatement.reasonReference[0].reference must not refer to Procedure"),
     ("ImplementationGuide-fhir.json", "ImplementationGuide.name ImplementationGuide.status"),
-    ("MedicationRequest-medrx0301.json", "MedicationRequest.dispenseRequest.performer.reference must not refer to Practitioner"),
+    (
+        "MedicationRequest-medrx0301.json",
+        "MedicationRequest.dispenseRequest.performer.reference must not refer to Practitioner",
+    ),
     ("Observation-clinical-gender.json", "Observation.performer[0].reference must not refer to Encounter"),
     ("Questionnaire-qs1.json", "Questionnaire.item[0].item[0].linkId"),
     ("ig-r4.json", "ImplementationGuide.name ImplementationGuide.status"),
@@ -35,7 +38,8 @@ struct Stored {
 async fn send(integracion: &Fhir, admin: &Fhir, folder: &Path) -> Vec<Stored> {
     let reasons: BTreeMap<&str, &str> = REFUSED.iter().copied().collect();
     // The archive holds the package's own description as well.
-    let files: Vec<PathBuf> = json_files(folder).into_iter().filter(|file| json_of(file)["resourceType"].is_string()).collect();
+    let files: Vec<PathBuf> =
+        json_files(folder).into_iter().filter(|file| json_of(file)["resourceType"].is_string()).collect();
     let answers: Vec<(String, Result<Stored, String>)> = stream::iter(files)
         .map(|file| async move {
             let name = file.file_name().unwrap().to_string_lossy().into_owned();
@@ -44,7 +48,15 @@ async fn send(integracion: &Fhir, admin: &Fhir, folder: &Path) -> Vec<Stored> {
             let resource_type = sent["resourceType"].as_str().unwrap().to_owned();
             let reply = integracion.raw("POST", &resource_type, &[], &text).await;
             if reply.status != 201 {
-                return (name.clone(), Err(format!("{} {} {}", reply.status, reply.expressions().join(" "), reply.diagnostics().replace('\n', "; "))));
+                return (
+                    name.clone(),
+                    Err(format!(
+                        "{} {} {}",
+                        reply.status,
+                        reply.expressions().join(" "),
+                        reply.diagnostics().replace('\n', "; ")
+                    )),
+                );
             }
             let reader = if resource_type == "AuditEvent" { admin } else { integracion };
             let resource = reader.get(&format!("{resource_type}/{}", reply.id())).await.expect(200).json();
@@ -91,7 +103,11 @@ fn values(kind: SearchKind, node: Node<'_>) -> Vec<(String, String)> {
     let coded = |system: Option<&str>, code: Option<&str>| -> Vec<(String, String)> {
         let Some(code) = code.map(escaped) else { return Vec::new() };
         match system.map(escaped) {
-            Some(system) => vec![(format!("{system}|{code}"), format!("{system}|{code}-x")), (code.clone(), format!("{code}-x")), (format!("{system}|{code}"), format!("{system}-x|{code}"))],
+            Some(system) => vec![
+                (format!("{system}|{code}"), format!("{system}|{code}-x")),
+                (code.clone(), format!("{code}-x")),
+                (format!("{system}|{code}"), format!("{system}-x|{code}")),
+            ],
             None => vec![(code.clone(), format!("{code}-x")), (format!("|{code}"), format!("urn:x|{code}"))],
         }
     };
@@ -109,7 +125,8 @@ fn values(kind: SearchKind, node: Node<'_>) -> Vec<(String, String)> {
         },
         (SearchKind::Reference, _) => {
             let target = value.as_str().or_else(|| text(value, "reference"));
-            let plain = target.filter(|target| !target.starts_with('#') && !target.contains("/_history/") && !target.contains('#'));
+            let plain = target
+                .filter(|target| !target.starts_with('#') && !target.contains("/_history/") && !target.contains('#'));
             plain.map(|target| (escaped(target), format!("{}x", escaped(target)))).into_iter().collect()
         }
         (SearchKind::String, fhir_type) => {
@@ -120,24 +137,33 @@ fn values(kind: SearchKind, node: Node<'_>) -> Vec<(String, String)> {
             };
             let texts: Vec<&str> = match parts {
                 [] => value.as_str().into_iter().collect(),
-                _ => parts.iter().flat_map(|part| match &value[*part] {
-                    Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>(),
-                    one => one.as_str().into_iter().collect(),
-                }).collect(),
+                _ => parts
+                    .iter()
+                    .flat_map(|part| match &value[*part] {
+                        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>(),
+                        one => one.as_str().into_iter().collect(),
+                    })
+                    .collect(),
             };
             let worth = texts.into_iter().filter(|text| text.chars().any(char::is_alphanumeric));
-            worth.map(|text| {
-                let start: String = text.chars().take(100).collect();
-                (escaped(&start), escaped(&format!("zzqx{start}")))
-            }).collect()
+            worth
+                .map(|text| {
+                    let start: String = text.chars().take(100).collect();
+                    (escaped(&start), escaped(&format!("zzqx{start}")))
+                })
+                .collect()
         }
         (SearchKind::Date, "Period") => {
             let start = text(value, "start").map(|start| format!("ge{start}"));
             let end = text(value, "end").map(|end| format!("le{end}"));
             start.into_iter().chain(end).map(|own| (own, "1801".to_owned())).collect()
         }
-        (SearchKind::Date, "date" | "dateTime" | "instant") => value.as_str().map(|date| (date.to_owned(), "1801".to_owned())).into_iter().collect(),
-        (SearchKind::Uri, _) => value.as_str().map(|uri| (escaped(uri), format!("{}x", escaped(uri)))).into_iter().collect(),
+        (SearchKind::Date, "date" | "dateTime" | "instant") => {
+            value.as_str().map(|date| (date.to_owned(), "1801".to_owned())).into_iter().collect()
+        }
+        (SearchKind::Uri, _) => {
+            value.as_str().map(|uri| (escaped(uri), format!("{}x", escaped(uri)))).into_iter().collect()
+        }
         _ => Vec::new(),
     }
 }
@@ -147,7 +173,8 @@ fn asked(resource: &Value) -> Vec<Asked> {
     let resource_type = ResourceType::parse(resource["resourceType"].as_str().unwrap()).unwrap();
     let mut all = Vec::new();
     for parameter in definitions::r4().search_parameters(resource_type) {
-        let own: Vec<(String, String)> = nodes(parameter, resource).into_iter().flat_map(|node| values(parameter.kind, node)).collect();
+        let own: Vec<(String, String)> =
+            nodes(parameter, resource).into_iter().flat_map(|node| values(parameter.kind, node)).collect();
         let present: BTreeSet<String> = own.iter().map(|(own, _)| own.clone()).collect();
         for (own, other) in own {
             // A changed value may be another one of the same resource.
@@ -160,7 +187,9 @@ fn asked(resource: &Value) -> Vec<Asked> {
 
 fn nodes<'v>(parameter: &SearchParameter, resource: &'v Value) -> Vec<Node<'v>> {
     let mut nodes = Vec::new();
-    if let Some(expression) = parameter.expression.as_ref().filter(|_| !parameter.code.starts_with("_id") && parameter.code != "_lastUpdated") {
+    if let Some(expression) =
+        parameter.expression.as_ref().filter(|_| !parameter.code.starts_with("_id") && parameter.code != "_lastUpdated")
+    {
         expression.evaluate(resource, &mut nodes);
     }
     nodes
@@ -170,9 +199,15 @@ fn nodes<'v>(parameter: &SearchParameter, resource: &'v Value) -> Vec<Node<'v>> 
 async fn totals(caller: &Fhir, queries: &[String]) -> Vec<Result<u64, String>> {
     let answers: Vec<Vec<Result<u64, String>>> = stream::iter(queries.chunks(BATCH).map(<[String]>::to_vec))
         .map(|some| async move {
-            let entries: Vec<Value> = some.iter().map(|query| json!({"request": {"method": "GET", "url": query}})).collect();
-            let answer = caller.post("", &json!({"resourceType": "Bundle", "type": "batch", "entry": entries})).await.expect(200).json();
-            let total = |entry: &Value| entry["resource"]["total"].as_u64().ok_or_else(|| entry["response"].to_string());
+            let entries: Vec<Value> =
+                some.iter().map(|query| json!({"request": {"method": "GET", "url": query}})).collect();
+            let answer = caller
+                .post("", &json!({"resourceType": "Bundle", "type": "batch", "entry": entries}))
+                .await
+                .expect(200)
+                .json();
+            let total =
+                |entry: &Value| entry["resource"]["total"].as_u64().ok_or_else(|| entry["response"].to_string());
             answer["entry"].as_array().unwrap().iter().map(total).collect()
         })
         .buffered(3)
@@ -185,7 +220,8 @@ async fn found_by_their_values(caller: &Fhir, stored: &[&Stored]) -> (usize, Vec
     let mut queries = Vec::new();
     let mut about = Vec::new();
     for one in stored {
-        let (resource_type, id) = (one.resource["resourceType"].as_str().unwrap(), one.resource["id"].as_str().unwrap());
+        let (resource_type, id) =
+            (one.resource["resourceType"].as_str().unwrap(), one.resource["id"].as_str().unwrap());
         let mut known: BTreeSet<(&str, String)> = BTreeSet::new();
         for asked in asked(&one.resource) {
             for (value, expected) in [(asked.own, 1), (asked.other, 0)] {
@@ -212,14 +248,19 @@ async fn found_by_their_values(caller: &Fhir, stored: &[&Stored]) -> (usize, Vec
 #[test]
 fn official_examples_are_kept_and_found_by_their_own_values() {
     let Some(folder) = unpacked("r4-examples-instances") else {
-        return skip("official_examples_are_kept_and_found_by_their_own_values", "no r4-examples-instances in HISTORIA_SHARED");
+        return skip(
+            "official_examples_are_kept_and_found_by_their_own_values",
+            "no r4-examples-instances in HISTORIA_SHARED",
+        );
     };
     run(async {
-        let instance: Instance = Start::dev().with("HISTORIA_FHIR__REFERENCES", "off").with("HISTORIA_TOKENS__CLIENT", "1 h").ready();
+        let instance: Instance =
+            Start::dev().with("HISTORIA_FHIR__REFERENCES", "off").with("HISTORIA_TOKENS__CLIENT", "1 h").ready();
         let (integracion, admin) = (signed_in(&instance, "integracion").await, signed_in(&instance, "admin").await);
         let stored = send(&integracion, &admin, &folder).await;
         assert!(stored.len() > 600, "{} accepted", stored.len());
-        let (trails, others): (Vec<&Stored>, Vec<&Stored>) = stored.iter().partition(|one| one.resource["resourceType"] == "AuditEvent");
+        let (trails, others): (Vec<&Stored>, Vec<&Stored>) =
+            stored.iter().partition(|one| one.resource["resourceType"] == "AuditEvent");
         let (asked, mut wrong) = found_by_their_values(&integracion, &others).await;
         wrong.extend(found_by_their_values(&admin, &trails).await.1);
         println!("{} examples, {asked} queries", stored.len());
@@ -234,7 +275,12 @@ fn official_examples_are_kept_and_found_by_their_own_values() {
 fn the_requests_of_the_repository_work() {
     run(async {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/http");
-        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "http")).collect();
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .map(|e| e.path())
+            .filter(|p| p.extension().is_some_and(|e| e == "http"))
+            .collect();
         files.sort();
         assert!(!files.is_empty());
         for file in files {
@@ -264,7 +310,8 @@ async fn one_request(file: &str, request: &str, values: &mut BTreeMap<String, St
     let head: Vec<&str> = rest.iter().skip(1).take_while(|line| !line.trim().is_empty()).copied().collect();
     let body = rest[1 + head.len()..].join("\n");
     let (method, address) = first.split_once(' ').unwrap();
-    let headers: Vec<(&str, &str)> = head.iter().filter_map(|line| line.split_once(": ")).filter(|(name, _)| *name != "Authorization").collect();
+    let headers: Vec<(&str, &str)> =
+        head.iter().filter_map(|line| line.split_once(": ")).filter(|(name, _)| *name != "Authorization").collect();
     let path = address.trim().replace("{{base}}", "").trim_start_matches('/').to_owned();
     let body = (!body.trim().is_empty()).then(|| body.trim().as_bytes().to_vec());
     let reply = fhir(role).await.send(method, &path, &headers, body).await;
@@ -276,22 +323,14 @@ async fn one_request(file: &str, request: &str, values: &mut BTreeMap<String, St
     }
 }
 
-/// The resources of `examples/fhir` are taken as they are.
+/// The resources of `examples/fhir` are taken as they are, by a server that has none of them yet.
 #[test]
 fn the_resources_of_the_repository_are_taken() {
-    run(async {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/fhir");
-        // Its patients would be the same people twice on the shared server, which has the sample data.
-        let instance = Start::dev().ready();
-        let integracion = signed_in(&instance, "integracion").await;
-        for file in json_files(&folder) {
-            let resource = json_of(&file);
-            let path = match resource["resourceType"].as_str().unwrap() {
-                "Bundle" if resource["type"] == "transaction" || resource["type"] == "batch" => String::new(),
-                name => name.to_owned(),
-            };
-            let reply = integracion.post(&path, &resource).await;
-            assert!(matches!(reply.status, 200 | 201), "{}: {} {}", file.display(), reply.status, reply.text());
-        }
-    });
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/fhir");
+    let instance = Start::serve_alone().ready();
+    let output = instance.command(&["import", "--json", folder.to_str().unwrap()]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_str(&text).unwrap();
+    assert!(report["bundles"].as_u64().unwrap() >= 1 && report["failed"] == json!([]), "{report}");
 }

@@ -1,9 +1,9 @@
 //! HL7 v2 admissions over MLLP and HTTP (issue 3, Must show 4): exactly once in effect, whatever the network does.
 
+use crate::harness::fhir::signed_in;
 use crate::harness::hl7::{Visit, accepted, code, refusal, segment};
 use crate::harness::instance::{Folder, Start};
 use crate::harness::mllp::{Mllp, framed};
-use crate::harness::fhir::signed_in;
 use crate::harness::{Fhir, Reply, fhir, run, server, skip, unique};
 use serde_json::Value;
 use std::path::Path;
@@ -37,12 +37,20 @@ fn h058_h071_a01_a08_a03_of_one_visit_are_one_patient_and_one_finished_encounter
         let ack = mllp.ask(a01.as_bytes()).await;
         accepted(&ack, &first);
         let msh = segment(&ack, "MSH");
-        assert_eq!((msh[3].as_str(), msh[5].as_str(), msh[9].as_str()), ("HISTORIA", "HIS", "ACK^A01^ACK"), "{}", String::from_utf8_lossy(&ack));
+        assert_eq!(
+            (msh[3].as_str(), msh[5].as_str(), msh[9].as_str()),
+            ("HISTORIA", "HIS", "ACK^A01^ACK"),
+            "{}",
+            String::from_utf8_lossy(&ack)
+        );
         let (patient, encounters) = record(&medico, &visit.document).await;
         assert_eq!(patient["name"][0]["family"], "MUÑOZ PEÑA");
         assert_eq!(patient["birthDate"], "1984-02-29");
         assert_eq!(encounters.len(), 1);
-        assert_eq!((encounters[0]["status"].as_str(), encounters[0]["class"]["code"].as_str()), (Some("in-progress"), Some("IMP")));
+        assert_eq!(
+            (encounters[0]["status"].as_str(), encounters[0]["class"]["code"].as_str()),
+            (Some("in-progress"), Some("IMP"))
+        );
         assert_eq!(encounters[0]["period"]["start"], "2024-03-01T08:10:00-05:00");
 
         accepted(&mllp.ask(visit.a08(&second, "CARRERA 7 # 12-34").as_bytes()).await, &second);
@@ -147,7 +155,10 @@ fn h034_h061_what_cannot_be_applied_is_answered_and_changes_nothing() {
             assert!(!err.is_empty(), "{name}: no ERR-3");
             assert!(!String::from_utf8_lossy(&ack).contains("MUÑOZ"), "{name}: values in the answer");
         }
-        assert_eq!(fhir("medico").await.get(&format!("Patient?identifier={}", visit.document)).await.expect(200).ids().len(), 0);
+        assert_eq!(
+            fhir("medico").await.get(&format!("Patient?identifier={}", visit.document)).await.expect(200).ids().len(),
+            0
+        );
         // Without MSH there is nobody to answer; the connection goes on.
         mllp.packet(&framed(b"PID|1||x")).await;
         let control = unique();
@@ -217,12 +228,16 @@ fn h008_a_frame_over_the_limit_is_refused_and_others_go_on() {
 fn h030_other_delimiters_work() {
     run(async {
         let (visit, control) = (Visit::new(), unique());
-        let message: String = visit.a01(&control).chars().map(|c| match c {
-            '|' => '#',
-            '^' => '*',
-            '#' => ' ',
-            c => c,
-        }).collect();
+        let message: String = visit
+            .a01(&control)
+            .chars()
+            .map(|c| match c {
+                '|' => '#',
+                '^' => '*',
+                '#' => ' ',
+                c => c,
+            })
+            .collect();
         let ack = connect().await.ask(message.as_bytes()).await;
         let text = String::from_utf8_lossy(&ack).into_owned();
         assert!(text.starts_with("MSH#*") && text.contains("MSA#AA#") || text.contains("MSA|AA|"), "{text}");
@@ -242,7 +257,11 @@ fn h031_what_the_header_must_have_is_named() {
             fields[field - 1] = "";
             let ack = mllp.ask(format!("{}\r{rest}", fields.join("|")).as_bytes()).await;
             assert_ne!(code(&ack).0, "AA", "MSH-{field}");
-            assert!(segment(&ack, "ERR").get(2).is_some_and(|place| place.contains(&format!("MSH^1^{field}"))), "MSH-{field}: {}", String::from_utf8_lossy(&ack));
+            assert!(
+                segment(&ack, "ERR").get(2).is_some_and(|place| place.contains(&format!("MSH^1^{field}"))),
+                "MSH-{field}: {}",
+                String::from_utf8_lossy(&ack)
+            );
         }
     });
 }
@@ -274,7 +293,10 @@ fn h102_another_person_under_the_same_number_is_held() {
         let mut mllp = connect().await;
         let (visit, control) = (Visit::new(), unique());
         accepted(&mllp.ask(visit.a01(&control).as_bytes()).await, &control);
-        let other = visit.a08(&unique(), "X").replace("MUÑOZ PEÑA^MARÍA^JOSÉ", "RÍOS SOTO^LUIS^").replace("19840229|F", "19500101|M");
+        let other = visit
+            .a08(&unique(), "X")
+            .replace("MUÑOZ PEÑA^MARÍA^JOSÉ", "RÍOS SOTO^LUIS^")
+            .replace("19840229|F", "19500101|M");
         let ack = mllp.ask(other.as_bytes()).await;
         assert_eq!(code(&ack).0, "AE", "{}", String::from_utf8_lossy(&ack));
         let (patient, _) = record(&fhir("medico").await, &visit.document).await;
@@ -315,7 +337,8 @@ fn h037_messages_in_latin_1_are_read_as_such() {
     run(async {
         let (visit, control) = (Visit::new(), unique());
         let text = visit.a01(&control).replace("UNICODE UTF-8", "8859/1");
-        let bytes: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).expect("a letter of ISO 8859-1")).collect();
+        let bytes: Vec<u8> =
+            text.chars().map(|c| u8::try_from(u32::from(c)).expect("a letter of ISO 8859-1")).collect();
         assert!(String::from_utf8(bytes.clone()).is_err());
         accepted(&connect().await.ask(&bytes).await, &control);
         let (patient, _) = record(&fhir("medico").await, &visit.document).await;
@@ -384,7 +407,12 @@ fn h059_killed_between_commit_and_acknowledgement_a_resend_is_one_effect() {
 fn the_messages_of_the_repository_are_taken() {
     run(async {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hl7v2");
-        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "hl7")).collect();
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .map(|e| e.path())
+            .filter(|p| p.extension().is_some_and(|e| e == "hl7"))
+            .collect();
         files.sort();
         assert!(files.len() >= 6);
         let mut mllp = connect().await;

@@ -40,10 +40,13 @@ fn canonical(value: &Value) -> String {
         Value::Object(members) => {
             let mut sorted: Vec<(&String, &Value)> = members.iter().collect();
             sorted.sort_by_key(|(name, _)| *name);
-            let inner: Vec<String> = sorted.into_iter().map(|(name, value)| match (name.as_str(), value) {
-                ("reference", Value::String(text)) if !text.starts_with('#') => "reference:@".to_owned(),
-                _ => format!("{name}:{}", canonical(value)),
-            }).collect();
+            let inner: Vec<String> = sorted
+                .into_iter()
+                .map(|(name, value)| match (name.as_str(), value) {
+                    ("reference", Value::String(text)) if !text.starts_with('#') => "reference:@".to_owned(),
+                    _ => format!("{name}:{}", canonical(value)),
+                })
+                .collect();
             format!("{{{}}}", inner.join(","))
         }
         Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(",")),
@@ -102,7 +105,9 @@ fn an_import_is_whole() {
         for entry in &expected {
             let name = entry["resource"]["resourceType"].as_str().unwrap();
             if counts.get(name).is_none() {
-                before.extend(all(&integracion, name).await.iter().map(|one| format!("{name}/{}", one["id"].as_str().unwrap())));
+                before.extend(
+                    all(&integracion, name).await.iter().map(|one| format!("{name}/{}", one["id"].as_str().unwrap())),
+                );
             }
             *counts.entry(name.to_owned()).or_default() += 1;
         }
@@ -118,14 +123,19 @@ fn an_import_is_whole() {
         let mut sent: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for entry in &expected {
             let resource = &entry["resource"];
-            sent.entry(resource["resourceType"].as_str().unwrap().to_owned()).or_default().push(canonical(&content(resource)));
+            sent.entry(resource["resourceType"].as_str().unwrap().to_owned())
+                .or_default()
+                .push(canonical(&content(resource)));
         }
         let mut ids: BTreeSet<String> = BTreeSet::new();
         let mut stored = Vec::new();
         for (name, mut sent) in sent {
             let all = all(&integracion, &name).await;
             ids.extend(all.iter().map(|one| format!("{name}/{}", one["id"].as_str().unwrap())));
-            let new: Vec<Value> = all.into_iter().filter(|one| !before.contains(&format!("{name}/{}", one["id"].as_str().unwrap()))).collect();
+            let new: Vec<Value> = all
+                .into_iter()
+                .filter(|one| !before.contains(&format!("{name}/{}", one["id"].as_str().unwrap())))
+                .collect();
             let mut read: Vec<String> = new.iter().map(|one| canonical(&content(one))).collect();
             read.sort();
             sent.sort();
@@ -150,7 +160,9 @@ fn placed(value: &Value, places: &BTreeMap<String, String>) -> Value {
     match value {
         Value::String(text) => places.get(text).map_or_else(|| value.clone(), |place| place.as_str().into()),
         Value::Array(items) => items.iter().map(|item| placed(item, places)).collect(),
-        Value::Object(members) => Value::Object(members.iter().map(|(name, value)| (name.clone(), placed(value, places))).collect()),
+        Value::Object(members) => {
+            Value::Object(members.iter().map(|(name, value)| (name.clone(), placed(value, places))).collect())
+        }
         other => other.clone(),
     }
 }
@@ -170,8 +182,14 @@ fn a_posted_bundle_reads_back_entry_by_entry() {
             let entries = sent["entry"].as_array().unwrap();
             let answers = reply["entry"].as_array().unwrap();
             assert_eq!(entries.len(), answers.len());
-            let place = |answer: &Value| answer["response"]["location"].as_str().unwrap().split("/_history").next().unwrap().to_owned();
-            let places: BTreeMap<String, String> = entries.iter().zip(answers).map(|(entry, answer)| (entry["fullUrl"].as_str().unwrap().to_owned(), place(answer))).collect();
+            let place = |answer: &Value| {
+                answer["response"]["location"].as_str().unwrap().split("/_history").next().unwrap().to_owned()
+            };
+            let places: BTreeMap<String, String> = entries
+                .iter()
+                .zip(answers)
+                .map(|(entry, answer)| (entry["fullUrl"].as_str().unwrap().to_owned(), place(answer)))
+                .collect();
             for (entry, answer) in entries.iter().zip(answers) {
                 assert!(answer["response"]["status"].as_str().unwrap().starts_with("201"));
                 let read = integracion.get(&place(answer)).await.expect(200).json();

@@ -118,7 +118,10 @@ fn r030_sigterm_and_sigint_end_all_of_it() {
 #[test]
 fn a_second_instance_on_the_same_folder_is_refused() {
     if std::env::var("HISTORIA_TEST_URL").is_ok() {
-        return skip("a_second_instance_on_the_same_folder_is_refused", "HISTORIA_TEST_URL: the folder is not this run's");
+        return skip(
+            "a_second_instance_on_the_same_folder_is_refused",
+            "HISTORIA_TEST_URL: the folder is not this run's",
+        );
     }
     let mut second = Start::dev().within(&server().data_dir).spawn();
     let status = second.ended(SOON);
@@ -133,7 +136,11 @@ fn a_second_instance_on_the_same_folder_is_refused() {
 fn a_port_in_use_is_exit_3_and_names_the_key() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for (variable, key) in [("HISTORIA_HTTP__LISTEN", "http.listen"), ("HISTORIA_MLLP__LISTEN", "mllp.listen"), ("HISTORIA_OPS__LISTEN", "ops.listen")] {
+    for (variable, key) in [
+        ("HISTORIA_HTTP__LISTEN", "http.listen"),
+        ("HISTORIA_MLLP__LISTEN", "mllp.listen"),
+        ("HISTORIA_OPS__LISTEN", "ops.listen"),
+    ] {
         let folder = Folder::new();
         let mut instance = Start::dev().within(&folder.path).with(variable, &address).spawn();
         let status = instance.ended(SOON);
@@ -224,6 +231,7 @@ fn the_logins_of_dev_are_the_same_after_a_restart() {
     drop(first);
     let second = Start::dev().within(&folder.path).ready();
     assert_eq!((&second.ready["logins"], &second.ready["client"]), (&logins, &client));
-    let names: BTreeSet<&str> = logins.as_array().unwrap().iter().map(|login| login["clave"].as_str().unwrap()).collect();
+    let names: BTreeSet<&str> =
+        logins.as_array().unwrap().iter().map(|login| login["clave"].as_str().unwrap()).collect();
     assert_eq!(names.len(), 5, "passwords are each its own");
 }

@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 /// Runs `n` tasks at once.
-async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(n: usize, task: impl Fn(usize) -> F) -> Vec<T> {
+async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    n: usize,
+    task: impl Fn(usize) -> F,
+) -> Vec<T> {
     let tasks: Vec<_> = (0..n).map(|number| tokio::spawn(task(number))).collect();
     let mut results = Vec::new();
     for task in tasks {
@@ -60,7 +63,8 @@ fn r008_conditional_creates_in_transactions_leave_one_too() {
                 let url = "urn:uuid:11111111-1111-4111-8111-111111111111";
                 let mut person = entry("POST", "Patient", Some(url), Some(patient_with(&number)));
                 person["request"]["ifNoneExist"] = format!("identifier={number}").into();
-                let observation = entry("POST", "Observation", None, Some(weight(url, &format!("2024-01-{:02}", n + 1))));
+                let observation =
+                    entry("POST", "Observation", None, Some(weight(url, &format!("2024-01-{:02}", n + 1))));
                 medico.post("", &bundle("transaction", vec![person, observation])).await.status
             }
         })
@@ -181,7 +185,12 @@ fn r005_deletes_and_updates_at_once_leave_a_whole_history() {
         .await;
         assert!(statuses.iter().all(|status| matches!(status, 200 | 201 | 204)), "{statuses:?}");
         let history = medico.get(&format!("{path}/_history?_count=1000")).await.expect(200).json();
-        let etags: Vec<String> = history["entry"].as_array().unwrap().iter().map(|e| e["response"]["etag"].as_str().unwrap().to_owned()).collect();
+        let etags: Vec<String> = history["entry"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| e["response"]["etag"].as_str().unwrap().to_owned())
+            .collect();
         let expected: Vec<String> = down_from(etags.len() as i64).iter().map(|n| format!("W/\"{n}\"")).collect();
         assert_eq!(etags, expected);
     });
