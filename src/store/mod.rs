@@ -6,6 +6,7 @@
 
 pub mod account;
 pub mod audit;
+pub mod cluster;
 pub mod embedded;
 pub mod installation;
 pub mod message;
