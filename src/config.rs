@@ -59,6 +59,7 @@ pub struct Config {
     /// `documento.systems`.
     pub documento_systems: Vec<DocumentoSystem>,
     pub tokens: Tokens,
+    pub institution: Institution,
     pub limits: Limits,
     pub log: Log,
     /// The point at which a test build dies (`HISTORIA_TEST_FAILPOINT`); always none in a release.
@@ -146,6 +147,16 @@ pub struct Tokens {
     pub client: Duration,
 }
 
+/// Whose documents these are: the letterhead. What is empty is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Institution {
+    pub name: String,
+    pub nit: String,
+    pub code: String,
+    pub address: String,
+    pub telephone: String,
+}
+
 /// Sizes in bytes.
 #[derive(Clone, Debug)]
 pub struct Limits {
@@ -160,6 +171,7 @@ pub struct Limits {
     pub chain_depth: usize,
     pub iterate_depth: usize,
     pub includes: usize,
+    pub everything: usize,
     pub url: usize,
     pub mllp_frame: usize,
     pub bundles_at_once: usize,

@@ -8,6 +8,7 @@ pub mod account;
 pub mod audit;
 pub mod cluster;
 pub mod embedded;
+pub mod everything;
 pub mod installation;
 pub mod message;
 pub mod migrate;
@@ -26,6 +27,7 @@ use crate::error::{Error, Kind};
 pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("account", account::STATEMENTS),
     ("audit", audit::STATEMENTS),
+    ("everything", everything::STATEMENTS),
     ("installation", installation::STATEMENTS),
     ("message", message::STATEMENTS),
     ("placement", placement::STATEMENTS),

@@ -2,5 +2,8 @@
 //!
 //! First version: the bare sign-in form.
 
+pub mod format;
 pub mod html;
 pub mod login;
+pub mod record;
+pub mod trend;
