@@ -25,7 +25,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 const WIDE: &[(&str, &str)] = &[
     ("select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by", "`historia user list`"),
     ("update usuario set estado = 'inactivo'", "deletion of a Patient: its accounts lie under their own documents"),
-    ("select r.resource_type, r.documento_id, r.id, r.version", "conditional references of a whole Bundle in one query"),
+    ("select r.resource_type, r.documento_id, r.id, r.version, r.updated, r.owner", "conditional references of a whole Bundle in one query"),
     ("select r.resource_type from resource r where r.keys && $1", "deletion: anything may point at a resource"),
 ];
 
@@ -154,6 +154,10 @@ fn every_statement_of_one_patient_is_one_task() {
         let tables = tables(&client).await;
         let mut report = String::from("| statement | tables | plan | tasks |\n|---|---|---|---|\n");
         let mut wrong = Vec::new();
+        for (start, _) in WIDE.iter().chain(SPREAD) {
+            let all = historia::store::STATEMENTS.iter().flat_map(|(_, statements)| *statements);
+            assert_eq!(all.filter(|sql| sql.starts_with(start)).count(), 1, "not one statement begins so: {start}");
+        }
         for (module, statements) in historia::store::STATEMENTS {
             for sql in *statements {
                 let start: String = sql.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(70).collect();
@@ -258,6 +262,15 @@ fn every_search_is_taken_and_that_of_one_patient_is_one_task() {
                 }
             }
         }
+        // Everything of a patient, as two groups of types that are seen by different rules.
+        let types = || vec!["Observation".to_owned(), "Condition".to_owned()];
+        let sights = guards.map(|guard| (guard, types()));
+        let documents = ["CC-1".to_owned()];
+        let statement = sql::compartment("p1", &sights, &documents, Some(historia::clock::now()), Some(("Condition", "c1")), 1_000);
+        let values: Vec<String> = statement.params.iter().map(value).collect();
+        let seen = settled(&client, "everything", &statement.sql, &values).await;
+        assert_eq!(seen.widest(), 1, "{}\n{}", statement.sql, seen.text);
+        writeln!(report, "| `Patient/p1/$everything` | Compartment | {} | {} |", seen.kind(), seen.widest()).unwrap();
         std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("citus-searches.md"), report).unwrap();
     });
 }
