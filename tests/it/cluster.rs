@@ -154,6 +154,11 @@ fn every_statement_of_one_patient_is_one_task() {
         let tables = tables(&client).await;
         let mut report = String::from("| statement | tables | plan | tasks |\n|---|---|---|---|\n");
         let mut wrong = Vec::new();
+        // Without RETURNING Citus answers how many rows it was given, not how many met nothing.
+        let counted = |sql: &str| !(sql.starts_with("insert") && sql.contains("select") && sql.contains("on conflict")) || sql.ends_with("returning 1");
+        for (module, statements) in historia::store::STATEMENTS {
+            wrong.extend(statements.iter().filter(|sql| !counted(sql)).map(|sql| format!("{module}: cannot be counted on Citus: {sql}")));
+        }
         for (start, _) in WIDE.iter().chain(SPREAD) {
             let all = historia::store::STATEMENTS.iter().flat_map(|(_, statements)| *statements);
             assert_eq!(all.filter(|sql| sql.starts_with(start)).count(), 1, "not one statement begins so: {start}");
@@ -363,22 +368,32 @@ async fn transactions(fhir: &Fhir) {
     assert_eq!(fhir.get(&change).await.expect(200).version(), 2, "nothing of a refused transaction stays");
 }
 
-/// Of twenty that create the same at once, on two instances, one does.
+/// Of twenty at once, on two instances, one creates: by criteria, and by an id of their choice.
 async fn races(one: &Fhir, other: &Fhir) {
     let number = unique();
     let criteria = format!("identifier=https://www.registraduria.gov.co|{number}");
-    let asked = (0..20).map(|n| {
-        let fhir = if n % 2 == 0 { one.clone() } else { other.clone() };
-        let (body, criteria) = (patient_with(&number), criteria.clone());
-        tokio::spawn(async move { fhir.post_with("Patient", &[("If-None-Exist", &criteria)], &body).await.status })
-    });
-    let mut statuses = Vec::new();
-    for status in asked.collect::<Vec<_>>() {
-        statuses.push(status.await.unwrap());
+    let (person, mut chosen) = (patient_with(&number), patient());
+    let id = format!("carrera-{}", unique());
+    chosen["id"] = id.as_str().into();
+    let mut asked = Vec::new();
+    for n in 0..40 {
+        let fhir = if n % 4 < 2 { one.clone() } else { other.clone() };
+        let (person, chosen, criteria, id) = (person.clone(), chosen.clone(), criteria.clone(), id.clone());
+        asked.push(tokio::spawn(async move {
+            match n % 2 {
+                0 => fhir.post_with("Patient", &[("If-None-Exist", &criteria)], &person).await.status,
+                _ => fhir.put(&format!("Patient/{id}"), &chosen).await.status,
+            }
+        }));
     }
-    statuses.sort_unstable();
-    assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
-    assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 19, "{statuses:?}");
+    let mut statuses = [Vec::new(), Vec::new()];
+    for (n, answer) in asked.into_iter().enumerate() {
+        statuses[n % 2].push(answer.await.unwrap());
+    }
+    for of in &statuses {
+        let counted = |wanted: u16| of.iter().filter(|status| **status == wanted).count();
+        assert_eq!((counted(201), counted(200)), (1, 19), "{statuses:?}");
+    }
 }
 
 #[test]
