@@ -8,6 +8,7 @@
 mod access;
 mod audit;
 mod bundle;
+mod cluster;
 mod contract;
 mod crud;
 mod examples;
