@@ -4,13 +4,14 @@ use crate::Result;
 use std::path::PathBuf;
 
 const USAGE: &str = "\
-usage: make bench ARGS=\"[--only SHAPE]... [--connections N]... [--repeats N] [--patients N] [--percent N] [--binary FILE]\"
+usage: make bench ARGS=\"[--only SHAPE]... [--connections N]... [--repeats N] [--patients N] [--percent N] [--binary FILE] [--alone]\"
   --only         read, create, update, search or import; all of them by default
   --connections  8 and 32 by default (import always sends 4 Bundles at once)
   --repeats      interleaved repeats of each measurement, 5 by default
   --patients     records that are there before, of 300 resources each; 100 by default
   --percent      of the usual number of requests; 100 by default
-  --binary       another build of historia than the one made with this bench";
+  --binary       another build of historia than the one made with this bench
+  --alone        no turns for the floor and no vacuum between: for a profiler";
 
 pub struct Options {
     pub only: Vec<String>,
@@ -19,16 +20,28 @@ pub struct Options {
     pub patients: usize,
     pub percent: usize,
     pub binary: Option<PathBuf>,
+    pub alone: bool,
 }
 
 impl Options {
     pub fn parse(arguments: &[String]) -> Result<Options> {
-        let mut options =
-            Options { only: Vec::new(), connections: Vec::new(), repeats: 5, patients: 100, percent: 100, binary: None };
+        let mut options = Options {
+            only: Vec::new(),
+            connections: Vec::new(),
+            repeats: 5,
+            patients: 100,
+            percent: 100,
+            binary: None,
+            alone: false,
+        };
         let mut arguments = arguments.iter();
         while let Some(name) = arguments.next() {
             // cargo adds it.
             if name == "--bench" {
+                continue;
+            }
+            if name == "--alone" {
+                options.alone = true;
                 continue;
             }
             let value = arguments.next().ok_or(USAGE)?;

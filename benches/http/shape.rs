@@ -59,23 +59,38 @@ async fn one(stage: &Stage, options: &Options, shape: &'static str, connections:
         _ => (scripts(stage, options, shape, Side::Historia, (connections, part))?, scripts(stage, options, shape, Side::Floor, (connections, part))?),
     };
     for repeat in 0..=options.repeats {
-        eprint!("\r{shape} {connections} connections, {repeat} of {} ", options.repeats);
         if shape == "import" {
             (ours, theirs) = bundles(stage, count)?;
         }
         let (used, run, back) = timed(stage, Side::Historia, ours, count).await?;
-        let (floor_used, floor_run, floor_back) = timed(stage, Side::Floor, theirs, count).await?;
-        (ours, theirs) = (back, floor_back);
+        ours = back;
+        eprint!("{shape} {connections} connections, {repeat} of {}: ", options.repeats);
+        tell(used, count);
         // The first turn warms both: plans, caches, connections.
+        let each = if shape == "import" { sample::ENTRIES } else { 1 };
         if repeat > 0 {
-            let each = if shape == "import" { sample::ENTRIES } else { 1 };
             row.historia.push(sample_of(used, &run, count, each));
-            row.floor.push(sample_of(floor_used, &floor_run, count, each));
         }
+        if options.alone {
+            eprintln!();
+            continue;
+        }
+        let (used, run, back) = timed(stage, Side::Floor, theirs, count).await?;
+        theirs = back;
+        eprint!("  floor ");
+        tell(used, count);
+        if repeat > 0 {
+            row.floor.push(sample_of(used, &run, count, each));
+        }
+        eprintln!();
         settle(stage, shape).await?;
     }
-    eprintln!();
     Ok(row)
+}
+
+/// A turn as it comes, on stderr.
+fn tell(used: Used, count: usize) {
+    eprint!("server {:.4} PG {:.4}", used.server / count as f64, used.postgres / count as f64);
 }
 
 /// What a write leaves to be done later (vacuum) is not to fall into the turn of the other side.
