@@ -22,6 +22,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{self, ResourceType};
 use crate::fhir::{outcome, validate};
 use crate::store;
+use crate::telemetry::metric;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
@@ -151,6 +152,8 @@ pub async fn execute(app: &Arc<App>, caller: &Caller, interaction: &Interaction)
         Interaction::Batch { bundle } => batch::execute(app, caller, bundle).await,
         _ => attempt(app, caller, interaction).await,
     };
+    let kind = result.as_ref().err().map_or("ok", |error| outcome::issue_code(error.kind));
+    metrics::counter!(metric::INTERACTIONS, "interaction" => interaction.code(), "outcome" => kind).increment(1);
     if let Err(error) = &result {
         refused(app, caller, interaction, error).await?;
     }

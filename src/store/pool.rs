@@ -10,11 +10,12 @@
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
 use crate::store::fault;
+use crate::telemetry::metric;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row, Statement};
 
@@ -193,7 +194,10 @@ impl Pool {
 
     /// A connection of one's own, outside a transaction.
     pub async fn get(&self) -> Result<Pooled> {
-        self.pool.get_owned().await.map_err(|e| match e {
+        let asked = Instant::now();
+        let conn = self.pool.get_owned().await;
+        metrics::histogram!(metric::POOL_WAIT_SECONDS).record(asked.elapsed().as_secs_f64());
+        conn.map_err(|e| match e {
             bb8::RunError::User(e) => e,
             bb8::RunError::TimedOut => Error::new(Kind::Transient, "no database connection is free"),
         })
