@@ -1,336 +1,260 @@
-//! The 738 official examples of R4 (issue 3, Must show 3), and the requests of the folder `examples/`.
+//! What `examples/` shows runs: every script, every request of the Postman collection, every message, the sample.
 
-use crate::harness::data::{content, json_files, json_of, unpacked};
 use crate::harness::fhir::signed_in;
-use crate::harness::{Fhir, Instance, Start, fhir, run, skip};
-use futures_util::stream::{self, StreamExt};
-use historia::fhir::definitions::{self, ResourceType, SearchKind, SearchParameter};
-use historia::fhir::path::Node;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::harness::mllp::Mllp;
+use crate::harness::{Instance, Start, database, fhir, hl7, run, server, skip};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-/// Entries of one batch.
-const BATCH: usize = 200;
+const MARK: &str = "_security=http://terminology.hl7.org/CodeSystem/v3-ActReason|HTEST";
 
-/// Examples that the standard itself forbids, and the place that says why.
-const REFUSED: &[(&str, &str)] = &[
-    ("DeviceMetric-example.json", "DeviceMetric.parent.reference must not refer to DeviceDefinition"),
-    ("DeviceUseStatement-example.json", "DeviceUseStatement.reasonReference[0].reference must not refer to Procedure"),
-    ("ImplementationGuide-fhir.json", "ImplementationGuide.name ImplementationGuide.status"),
-    (
-        "MedicationRequest-medrx0301.json",
-        "MedicationRequest.dispenseRequest.performer.reference must not refer to Practitioner",
-    ),
-    ("Observation-clinical-gender.json", "Observation.performer[0].reference must not refer to Encounter"),
-    ("Questionnaire-qs1.json", "Questionnaire.item[0].item[0].linkId"),
-    ("ig-r4.json", "ImplementationGuide.name ImplementationGuide.status"),
-];
-
-/// An example as it is stored.
-struct Stored {
-    file: String,
-    resource: Value,
+fn examples() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("examples")
 }
 
-/// Sends every example; each is accepted, or refused for a reason of [`REFUSED`].
-async fn send(integracion: &Fhir, admin: &Fhir, folder: &Path) -> Vec<Stored> {
-    let reasons: BTreeMap<&str, &str> = REFUSED.iter().copied().collect();
-    // The archive holds the package's own description as well.
-    let files: Vec<PathBuf> =
-        json_files(folder).into_iter().filter(|file| json_of(file)["resourceType"].is_string()).collect();
-    let answers: Vec<(String, Result<Stored, String>)> = stream::iter(files)
-        .map(|file| async move {
-            let name = file.file_name().unwrap().to_string_lossy().into_owned();
-            let text = std::fs::read_to_string(&file).unwrap();
-            let sent = json_of(&file);
-            let resource_type = sent["resourceType"].as_str().unwrap().to_owned();
-            let reply = integracion.raw("POST", &resource_type, &[], &text).await;
-            if reply.status != 201 {
-                return (
-                    name.clone(),
-                    Err(format!(
-                        "{} {} {}",
-                        reply.status,
-                        reply.expressions().join(" "),
-                        reply.diagnostics().replace('\n', "; ")
-                    )),
-                );
-            }
-            let reader = if resource_type == "AuditEvent" { admin } else { integracion };
-            let resource = reader.get(&format!("{resource_type}/{}", reply.id())).await.expect(200).json();
-            assert_eq!(content(&resource), content(&sent), "{name} is not what was sent");
-            (name.clone(), Ok(Stored { file: name, resource }))
-        })
-        .buffer_unordered(4)
-        .collect()
-        .await;
-    let mut wrong = Vec::new();
-    let mut stored = Vec::new();
-    for (name, answer) in answers {
-        match (answer, reasons.get(name.as_str())) {
-            (Ok(one), None) => stored.push(one),
-            (Ok(_), Some(_)) => wrong.push(format!("{name} is accepted by now")),
-            (Err(told), Some(reason)) if told.contains(reason) => {}
-            (Err(told), _) => wrong.push(format!("{name}: {told}")),
-        }
+/// The files of a folder whose names end so, in the order of their numbers.
+fn files(folder: &str, end: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(examples().join(folder)).expect("a folder").map(|entry| entry.unwrap().path());
+    let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+    let mut found: Vec<PathBuf> =
+        entries.filter(|path| name(path).ends_with(end) && name(path).as_bytes()[0].is_ascii_digit()).collect();
+    found.sort();
+    assert!(!found.is_empty(), "examples/{folder} has no *{end}");
+    found
+}
+
+fn ready_file(instance: &Instance) -> PathBuf {
+    std::env::var("HISTORIA_TEST_READY").map_or_else(|_| instance.data_dir.join("ready.json"), PathBuf::from)
+}
+
+/// Whether the server has the sample: `dev` has, another server that is tested may not have.
+async fn has_sample(test: &str) -> bool {
+    let found = fhir("integracion").await.get(&format!("Patient?{MARK}&_count=0")).await.expect(200).json();
+    let there = found["total"].as_u64().unwrap_or(0) > 0;
+    if !there {
+        skip(test, "the server under test has no sample");
     }
-    wrong.sort();
-    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
-    stored
-}
-
-/// A query that must find a resource, and one that must not.
-struct Asked {
-    parameter: &'static str,
-    own: String,
-    other: String,
-}
-
-fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
-    value.get(name).and_then(Value::as_str)
-}
-
-/// Escapes of search values.
-fn escaped(text: &str) -> String {
-    text.chars().flat_map(|c| if matches!(c, '\\' | '|' | ',' | '$') { vec!['\\', c] } else { vec![c] }).collect()
-}
-
-/// The values by which a node is found, each with a changed one, written as a client would, not as the index does.
-fn values(kind: SearchKind, node: Node<'_>) -> Vec<(String, String)> {
-    let value = node.value;
-    let coded = |system: Option<&str>, code: Option<&str>| -> Vec<(String, String)> {
-        let Some(code) = code.map(escaped) else { return Vec::new() };
-        match system.map(escaped) {
-            Some(system) => vec![
-                (format!("{system}|{code}"), format!("{system}|{code}-x")),
-                (code.clone(), format!("{code}-x")),
-                (format!("{system}|{code}"), format!("{system}-x|{code}")),
-            ],
-            None => vec![(code.clone(), format!("{code}-x")), (format!("|{code}"), format!("urn:x|{code}"))],
-        }
-    };
-    match (kind, node.fhir_type) {
-        (SearchKind::Token, "CodeableConcept") => {
-            let codings = value["coding"].as_array().into_iter().flatten();
-            codings.flat_map(|coding| coded(text(coding, "system"), text(coding, "code"))).collect()
-        }
-        (SearchKind::Token, "Coding") => coded(text(value, "system"), text(value, "code")),
-        (SearchKind::Token, "Identifier" | "ContactPoint") => coded(text(value, "system"), text(value, "value")),
-        (SearchKind::Token, _) => match value {
-            Value::String(code) => vec![(escaped(code), format!("{}-x", escaped(code)))],
-            Value::Bool(flag) => vec![(flag.to_string(), (!flag).to_string())],
-            _ => Vec::new(),
-        },
-        (SearchKind::Reference, _) => {
-            let target = value.as_str().or_else(|| text(value, "reference"));
-            let plain = target
-                .filter(|target| !target.starts_with('#') && !target.contains("/_history/") && !target.contains('#'));
-            plain.map(|target| (escaped(target), format!("{}x", escaped(target)))).into_iter().collect()
-        }
-        (SearchKind::String, fhir_type) => {
-            let parts: &[&str] = match fhir_type {
-                "HumanName" => &["family", "given", "text", "prefix", "suffix"],
-                "Address" => &["city", "line", "state", "postalCode", "country", "district", "text"],
-                _ => &[],
-            };
-            let texts: Vec<&str> = match parts {
-                [] => value.as_str().into_iter().collect(),
-                _ => parts
-                    .iter()
-                    .flat_map(|part| match &value[*part] {
-                        Value::Array(items) => items.iter().filter_map(Value::as_str).collect::<Vec<_>>(),
-                        one => one.as_str().into_iter().collect(),
-                    })
-                    .collect(),
-            };
-            let worth = texts.into_iter().filter(|text| text.chars().any(char::is_alphanumeric));
-            worth
-                .map(|text| {
-                    let start: String = text.chars().take(100).collect();
-                    (escaped(&start), escaped(&format!("zzqx{start}")))
-                })
-                .collect()
-        }
-        (SearchKind::Date, "Period") => {
-            let start = text(value, "start").map(|start| format!("ge{start}"));
-            let end = text(value, "end").map(|end| format!("le{end}"));
-            start.into_iter().chain(end).map(|own| (own, "1801".to_owned())).collect()
-        }
-        (SearchKind::Date, "date" | "dateTime" | "instant") => {
-            value.as_str().map(|date| (date.to_owned(), "1801".to_owned())).into_iter().collect()
-        }
-        (SearchKind::Uri, _) => {
-            value.as_str().map(|uri| (escaped(uri), format!("{}x", escaped(uri)))).into_iter().collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-/// Everything that a resource is to be found by.
-fn asked(resource: &Value) -> Vec<Asked> {
-    let resource_type = ResourceType::parse(resource["resourceType"].as_str().unwrap()).unwrap();
-    let mut all = Vec::new();
-    for parameter in definitions::r4().search_parameters(resource_type) {
-        let own: Vec<(String, String)> =
-            nodes(parameter, resource).into_iter().flat_map(|node| values(parameter.kind, node)).collect();
-        let present: BTreeSet<String> = own.iter().map(|(own, _)| own.clone()).collect();
-        for (own, other) in own {
-            // A changed value may be another one of the same resource.
-            let other = if present.contains(&other) { "nada-de-eso-1801".to_owned() } else { other };
-            all.push(Asked { parameter: parameter.code, own, other });
-        }
-    }
-    all
-}
-
-fn nodes<'v>(parameter: &SearchParameter, resource: &'v Value) -> Vec<Node<'v>> {
-    let mut nodes = Vec::new();
-    if let Some(expression) =
-        parameter.expression.as_ref().filter(|_| !parameter.code.starts_with("_id") && parameter.code != "_lastUpdated")
-    {
-        expression.evaluate(resource, &mut nodes);
-    }
-    nodes
-}
-
-/// Asks for totals, many in a batch.
-async fn totals(caller: &Fhir, queries: &[String]) -> Vec<Result<u64, String>> {
-    let answers: Vec<Vec<Result<u64, String>>> = stream::iter(queries.chunks(BATCH).map(<[String]>::to_vec))
-        .map(|some| async move {
-            let entries: Vec<Value> =
-                some.iter().map(|query| json!({"request": {"method": "GET", "url": query}})).collect();
-            let answer = caller
-                .post("", &json!({"resourceType": "Bundle", "type": "batch", "entry": entries}))
-                .await
-                .expect(200)
-                .json();
-            let total =
-                |entry: &Value| entry["resource"]["total"].as_u64().ok_or_else(|| entry["response"].to_string());
-            answer["entry"].as_array().unwrap().iter().map(total).collect()
-        })
-        .buffered(3)
-        .collect()
-        .await;
-    answers.into_iter().flatten().collect()
-}
-
-async fn found_by_their_values(caller: &Fhir, stored: &[&Stored]) -> (usize, Vec<String>) {
-    let mut queries = Vec::new();
-    let mut about = Vec::new();
-    for one in stored {
-        let (resource_type, id) =
-            (one.resource["resourceType"].as_str().unwrap(), one.resource["id"].as_str().unwrap());
-        let mut known: BTreeSet<(&str, String)> = BTreeSet::new();
-        for asked in asked(&one.resource) {
-            for (value, expected) in [(asked.own, 1), (asked.other, 0)] {
-                if !known.insert((asked.parameter, value.clone())) {
-                    continue;
-                }
-                let value = utf8_percent_encode(&value, NON_ALPHANUMERIC);
-                queries.push(format!("{resource_type}?_id={id}&{}={value}&_summary=count", asked.parameter));
-                about.push((expected, &one.file));
-            }
-        }
-    }
-    let answers = totals(caller, &queries).await;
-    let mut wrong = Vec::new();
-    for ((query, (expected, file)), answer) in queries.iter().zip(about).zip(answers) {
-        // "nada-de-eso" is no date and no flag: a refusal finds nothing as well.
-        if answer.as_ref().map_or(0, |total| *total) != expected || (answer.is_err() && expected == 1) {
-            wrong.push(format!("{file}: {query}: {answer:?}, not {expected}"));
-        }
-    }
-    (queries.len(), wrong)
+    there
 }
 
 #[test]
-fn official_examples_are_kept_and_found_by_their_own_values() {
-    let Some(folder) = unpacked("r4-examples-instances") else {
-        return skip(
-            "official_examples_are_kept_and_found_by_their_own_values",
-            "no r4-examples-instances in HISTORIA_SHARED",
+fn every_script_runs() {
+    for tool in ["bash", "curl", "python3"] {
+        if Command::new(tool).arg("--version").output().is_err() {
+            return skip("every_script_runs", &format!("there is no {tool}"));
+        }
+    }
+    if !run(has_sample("every_script_runs")) {
+        return;
+    }
+    for script in files("http", ".sh") {
+        let mut command = Command::new("bash");
+        let output = command.arg(&script).env("HISTORIA_READY", ready_file(server())).output().unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        assert!(output.status.success(), "{}: {}{}", script.display(), text(&output.stdout), text(&output.stderr));
+        assert!(!output.stdout.is_empty() || !output.stderr.is_empty(), "{} says nothing", script.display());
+    }
+}
+
+#[test]
+fn every_request_of_the_postman_collection_answers_as_it_says() {
+    run(async {
+        if !has_sample("every_request_of_the_postman_collection_answers_as_it_says").await {
+            return;
+        }
+        let text = std::fs::read_to_string(examples().join("http/historia.postman_collection.json")).unwrap();
+        let collection: Value = serde_json::from_str(&text).unwrap();
+        assert!(collection["info"]["schema"].as_str().unwrap().contains("v2.1.0"));
+        let mut postman = Postman::of(&collection, server());
+        let mut sent = 0;
+        for folder in collection["item"].as_array().unwrap() {
+            for item in folder["item"].as_array().unwrap() {
+                postman.send(item, &collection["auth"]).await;
+                sent += 1;
+            }
+        }
+        assert!(sent >= 20, "{sent} requests");
+    });
+}
+
+/// As much of Postman as the collection uses: variables, three kinds of authorization, the test lines below.
+struct Postman {
+    variables: BTreeMap<String, String>,
+    client: crate::harness::Fhir,
+}
+
+impl Postman {
+    fn of(collection: &Value, instance: &Instance) -> Postman {
+        let listed = collection["variable"].as_array().unwrap().iter();
+        let mut variables: BTreeMap<String, String> =
+            listed.map(|v| (v["key"].as_str().unwrap().to_owned(), v["value"].as_str().unwrap().to_owned())).collect();
+        let ((client_id, client_secret), (usuario, clave)) = (instance.client(), instance.login("medico"));
+        let values = [
+            ("http", instance.http()),
+            ("fhir", format!("{}/fhir", instance.http())),
+            ("client_id", client_id),
+            ("client_secret", client_secret),
+        ];
+        for (name, value) in values.into_iter().chain([("usuario", usuario), ("clave", clave)]) {
+            assert!(variables.insert(name.to_owned(), value).is_some(), "the collection has no variable {name}");
+        }
+        Postman { variables, client: crate::harness::anonymous() }
+    }
+
+    fn filled(&self, text: &str) -> String {
+        let mut out = text.replace("{{$guid}}", &historia::clock::uuid().to_string());
+        for (name, value) in &self.variables {
+            out = out.replace(&format!("{{{{{name}}}}}"), value);
+        }
+        assert!(!out.contains("{{"), "a variable is not known: {out}");
+        out
+    }
+
+    async fn send(&mut self, item: &Value, inherited: &Value) {
+        let request = &item["request"];
+        let mut headers: Vec<(String, String)> = Vec::new();
+        for header in request["header"].as_array().unwrap() {
+            headers.push((header["key"].as_str().unwrap().to_owned(), self.filled(header["value"].as_str().unwrap())));
+        }
+        headers.extend(self.authorization(request.get("auth").unwrap_or(inherited)));
+        let body = request.get("body").map(|body| match body["mode"].as_str().unwrap() {
+            "raw" => self.filled(body["raw"].as_str().unwrap()),
+            "urlencoded" => {
+                headers.push(("content-type".into(), "application/x-www-form-urlencoded".into()));
+                let pairs = body["urlencoded"].as_array().unwrap().iter();
+                pairs
+                    .map(|p| format!("{}={}", p["key"].as_str().unwrap(), p["value"].as_str().unwrap()))
+                    .collect::<Vec<_>>()
+                    .join("&")
+            }
+            other => panic!("body mode {other}"),
+        });
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let (method, url) = (request["method"].as_str().unwrap(), self.filled(request["url"]["raw"].as_str().unwrap()));
+        let reply = self.client.send(method, &url, &headers, body.map(String::into_bytes)).await;
+        let tests = item["event"][0]["script"]["exec"].as_array().unwrap();
+        assert!(!tests.is_empty(), "{} has no test", item["name"]);
+        for line in tests {
+            self.judge(line.as_str().unwrap(), reply.status, &reply.text(), &item["name"]);
+        }
+    }
+
+    fn authorization(&self, auth: &Value) -> Option<(String, String)> {
+        let value = |kind: &str, key: &str| {
+            let list = auth[kind].as_array().unwrap();
+            self.filled(list.iter().find(|v| v["key"] == key).unwrap()["value"].as_str().unwrap())
+        };
+        let text = match auth["type"].as_str().unwrap() {
+            "noauth" => return None,
+            "bearer" => format!("Bearer {}", value("bearer", "token")),
+            "basic" => format!(
+                "Basic {}",
+                STANDARD.encode(format!("{}:{}", value("basic", "username"), value("basic", "password")))
+            ),
+            other => panic!("auth {other}"),
+        };
+        Some(("authorization".to_owned(), text))
+    }
+
+    /// One line of a test script. A form that is not known fails.
+    fn judge(&mut self, line: &str, status: u16, body: &str, name: &Value) {
+        let between = |start: &str, end: &str| Some(line.split_once(start)?.1.split_once(end)?.0.to_owned());
+        if let Some(code) = between("() => pm.response.to.have.status(", "));") {
+            assert_eq!(status.to_string(), code, "{name}: {body}");
+        } else if let Some(codes) = between("() => pm.expect([", "]).to.include(pm.response.code));") {
+            assert!(codes.split(", ").any(|code| code == status.to_string()), "{name}: {status} {body}");
+        } else if let Some(text) = between("() => pm.expect(pm.response.text()).to.include(\"", "\"));") {
+            assert!(body.contains(&text), "{name}: {body}");
+        } else if let Some(kept) = between("pm.collectionVariables.set(\"", ");") {
+            let (variable, path) = kept.split_once("\", pm.response.json().").unwrap();
+            let json: Value = serde_json::from_str(body).unwrap_or_else(|e| panic!("{name}: {e}: {body}"));
+            let pointer = format!("/{}", path.replace('[', ".").replace(']', "").replace('.', "/"));
+            let value =
+                json.pointer(&pointer).and_then(Value::as_str).unwrap_or_else(|| panic!("{name}: no {path} in {body}"));
+            self.variables.insert(variable.to_owned(), value.to_owned());
+        } else {
+            panic!("{name}: a line that this test does not know: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_messages_of_a_day_are_accepted_and_land_where_they_should() {
+    run(async {
+        let mut mllp = Mllp::connect(&server().mllp()).await;
+        for file in files("hl7v2", ".hl7") {
+            let message = std::fs::read(&file).unwrap();
+            let ack = mllp.ask(&message).await;
+            assert_eq!(hl7::code(&ack).0, "AA", "{}: {}", file.display(), String::from_utf8_lossy(&ack));
+        }
+        let clinic = fhir("integracion").await;
+        let visit = async |number: &str| {
+            let found = clinic.get(&format!("Encounter?identifier=V-20261123-{number}")).await.expect(200).resources();
+            assert_eq!(found.len(), 1, "visit {number}");
+            found[0].clone()
+        };
+        let [admitted, consulted, home] = [visit("10").await, visit("12").await, visit("15").await];
+        assert_eq!((&admitted["status"], &admitted["class"]["code"]), (&"in-progress".into(), &"IMP".into()));
+        assert_eq!(admitted["location"][0]["location"]["display"], "Medicina interna / 414A");
+        assert_eq!((&consulted["status"], &home["status"]), (&"finished".into(), &"finished".into()));
+        assert_eq!(home["hospitalization"]["dischargeDisposition"]["coding"][0]["code"], "home");
+        // The person of 19 became known by 21: one record.
+        let known = clinic.get("Patient?identifier=52999871").await.expect(200).resources();
+        let before = clinic.get("Patient?identifier=000319").await.expect(200).resources();
+        assert_eq!((known.len(), &known[0]["id"]), (1, &before[0]["id"]));
+        assert_eq!(known[0]["address"][0]["district"], "11001");
+    });
+}
+
+#[test]
+fn the_sample_of_dev_is_there_once_and_moved_to_today() {
+    run(async {
+        if !has_sample("the_sample_of_dev_is_there_once_and_moved_to_today").await {
+            return;
+        }
+        let clinic = fhir("integracion").await;
+        let patients = clinic.get(&format!("Patient?{MARK}&_count=100")).await.expect(200).resources();
+        assert_eq!(patients.len(), files("fhir/muestra", ".json").len() - 2);
+        // A corrected result: the older version stays readable, digits as they were.
+        let history = clinic.get("Observation/muestra-pcr-gloria/_history").await.expect(200);
+        assert!(
+            history.text().contains("\"value\":96.0") && history.text().contains("\"value\":86.0"),
+            "{}",
+            history.text()
         );
-    };
-    run(async {
-        let instance: Instance =
-            Start::dev().with("HISTORIA_FHIR__REFERENCES", "off").with("HISTORIA_TOKENS__CLIENT", "1 h").ready();
-        let (integracion, admin) = (signed_in(&instance, "integracion").await, signed_in(&instance, "admin").await);
-        let stored = send(&integracion, &admin, &folder).await;
-        assert!(stored.len() > 600, "{} accepted", stored.len());
-        let (trails, others): (Vec<&Stored>, Vec<&Stored>) =
-            stored.iter().partition(|one| one.resource["resourceType"] == "AuditEvent");
-        let (asked, mut wrong) = found_by_their_values(&integracion, &others).await;
-        wrong.extend(found_by_their_values(&admin, &trails).await.1);
-        println!("{} examples, {asked} queries", stored.len());
-        assert!(asked > 5000, "{asked} queries");
-        assert!(wrong.is_empty(), "{} of {asked}:\n{}", wrong.len(), wrong.join("\n"));
+        // The paciente reads the own record, with results over months, none of them preliminary.
+        let paciente = signed_in(server(), "paciente").await;
+        let own = paciente.get("Patient").await.expect(200).resources();
+        assert_eq!(own.len(), 1);
+        let results = paciente.get("Observation?category=laboratory&_count=500").await.expect(200).resources();
+        assert!(results.len() > 40, "{}", results.len());
+        assert!(results.iter().all(|r| r["status"] != "preliminary"));
+        let days: std::collections::BTreeSet<&str> =
+            results.iter().map(|r| &r["effectiveDateTime"].as_str().unwrap()[..7]).collect();
+        assert!(days.len() >= 5, "{days:?}");
     });
 }
 
-/// The requests of `examples/http`: a request line, headers, an empty line, a body; `###` between two; `# -> 201` says what
-/// is answered.
 #[test]
-fn the_requests_of_the_repository_work() {
-    run(async {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/http");
-        let mut files: Vec<_> = std::fs::read_dir(folder)
-            .unwrap()
-            .flatten()
-            .map(|e| e.path())
-            .filter(|p| p.extension().is_some_and(|e| e == "http"))
-            .collect();
-        files.sort();
-        assert!(!files.is_empty());
-        for file in files {
-            let text = std::fs::read_to_string(&file).unwrap();
-            let mut values: BTreeMap<String, String> = BTreeMap::new();
-            for request in text.split("###") {
-                one_request(&file.display().to_string(), request, &mut values).await;
-            }
-        }
-    });
-}
-
-/// `# -> 201 patient=Patient/{id}` keeps the id of the answer under a name.
-async fn one_request(file: &str, request: &str, values: &mut BTreeMap<String, String>) {
-    let mut request = request.trim().to_owned();
-    for (name, value) in values.iter() {
-        request = request.replace(&format!("{{{{{name}}}}}"), value);
+fn the_sample_can_be_imported() {
+    if std::env::var("HISTORIA_TEST_URL").is_ok() {
+        return skip("the_sample_can_be_imported", "the server under test is not ours to make databases beside");
     }
-    // Remarks stand before the request line, the body after the first empty line behind it.
-    let is_remark = |line: &&str| line.starts_with('#') || line.trim().is_empty();
-    let remarks: Vec<&str> = request.lines().take_while(is_remark).collect();
-    let rest: Vec<&str> = request.lines().skip(remarks.len()).collect();
-    let Some(first) = rest.first() else { return };
-    let said = |prefix: &str| remarks.iter().find_map(|line| line.strip_prefix(prefix)).map(str::trim);
-    let expected = said("# -> ").unwrap_or_else(|| panic!("{file}: {first}: no line # -> STATUS"));
-    let role = said("# role: ").unwrap_or("medico");
-    let head: Vec<&str> = rest.iter().skip(1).take_while(|line| !line.trim().is_empty()).copied().collect();
-    let body = rest[1 + head.len()..].join("\n");
-    let (method, address) = first.split_once(' ').unwrap();
-    let headers: Vec<(&str, &str)> =
-        head.iter().filter_map(|line| line.split_once(": ")).filter(|(name, _)| *name != "Authorization").collect();
-    let path = address.trim().replace("{{base}}", "").trim_start_matches('/').to_owned();
-    let body = (!body.trim().is_empty()).then(|| body.trim().as_bytes().to_vec());
-    let reply = fhir(role).await.send(method, &path, &headers, body).await;
-    let mut words = expected.split_whitespace();
-    let status: u16 = words.next().unwrap().parse().unwrap();
-    assert_eq!(reply.status, status, "{file}: {first}: {}", reply.text());
-    for name in words {
-        values.insert(name.to_owned(), reply.id());
+    let url = database::own(&server().database_url());
+    if url == server().database_url() {
+        return skip("the_sample_can_be_imported", "a Citus database has no other beside it");
     }
-}
-
-/// The resources of `examples/fhir` are taken as they are, by a server that has none of them yet.
-#[test]
-fn the_resources_of_the_repository_are_taken() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/fhir");
-    let instance = Start::serve_alone().ready();
+    let instance = Start::serve(&url).with("HISTORIA_DATABASE__MIGRATE", "true").ready();
+    let folder = examples().join("fhir/muestra");
     let output = instance.command(&["import", "--json", folder.to_str().unwrap()]);
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{text} {}", String::from_utf8_lossy(&output.stderr));
-    let report: Value = serde_json::from_str(&text).unwrap();
-    assert!(report["bundles"].as_u64().unwrap() >= 1 && report["failed"] == json!([]), "{report}");
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
+    assert!(output.status.success(), "{report}");
+    assert_eq!(report["failed"], Value::Array(Vec::new()));
+    assert_eq!(report["bundles"].as_u64().unwrap() as usize, files("fhir/muestra", ".json").len());
+    assert_eq!(report["created"]["Patient"].as_u64().unwrap() as usize, files("fhir/muestra", ".json").len() - 2);
 }

@@ -8,6 +8,7 @@
 mod access;
 mod audit;
 mod bundle;
+mod cluster;
 mod contract;
 mod crud;
 mod examples;
@@ -16,6 +17,7 @@ mod harness;
 mod hl7;
 mod import;
 mod lifecycle;
+mod official;
 mod races;
 mod search;
 mod statements;
