@@ -16,6 +16,7 @@ mod harness;
 mod hl7;
 mod import;
 mod lifecycle;
+mod psql;
 mod races;
 mod search;
 mod statements;
