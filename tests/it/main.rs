@@ -18,6 +18,7 @@ mod hl7;
 mod import;
 mod lifecycle;
 mod official;
+mod psql;
 mod races;
 mod search;
 mod statements;
