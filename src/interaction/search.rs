@@ -19,6 +19,8 @@ use crate::store::search::Page;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::BTreeSet;
 
+/// Two matches are as many as more: the condition picks no one.
+pub(super) const PICKS: u32 = 2;
 /// What a total counts up to when it was not asked to be exact.
 const ESTIMATE: i64 = 10_000;
 
@@ -106,8 +108,9 @@ fn audit(unit: &mut Unit<'_>, resource_type: ResourceType, query: &Query, rows: 
 /// What a query value may hold unencoded (RFC 3986, and what FHIR values use).
 const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b'<').add(b'>').add(b'=').add(b'?').add(b'`').add(b'{').add(b'}').add(b'\\').add(b'^');
 
-fn address(base: &str, resource_type: ResourceType, parameters: &[(String, String)], page: Option<&str>) -> String {
-    let mut url = format!("{base}/{resource_type}");
+/// The address `url` with these parameters, and with the token of a page.
+pub(super) fn address(url: &str, parameters: &[(String, String)], page: Option<&str>) -> String {
+    let mut url = url.to_owned();
     let page = page.map(|token| ("_page", token));
     let all = parameters.iter().filter(|(name, _)| page.is_none() || name != "_page").map(|(name, value)| (name.as_str(), value.as_str()));
     for (n, (name, value)) in all.chain(page).enumerate() {
@@ -121,14 +124,15 @@ fn address(base: &str, resource_type: ResourceType, parameters: &[(String, Strin
 
 fn bundle(unit: &Unit<'_>, resource_type: ResourceType, query: &Query, page: &Page, total: Option<i64>) -> Vec<u8> {
     let base = &unit.app.base;
+    let url = format!("{base}/{resource_type}");
     let mut bundle = Writer::new("searchset");
     if let Some(total) = total {
         bundle.total(total);
     }
-    bundle.link("self", &address(base, resource_type, &query.self_parameters, None));
+    bundle.link("self", &address(&url, &query.self_parameters, None));
     if let Some(next) = &page.next {
         let token = page::token(&unit.app.hasher, query, next);
-        bundle.link("next", &address(base, resource_type, &query.self_parameters, Some(&token)));
+        bundle.link("next", &address(&url, &query.self_parameters, Some(&token)));
     }
     for row in &page.rows {
         bundle.entry(&Entry::found(base, resource_type, &row.id, &row.body));
@@ -149,9 +153,9 @@ fn criteria(unit: &Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Q
     Ok(query)
 }
 
-/// Up to two current matches.
-pub(super) async fn matches(unit: &mut Unit<'_>, access: &Access, raw: &str) -> Result<Vec<Stored>> {
-    let query = Query { count: 2, ..criteria(unit, access.resource_type(), raw)? };
+/// Up to `most` current matches.
+pub(super) async fn matches(unit: &mut Unit<'_>, access: &Access, raw: &str, most: u32) -> Result<Vec<Stored>> {
+    let query = Query { count: most, ..criteria(unit, access.resource_type(), raw)? };
     let (guard, documents) = bounds(unit, access, &query).await?;
     let page = unit.with_own(async |conn| store::search::page(conn, access, &guard, &query, documents.as_deref().unwrap_or_default()).await).await?;
     Ok(page.rows)
@@ -161,8 +165,8 @@ pub(super) async fn matches(unit: &mut Unit<'_>, access: &Access, raw: &str) -> 
 pub(super) async fn lock_criteria(unit: &mut Unit<'_>, all: &[(ResourceType, &str)]) -> Result<()> {
     let mut keys = Vec::with_capacity(all.len());
     for (resource_type, raw) in all {
-        let mut canonical: Vec<String> = criteria(unit, *resource_type, raw)?.self_parameters.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        canonical.retain(|pair| !pair.starts_with("_count="));
+        // What is asked for, not how it is written: two spellings of one condition are one lock.
+        let mut canonical: Vec<String> = criteria(unit, *resource_type, raw)?.clauses.iter().map(|clause| format!("{clause:?}")).collect();
         canonical.sort();
         let parts: Vec<&str> = canonical.iter().map(String::as_str).collect();
         keys.push(unit.app.hasher.key(resource_type.name(), "criteria", Form::Exact, &parts));
@@ -185,7 +189,7 @@ pub(super) async fn resolve(unit: &mut Unit<'_>, all: &[(ResourceType, &str)]) -
                 accesses.push(access);
             }
             _ => {
-                let found = matches(unit, &access, raw).await?;
+                let found = matches(unit, &access, raw, PICKS).await?;
                 if let Some(slot) = answers.get_mut(n) {
                     *slot = found;
                 }

@@ -114,7 +114,8 @@ pub fn walk(query: &Query, guard: &Guard, cap: i64) -> Statement {
 }
 
 /// P. All matches of the key clauses by GIN, or, when there are none, those of the first string clause by its index, up to
-/// `cap`, then sorted.
+/// `cap`, then sorted. DISTINCT ON keeps each look-up a look-up, where a join would read a young table from end to end; a
+/// LIMIT would do the same, but Citus refuses it there.
 pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
     let mut text = Text::default();
     let by_text = query.clauses.iter().position(|clause| matches!(clause, Clause::Prefix { .. }));
@@ -122,7 +123,7 @@ pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
         Some(at) if !query.has_positive_key() => {
             text.candidates(query, at, cap);
             text.add("p as materialized (select w.documento_id, w.resource_type, w.id, w.sort_date, w.updated from (select distinct documento_id, resource_type, id from s) c ")
-                .add("cross join lateral (select * from resource r where r.documento_id = c.documento_id and r.resource_type = c.resource_type and r.id = c.id limit 1) w ")
+                .add("cross join lateral (select distinct on (r.documento_id, r.resource_type, r.id) r.* from resource r where r.documento_id = c.documento_id and r.resource_type = c.resource_type and r.id = c.id) w ")
                 .add("where not w.deleted");
             text.of_type(query).guard(guard).clauses(query, Some(at)).cursor(query).add(")");
             "s"
@@ -136,8 +137,8 @@ pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
     };
     text.add(", t as (select * from p").order(query, "p").page(query).add(") ");
     text.add("select * from ((").add(ROW).add(", (select count(*) from p) as found, (select count(*) from ").add(source);
-    text.add(") >= ").bind(Bind::Int(cap)).add(" as capped from t cross join lateral (select * from resource r where r.documento_id = t.documento_id ");
-    text.add("and r.resource_type = t.resource_type and r.id = t.id limit 1) w").order(query, "t").add(") union all (");
+    text.add(") >= ").bind(Bind::Int(cap)).add(" as capped from t cross join lateral (select distinct on (r.documento_id, r.resource_type, r.id) r.* from resource r where r.documento_id = t.documento_id ");
+    text.add("and r.resource_type = t.resource_type and r.id = t.id) w").order(query, "t").add(") union all (");
     text.add(CAPPED_ROW).add(" from ").add(source).add(" offset ").bind(Bind::Int(cap.saturating_sub(1)));
     text.add(" limit 1)) u").page(query);
     text.finish()
@@ -148,6 +149,32 @@ pub fn plain(query: &Query, guard: &Guard) -> Statement {
     let mut text = Text::default();
     text.add(ROW).add(", null::int8 as found, false as capped from resource w where not w.deleted");
     text.of_type(query).guard(guard).clauses(query, None).bounds(query).cursor(query).order(query, "w").page(query);
+    text.finish()
+}
+
+/// C. The compartment of one Patient over all types, in the order of type and id, after `after`, at most `limit` rows.
+/// `sights`: the types that the caller may see, each with its guard; what stands in none is not answered. The columns:
+/// `resource_type text, documento_id text, id text, version int8, updated timestamptz, body bytea, encoding int2,
+/// owner text[], labels text[], patient text[]`.
+pub fn compartment(
+    patient: &str, sights: &[(Guard, Vec<String>)], documents: &[String], since: Option<Timestamp>, after: Option<(&str, &str)>, limit: i64,
+) -> Statement {
+    let mut text = Text::default();
+    text.add("select w.resource_type, w.documento_id, w.id, w.version, w.updated, w.body, w.encoding, w.owner, w.labels, w.patient ");
+    text.add("from resource w where w.documento_id = any(").bind(Bind::Texts(documents.to_vec())).add(") and not w.deleted");
+    text.add(" and w.patient @> ").bind(Bind::Texts(vec![patient.to_owned()])).add(" and (false");
+    for (guard, types) in sights {
+        text.add(" or (w.resource_type = any(").bind(Bind::Texts(types.clone())).add(")").guard(guard).add(")");
+    }
+    text.add(")");
+    if let Some(since) = since {
+        text.add(" and w.updated >= ").bind(Bind::Time(since));
+    }
+    if let Some((resource_type, id)) = after {
+        text.add(" and (w.resource_type, w.id) > (").bind(Bind::Text(resource_type.to_owned())).add(", ");
+        text.bind(Bind::Text(id.to_owned())).add(")");
+    }
+    text.add(" order by w.resource_type, w.id limit ").bind(Bind::Int(limit));
     text.finish()
 }
 

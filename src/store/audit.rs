@@ -6,6 +6,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::store::pool::{Conn, Pool};
+use crate::telemetry::metric;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
@@ -247,6 +248,7 @@ async fn write(pool: Arc<Pool>, mut queue: mpsc::Receiver<Waiting>) {
             events += next.events.len();
             batch.push(next);
         }
+        metrics::histogram!(metric::AUDIT_BATCH).record(events as f64);
         let written = insert_batch(&pool, &mut conn, &batch).await;
         for waiting in batch {
             let _ = waiting.done.send(written);

@@ -86,7 +86,7 @@ fn the_guard_stands_before_every_limit_on_rows() {
     for (name, statement) in statements() {
         // Wherever rows of the table come in (plan P by text: by their ids), the guard is on them before any limit.
         let places: Vec<usize> = statement.sql.match_indices(" w where ").map(|(place, _)| place).collect();
-        let enters = |place: &usize| ["from resource", "limit 1)"].iter().any(|end| statement.sql[..*place].ends_with(end));
+        let enters = |place: &usize| ["from resource", "r.id = c.id)"].iter().any(|end| statement.sql[..*place].ends_with(end));
         let places: Vec<usize> = places.into_iter().filter(enters).collect();
         assert!(!places.is_empty(), "{name}");
         for place in places {
@@ -142,4 +142,19 @@ fn print_prepares() {
     for (n, (name, statement)) in statements().into_iter().enumerate() {
         println!("-- {name}\nprepare s{n} as {};", statement.sql);
     }
+}
+
+#[test]
+fn a_compartment_holds_the_guard_of_each_type() {
+    let sights = [(guard(), vec!["Observation".to_owned()]), (Guard::default(), vec!["Coverage".to_owned()])];
+    let statement = compartment("patient-value", &sights, &["document-value".to_owned()], Some(Timestamp::UNIX_EPOCH), Some(("A", "b")), 7);
+    let alternatives: Vec<&str> = statement.sql.split(" or (w.resource_type = any(").collect();
+    assert_eq!(alternatives.len(), 3, "{}", statement.sql);
+    for part in ["w.documento_id = any(", "w.owner @> ", "not w.labels && ", "or w.labels && "] {
+        assert!(alternatives[1].contains(part), "{part}: {}", statement.sql);
+    }
+    assert!(!statement.sql.contains("-value") && !statement.sql.contains("Observation"), "{}", statement.sql);
+    assert!(statement.sql.contains(" and (w.resource_type, w.id) > (") && statement.sql.ends_with("limit $11::int8"), "{}", statement.sql);
+    let nothing = compartment("patient-value", &[], &[], None, None, 7);
+    assert!(nothing.sql.contains(" and (false) order by"), "{}", nothing.sql);
 }
