@@ -42,6 +42,7 @@ pub mod html;
 pub mod login;
 pub mod page;
 pub mod patient;
+pub mod pdf;
 pub mod record;
 pub mod register;
 pub mod sheet;
