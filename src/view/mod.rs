@@ -33,6 +33,8 @@
 //! 6. **Section** (`page.rs`): one line in `sections(role)`; the first is where `/` leads.
 
 pub mod account;
+pub mod activation;
+pub mod admin;
 pub mod conflict;
 pub mod failure;
 pub mod format;
@@ -42,6 +44,7 @@ pub mod page;
 pub mod patient;
 pub mod pdf;
 pub mod record;
+pub mod register;
 pub mod sheet;
 pub mod trend;
 pub mod visit;

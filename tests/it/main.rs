@@ -19,6 +19,7 @@ mod import;
 mod lifecycle;
 mod official;
 mod psql;
+mod pages;
 mod races;
 mod search;
 mod statements;
