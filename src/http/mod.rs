@@ -15,6 +15,7 @@ pub mod hl7v2;
 pub mod negotiate;
 pub mod oauth;
 pub mod origin;
+pub mod record;
 pub mod request_id;
 pub mod respond;
 pub mod tls;

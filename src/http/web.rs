@@ -2,7 +2,7 @@
 
 use super::oauth::{fault, granted, json_of, media_type, refused, small};
 use super::origin::{Site, site};
-use super::{State, fhir, request_id, respond};
+use super::{State, fhir, record, request_id, respond};
 use crate::error::{Error, Kind};
 use crate::i18n::Language;
 use crate::oauth::form::Form;
@@ -25,10 +25,6 @@ const POLICY: &str =
 
 pub fn routes(config: &mut web::ServiceConfig) {
     let only = |methods: &'static str| web::route().to(move |req: HttpRequest| wrong_method(req, methods));
-    let page = |path: &str| {
-        let page = web::resource(path).route(web::get().to(record_page)).route(web::head().to(record_page));
-        page.default_service(only("GET, HEAD"))
-    };
     config
         .service(
             web::resource("/login")
@@ -38,8 +34,18 @@ pub fn routes(config: &mut web::ServiceConfig) {
                 .default_service(only("GET, HEAD, POST")),
         )
         .service(web::resource("/logout").route(web::post().to(logout)).default_service(only("POST")))
-        .service(page("/paciente/{id}"))
-        .service(page("/exportar_pdf/{id}"))
+        .service(
+            web::resource("/paciente/{id}")
+                .route(web::get().to(record_page))
+                .route(web::head().to(record_page))
+                .default_service(only("GET, HEAD")),
+        )
+        .service(
+            web::resource("/exportar_pdf/{id}")
+                .route(web::get().to(record_pdf))
+                .route(web::head().to(record_pdf))
+                .default_service(only("GET, HEAD")),
+        )
         .service(
             web::resource("/assets/historia.css")
                 .route(web::get().to(style))
@@ -147,13 +153,22 @@ pub async fn logout(state: web::Data<State>, req: HttpRequest) -> HttpResponse {
     }
 }
 
-/// `GET /paciente/{id}`, `GET /exportar_pdf/{id}`: so far only who may not see them.
+/// `GET /exportar_pdf/{id}`.
+pub async fn record_pdf(state: web::Data<State>, req: HttpRequest) -> HttpResponse {
+    match fhir::caller(&req, &state).await {
+        Ok(caller) => record::pdf(&state, &req, &caller).await,
+        Err(error) if error.kind == Kind::Login => unknown(&req, Some(req.path()), &error),
+        Err(error) => respond::error(&req, &error),
+    }
+}
+
+/// `GET /paciente/{id}`: JSON; the page is not there yet.
 pub async fn record_page(state: web::Data<State>, req: HttpRequest) -> HttpResponse {
     match fhir::caller(&req, &state).await {
-        Ok(_) => respond::error(
-            &req,
-            &Error::new(Kind::NotFound, "this version does not have pages and PDFs of a record yet"),
-        ),
+        Ok(caller) if !wants_html(&req) => record::json(&state, &req, &caller).await,
+        Ok(_) => {
+            respond::error(&req, &Error::new(Kind::NotFound, "this version does not have the page of a record yet"))
+        }
         Err(error) if error.kind == Kind::Login => unknown(&req, Some(req.path()), &error),
         Err(error) => respond::error(&req, &error),
     }

@@ -2,6 +2,7 @@
 //!
 //! First version: the bare sign-in form.
 
+pub mod export;
 pub mod format;
 pub mod html;
 pub mod login;
