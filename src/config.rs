@@ -59,6 +59,7 @@ pub struct Config {
     /// `documento.systems`.
     pub documento_systems: Vec<DocumentoSystem>,
     pub tokens: Tokens,
+    pub sessions: Sessions,
     pub institution: Institution,
     pub limits: Limits,
     pub log: Log,
@@ -145,6 +146,13 @@ pub struct DocumentoSystem {
 pub struct Tokens {
     pub login: Duration,
     pub client: Duration,
+}
+
+/// Cookie sessions of people.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    pub idle: Duration,
+    pub absolute: Duration,
 }
 
 /// Whose documents these are: the letterhead. What is empty is left out.

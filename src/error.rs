@@ -122,13 +122,19 @@ impl Error {
         self
     }
 
-    /// Puts `prefix` before the place of every issue (`Bundle.entry[3]`).
+    /// Puts the place of a Bundle entry (`Bundle.entry[3]`) before the place of every issue, so that the whole is FHIRPath:
+    /// elements of its resource and of its request; names of headers and parameters are those of its request.
     #[must_use]
     pub fn within(mut self, prefix: &str) -> Self {
         for issue in &mut self.issues {
             issue.expression = Some(match issue.expression.take() {
-                Some(inner) => format!("{prefix}: {inner}"),
                 None => prefix.to_owned(),
+                Some(inner) if inner.starts_with(prefix) => inner,
+                Some(inner) if inner.starts_with("request.") || inner == "fullUrl" => format!("{prefix}.{inner}"),
+                Some(inner) => match inner.split_once('.') {
+                    Some((root, rest)) if root.starts_with(|c: char| c.is_ascii_uppercase()) => format!("{prefix}.resource.{rest}"),
+                    _ => format!("{prefix}.request"),
+                },
             });
         }
         self
@@ -163,5 +169,23 @@ impl fmt::Display for Error {
 impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_inside_a_bundle_are_fhirpath() {
+        let check = |inner: Option<&str>, expected: &str| {
+            let issue = Issue { kind: Kind::Value, text: String::new(), expression: inner.map(str::to_owned) };
+            assert_eq!(Error::all(vec![issue]).within("Bundle.entry[3]").issues[0].expression.as_deref(), Some(expected));
+        };
+        check(None, "Bundle.entry[3]");
+        check(Some("Patient.name[0].family"), "Bundle.entry[3].resource.name[0].family");
+        check(Some("request.url"), "Bundle.entry[3].request.url");
+        check(Some("If-Match"), "Bundle.entry[3].request");
+        check(Some("Bundle.entry[3].resource.subject"), "Bundle.entry[3].resource.subject");
     }
 }

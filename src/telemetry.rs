@@ -36,11 +36,9 @@ pub mod metric {
     pub const HTTP_SECONDS: &str = "historia_http_request_seconds";
     pub const INTERACTIONS: &str = "historia_interactions_total";
     pub const POOL_WAIT_SECONDS: &str = "historia_pool_wait_seconds";
-    pub const STATEMENT_SECONDS: &str = "historia_statement_seconds";
     pub const AUDIT_BATCH: &str = "historia_audit_batch_records";
     pub const HL7_MESSAGES: &str = "historia_hl7_messages_total";
     pub const MLLP_CONNECTIONS: &str = "historia_mllp_connections";
-    pub const LOGINS: &str = "historia_logins_total";
 }
 
 /// From a cached read to the statement timeout.

@@ -69,6 +69,10 @@ pub const RELEASED: [&str; 4] = ["status:final", "status:amended", "status:corre
 
 /// Judges role and type. Denial says nothing about any instance: 403.
 pub fn authorize(caller: &Caller, action: Action, resource_type: ResourceType) -> Result<Access> {
+    let column = role::column(resource_type);
+    if column == Column::Audit && matches!(action, Action::Update | Action::Delete) {
+        return Err(Error::new(Kind::MethodNotAllowed, "an AuditEvent is created, and never changed or deleted"));
+    }
     let rule = role::rule(caller.role, resource_type);
     let reach = match action {
         Action::Read | Action::Search => rule.read,
@@ -83,7 +87,6 @@ pub fn authorize(caller: &Caller, action: Action, resource_type: ResourceType) -
         (Reach::Own, Some(patient)) => Some(patient.clone()),
         (Reach::All, _) => None,
     };
-    let column = role::column(resource_type);
     Ok(Access {
         resource_type,
         owner,

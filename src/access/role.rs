@@ -161,4 +161,51 @@ mod tests {
             }
         }
     }
+
+    /// The types of each column and what the roles may do with them, as docs/contract.md prints them.
+    fn printed() -> String {
+        let columns = [
+            (Column::Patient, "Patient"),
+            (Column::Admission, "admission"),
+            (Column::Clinical, "clinical"),
+            (Column::Results, "results"),
+            (Column::Directory, "directory"),
+            (Column::Audit, "audit"),
+            (Column::Other, "none"),
+        ];
+        let mut text = String::from("| column | paciente | admisionista | medico | resultados | admin | integracion | types |\n|---|---|---|---|---|---|---|---|\n");
+        for (column, name) in columns {
+            // Observation has a row of its own: what resultados may do with it depends on its content.
+            let of_column = |wanted: bool| ResourceType::all().filter(move |ty| super::column(*ty) == column && (ty.name() == "Observation") == wanted);
+            for (types, name) in [(of_column(false), name.to_owned()), (of_column(true), format!("{name}: Observation"))] {
+                let types: Vec<ResourceType> = types.collect();
+                let Some(first) = types.first() else { continue };
+                let rights: Vec<&str> = Role::ALL.iter().map(|role| right(rule(*role, *first))).collect();
+                assert!(types.iter().all(|ty| Role::ALL.iter().all(|role| rule(*role, *ty) == rule(*role, *first))), "{name} has several rules");
+                let names: Vec<&str> = types.iter().map(|ty| ty.name()).collect();
+                text.push_str(&format!("| {name} ({}) | {} | {} |\n", types.len(), rights.join(" | "), names.join(" ")));
+            }
+        }
+        text
+    }
+
+    fn right(rule: Rule) -> &'static str {
+        match rule {
+            NONE => "–",
+            READ => "read",
+            READ_OWN => "read own",
+            WRITE => "read, write",
+            CREATE => "create",
+            _ => panic!("a rule without words"),
+        }
+    }
+
+    #[test]
+    fn the_contract_prints_this_table() {
+        let contract = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/contract.md")).unwrap();
+        let (_, rest) = contract.split_once("<!-- types: begin -->\n").expect("docs/contract.md has no table of types");
+        let (shown, _) = rest.split_once("<!-- types: end -->").unwrap();
+        assert_eq!(shown, printed(), "docs/contract.md and access::role differ; the right side is what it must print");
+        assert_eq!(ResourceType::all().count(), 146);
+    }
 }

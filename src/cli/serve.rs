@@ -109,6 +109,7 @@ async fn serve(
     let migrates = dev || config.database.migrate || embedded.is_some();
     let app = App::open(config.clone(), &url, &listeners.public_url(config), migrates).await?;
     let access = if dev { super::dev::prepare(&app).await? } else { DevAccess::default() };
+    let _ = app.dev_logins.set(access.logins.iter().map(|login| login.usuario.clone()).collect());
     let ready = ready(&listeners, &app, embedded.as_ref(), &url, access);
     let settings = settings(&app);
     let stop_mllp = CancellationToken::new();
@@ -178,7 +179,6 @@ fn settings(app: &App) -> Settings {
 }
 
 fn ready(listeners: &Listeners, app: &App, embedded: Option<&Embedded>, url: &str, access: DevAccess) -> Ready {
-    let address = |listener: &Option<TcpListener>| listener.as_ref().and_then(|l| l.local_addr().ok()).map(|a| a.to_string());
     let login = |l: crate::oauth::dev::DevLogin| Login { rol: l.rol, usuario: l.usuario, clave: l.clave, documento_id: l.documento_id };
     Ready {
         pid: std::process::id(),
@@ -186,7 +186,7 @@ fn ready(listeners: &Listeners, app: &App, embedded: Option<&Embedded>, url: &st
         http: Bound::url(listeners.http.plain.as_ref(), "http"),
         https: Bound::url(listeners.http.tls.as_ref(), "https"),
         fhir: app.base.clone(),
-        mllp: address(&listeners.mllp),
+        mllp: Bound::url(listeners.mllp.as_ref(), "mllp"),
         ops: Bound::url(listeners.http.ops.as_ref(), "http"),
         database_url: url.to_owned(),
         logins: access.logins.into_iter().map(login).collect(),

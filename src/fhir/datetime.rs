@@ -371,7 +371,8 @@ mod tests {
         };
         check("date", json!("2015"), Some("2015-01-01T00:00:00Z 2015-12-31T23:59:59.999999Z"));
         check("instant", json!("2015"), None);
-        check("string", json!("2015"), None);
+        check("string", json!("2015-02"), Some("2015-02-01T00:00:00Z 2015-02-28T23:59:59.999999Z"));
+        check("string", json!("en ayunas"), None);
         check("Period", json!({"start": "2015", "end": "2016-02"}), Some("2015-01-01T00:00:00Z 2016-02-29T23:59:59.999999Z"));
         check("Period", json!({"start": "2015"}), Some("2015-01-01T00:00:00Z -"));
         check("Period", json!({"end": "2015"}), Some("- 2015-12-31T23:59:59.999999Z"));

@@ -152,7 +152,7 @@ impl Reader<'_> {
     /// Steps over the opening bracket.
     fn enter(&mut self, place: &Place, depth: usize) -> Step<()> {
         if depth > self.limits.depth {
-            return over(format!("more than {} levels of depth", self.limits.depth)).map_err(|fault| located(fault, place));
+            return over(format!("more than {} levels of depth (limits.depth)", self.limits.depth)).map_err(|fault| located(fault, place));
         }
         self.at += 1;
         self.skip_space();

@@ -52,7 +52,7 @@ fn format(type_name: &str, text: &str) -> Result<(), &'static str> {
         return Err("must not be empty");
     }
     if text.len() > MAX_STRING && type_name != "base64Binary" && text.chars().count() > MAX_STRING {
-        return Err("must not be longer than 1048576 characters");
+        return Err("must not be longer than 1048576 characters (limits.string)");
     }
     let (holds, rule) = match type_name {
         "string" | "markdown" => (is_text(text), "must hold no control characters but tab and line ends"),

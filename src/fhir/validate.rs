@@ -80,6 +80,14 @@ impl<'v> Walk<'v> {
         Some(members)
     }
 
+    /// The `_name` of a primitive: beside a value, an id alone is something (ele-1).
+    fn sibling(&mut self, def: &'v TypeDef, sibling: &'v Value, has_value: bool, place: &Place) {
+        match sibling {
+            Value::Object(members) if has_value && !members.is_empty() => self.members(def, members, place),
+            _ => drop(self.object(def, sibling, place)),
+        }
+    }
+
     fn members(&mut self, def: &'v TypeDef, members: &'v Members, place: &Place) {
         let is_resource = def.kind == TypeKind::Resource;
         let has_siblings = members.keys().any(|name| name.starts_with('_'));
@@ -198,7 +206,7 @@ impl<'v> Walk<'v> {
             return self.issue(Kind::Structure, place, "must not be null");
         }
         if let Some(sibling) = sibling {
-            self.object(def, sibling, place);
+            self.sibling(def, sibling, value.is_some(), place);
         }
         let Some(value) = value else { return };
         match def.kind {

@@ -69,6 +69,9 @@ fn cardinality_and_emptiness() {
     patient(r#""birthDate":null"#, "Structure Patient.birthDate: must not be null");
     patient(r#""name":[null]"#, "Structure Patient.name[0]: must not be null");
     patient(r#""name":null"#, "Structure Patient.name: must be an array");
+    check(&of("Patient", r#""birthDate":"1984","_birthDate":{"id":"x"}"#), &[]);
+    patient(r#""birthDate":"1984","_birthDate":{}"#, "Structure Patient.birthDate: must not be empty");
+    patient(r#""_birthDate":{"id":"x"}"#, "Structure Patient.birthDate: must not be empty");
     patient(r#""name":[{"family":""}]"#, "Value Patient.name[0].family: must not be empty");
 }
 

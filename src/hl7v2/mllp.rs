@@ -3,6 +3,7 @@
 //! HL7 v2 Implementation Guide, appendix C.4; <https://www.hl7.org/documentcenter/public/wg/inm/mllp_transport_specification.PDF>.
 //! The only IO of `hl7v2`. Commit bytes of release 2 are not spoken.
 
+use crate::telemetry::metric;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::future::Future;
 use std::io;
@@ -202,7 +203,9 @@ where
         let (handler, stop) = (handler.clone(), stop.clone());
         tasks.spawn(async move {
             stream.set_nodelay(true).ok();
+            metrics::gauge!(metric::MLLP_CONNECTIONS).increment(1.0);
             connection(stream, peer, &handler, &stop, &limits).await;
+            metrics::gauge!(metric::MLLP_CONNECTIONS).decrement(1.0);
             drop(place);
         });
     }

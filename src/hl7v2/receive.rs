@@ -31,6 +31,8 @@ use std::sync::Arc;
 
 /// A unit that lost a race is done again; the locks let few happen.
 const ATTEMPTS: usize = 5;
+/// Patients with one number that are looked at: a number stands for few people, of several types of document.
+const NAMESAKES: u32 = 20;
 /// A record id that is taken by another identity takes the next one.
 const CLASHES: u8 = 8;
 
@@ -229,25 +231,29 @@ impl Incoming<'_> {
 
     /// The one active Patient with the identity; several are for people to decide.
     async fn patient(&self, unit: &mut Unit<'_>, rights: &Rights, identity: &Identity) -> std::result::Result<Option<Stored>, Failure> {
-        let mut found = Vec::new();
-        for (system, value) in &identity.tokens {
-            let matches = unit.patients_by_identifier(&rights.patient, system, value).await?;
-            found.extend(matches.into_iter().filter(|one| !found.iter().any(|other: &Stored| other.id == one.id)).collect::<Vec<_>>());
-        }
         let mut by_document = Vec::new();
-        let mut others = Vec::new();
-        for one in found {
-            let value = parse_json(&one.body, &Limits::default())?;
-            if value.get("active").and_then(Value::as_bool) == Some(false) {
-                continue;
-            }
-            match (&identity.documento, self.document_fits(&value, identity)) {
-                (Some(_), Fit::Same) => by_document.push(one),
-                // Another document: another person, whatever the hospital number says.
-                (Some(_), Fit::Other) => {}
-                _ => others.push(one),
+        let mut others: Vec<Stored> = Vec::new();
+        if let Some((_, number)) = identity.documento.as_ref().and_then(DocumentoId::parts) {
+            // Whatever system the document was registered under elsewhere: the type and the number make it the same.
+            for one in unit.patients_by_identifier(&rights.patient, None, number, NAMESAKES).await? {
+                if self.fit(&one, identity)? == Fit::Same {
+                    by_document.push(one);
+                }
             }
         }
+        if by_document.is_empty() {
+            for (system, value) in &identity.tokens {
+                for one in unit.patients_by_identifier(&rights.patient, Some(system), value, NAMESAKES).await? {
+                    // Another document: another person, whatever the hospital number says.
+                    let fits = self.fit(&one, identity)? == Fit::Unknown || identity.documento.is_none();
+                    if fits && !others.iter().any(|other| other.id == one.id) {
+                        others.push(one);
+                    }
+                }
+            }
+            others.retain(|one| self.is_active(one));
+        }
+        by_document.retain(|one| self.is_active(one));
         let mut candidates = if by_document.is_empty() { others } else { by_document };
         match candidates.len() {
             0 => self.patient_of_record(unit, rights, identity).await,
@@ -256,13 +262,20 @@ impl Incoming<'_> {
         }
     }
 
-    fn document_fits(&self, patient: &Value, identity: &Identity) -> Fit {
-        let identifiers = patient.get("identifier").and_then(Value::as_array).into_iter().flatten();
-        let mut documents = identifiers.filter_map(|identifier| DocumentoId::of_identifier(identifier, &self.settings.systems)).peekable();
-        if documents.peek().is_none() {
-            return Fit::Unknown;
-        }
-        if documents.any(|document| Some(&document) == identity.documento.as_ref()) { Fit::Same } else { Fit::Other }
+    fn is_active(&self, patient: &Stored) -> bool {
+        parse_json(&patient.body, &Limits::default()).is_ok_and(|value| value.get("active").and_then(Value::as_bool) != Some(false))
+    }
+
+    fn fit(&self, patient: &Stored, identity: &Identity) -> Result<Fit> {
+        let value = parse_json(&patient.body, &Limits::default())?;
+        let identifiers = value.get("identifier").and_then(Value::as_array).into_iter().flatten();
+        let documents: Vec<DocumentoId> = identifiers.filter_map(|i| DocumentoId::of_identifier(i, &self.settings.systems)).collect();
+        let same = identity.documento.as_ref().is_some_and(|documento| documents.contains(documento));
+        Ok(match (documents.is_empty(), same) {
+            (true, _) => Fit::Unknown,
+            (false, true) => Fit::Same,
+            (false, false) => Fit::Other,
+        })
     }
 
     /// The Patient of a record that HL7 v2 opened before, for identities whose identifiers are not searchable.
@@ -333,6 +346,7 @@ struct Opened {
     new: Option<NewRecord>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Fit {
     Same,
     Other,

@@ -17,6 +17,7 @@ use std::sync::Arc;
 
 /// The name under which messages of `dev` are known.
 const LOOPBACK: &str = "loopback";
+const UNKNOWN: &str = "unknown";
 
 /// What the handler of a listener needs.
 pub struct Desk {
@@ -39,7 +40,7 @@ impl Desk {
         };
         let header = Header::read(raw)?;
         let Some(sender) = self.sender(peer, &header) else {
-            return self.turned_away(&header, LOOPBACK, Kind::Sender).await;
+            return self.turned_away(&header, UNKNOWN, Kind::Sender).await;
         };
         if oversize {
             return self.turned_away(&header, &sender.name, Kind::TooLarge).await;

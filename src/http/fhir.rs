@@ -59,7 +59,7 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
     let is_search = path.trim_end_matches('/').ends_with("_search") && method == Method::Post;
     let mut query = raw_query.to_owned();
     let body = match method {
-        Method::Post | Method::Put => body::read(payload, app.config.limits.body, "limits.body").await?,
+        Method::Post | Method::Put => body::read(request, payload, app.config.limits.body, "limits.body").await?,
         Method::Get | Method::Delete => BytesMut::new(),
     };
     if is_search {

@@ -27,7 +27,7 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
         return Err(Error::new(Kind::UnsupportedMediaType, format!("the body must be one of {}", MEDIA.join(", "))));
     }
     let app = &state.app;
-    let raw = body::read(payload, app.config.limits.mllp_frame, "limits.mllp_frame").await?;
+    let raw = body::read(request, payload, app.config.limits.mllp_frame, "limits.mllp_frame").await?;
     let sender = Sender { name: caller.actor.clone(), charset: Charset::named(&app.config.hl7v2.charset).unwrap_or_default() };
     let ack = receive::receive(app, &caller, &state.hl7v2, &sender, &raw).await;
     let Some(ack) = ack else { return Err(Error::at(Kind::Invalid, "MSH", "the body is no HL7 v2 message: it has no MSH")) };

@@ -32,10 +32,10 @@ pub(super) async fn run(
 /// The one match of If-None-Exist, as the answer; none: go on and create, holding the lock of the criteria.
 async fn existing(unit: &mut Unit<'_>, readable: &access::Access, criteria: &str) -> Result<Option<Answer>> {
     // Looked for without the lock first: what is there stays there, and most repeated creates find it.
-    let mut matches = search::matches(unit, readable, criteria).await?;
+    let mut matches = search::matches(unit, readable, criteria, search::PICKS).await?;
     if matches.is_empty() {
         search::lock_criteria(unit, &[(readable.resource_type(), criteria)]).await?;
-        matches = search::matches(unit, readable, criteria).await?;
+        matches = search::matches(unit, readable, criteria, search::PICKS).await?;
     }
     let one = match matches.len() {
         0 => return Ok(None),

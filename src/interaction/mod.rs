@@ -23,6 +23,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{self, ResourceType};
 use crate::fhir::{outcome, validate};
 use crate::store;
+use crate::telemetry::metric;
 use jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
@@ -157,6 +158,8 @@ pub async fn execute(app: &Arc<App>, caller: &Caller, interaction: &Interaction)
         Interaction::Batch { bundle } => batch::execute(app, caller, bundle).await,
         _ => attempt(app, caller, interaction).await,
     };
+    let kind = result.as_ref().err().map_or("ok", |error| outcome::issue_code(error.kind));
+    metrics::counter!(metric::INTERACTIONS, "interaction" => interaction.code(), "outcome" => kind).increment(1);
     if let Err(error) = &result {
         refused(app, caller, interaction, error).await?;
     }
@@ -220,17 +223,52 @@ pub async fn show<T>(
     if let (Some(id), Some(patient)) = (found, ResourceType::parse("Patient")) {
         event = event.of(patient).instance(&id, None);
     }
-    let ended = if outcome::status(error.kind) >= 500 { Outcome::Serious } else { Outcome::Minor };
-    app.audit.record(vec![event.ended(ended, outcome::issue_code(error.kind))]).await?;
+    app.audit.record(vec![event.ended(gravity(&error), outcome::issue_code(error.kind))]).await?;
     Err(error)
+}
+
+/// Several interactions as one unit: what a page or a form does. It is done again after a lost race, so `work` must have
+/// no other effect. What fails is audited as `action`, before the answer.
+pub async fn together<T>(app: &Arc<App>, caller: &Caller, action: &'static str, work: impl AsyncFn(&mut Unit<'_>) -> Result<T>) -> Result<T> {
+    if app.is_draining() {
+        return Err(Error::new(Kind::Transient, "the server is stopping"));
+    }
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let mut unit = Unit::begin(app, caller);
+        if attempt > 1 {
+            unit.lock_what_is_read();
+        }
+        let done = match work(&mut unit).await {
+            Ok(done) => unit.commit().await.map(|()| done),
+            Err(error) => {
+                unit.abandon().await;
+                Err(error)
+            }
+        };
+        match done {
+            Err(error) if store::is_race(&error) && attempt < ATTEMPTS => {}
+            Err(error) => {
+                let event = Event::new(caller, action).ended(gravity(&error), outcome::issue_code(error.kind));
+                app.audit.record(vec![event]).await?;
+                return Err(error);
+            }
+            done => return done,
+        }
+    }
+}
+
+fn gravity(error: &Error) -> Outcome {
+    match outcome::status(error.kind) {
+        500.. => Outcome::Serious,
+        _ => Outcome::Minor,
+    }
 }
 
 /// The audit record of what was not done, durable before the answer leaves.
 async fn refused(app: &Arc<App>, caller: &Caller, interaction: &Interaction, error: &Error) -> Result<()> {
-    let ended = match outcome::status(error.kind) {
-        500.. => Outcome::Serious,
-        _ => Outcome::Minor,
-    };
+    let ended = gravity(error);
     let mut event = Event::new(caller, interaction.code());
     if let Some(resource_type) = interaction.resource_type() {
         event = event.of(resource_type);

@@ -27,13 +27,14 @@ impl Unit<'_> {
         }
     }
 
-    /// Current Patients with an identifier.
-    pub async fn patients_by_identifier(&mut self, access: &Access, system: &str, value: &str) -> Result<Vec<Stored>> {
+    /// Current Patients with an identifier, up to `most`; whatever its system when that is none.
+    pub async fn patients_by_identifier(&mut self, access: &Access, system: Option<&str>, value: &str, most: u32) -> Result<Vec<Stored>> {
         let escaped = |text: &str| -> String {
             let plain: String = text.chars().flat_map(|c| if matches!(c, ',' | '|' | '$' | '\\') { vec!['\\', c] } else { vec![c] }).collect();
             utf8_percent_encode(&plain, NON_ALPHANUMERIC).to_string()
         };
-        search::matches(self, access, &format!("identifier={}|{}", escaped(system), escaped(value))).await
+        let system = system.map(|system| format!("{}|", escaped(system))).unwrap_or_default();
+        search::matches(self, access, &format!("identifier={system}{}", escaped(value)), most).await
     }
 
     /// Looks for the records of patients.

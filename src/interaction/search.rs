@@ -19,6 +19,8 @@ use crate::store::search::Page;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::BTreeSet;
 
+/// Two matches are as many as more: the condition picks no one.
+pub(super) const PICKS: u32 = 2;
 /// What a total counts up to when it was not asked to be exact.
 const ESTIMATE: i64 = 10_000;
 
@@ -151,14 +153,9 @@ fn criteria(unit: &Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Q
     Ok(query)
 }
 
-/// Up to two current matches.
-pub(super) async fn matches(unit: &mut Unit<'_>, access: &Access, raw: &str) -> Result<Vec<Stored>> {
-    some(unit, access, raw, 2).await
-}
-
-/// Up to `count` current matches of criteria.
-pub(super) async fn some(unit: &mut Unit<'_>, access: &Access, raw: &str, count: u32) -> Result<Vec<Stored>> {
-    let query = Query { count, ..criteria(unit, access.resource_type(), raw)? };
+/// Up to `most` current matches.
+pub(super) async fn matches(unit: &mut Unit<'_>, access: &Access, raw: &str, most: u32) -> Result<Vec<Stored>> {
+    let query = Query { count: most, ..criteria(unit, access.resource_type(), raw)? };
     let (guard, documents) = bounds(unit, access, &query).await?;
     let page = unit.with_own(async |conn| store::search::page(conn, access, &guard, &query, documents.as_deref().unwrap_or_default()).await).await?;
     Ok(page.rows)
@@ -168,8 +165,8 @@ pub(super) async fn some(unit: &mut Unit<'_>, access: &Access, raw: &str, count:
 pub(super) async fn lock_criteria(unit: &mut Unit<'_>, all: &[(ResourceType, &str)]) -> Result<()> {
     let mut keys = Vec::with_capacity(all.len());
     for (resource_type, raw) in all {
-        let mut canonical: Vec<String> = criteria(unit, *resource_type, raw)?.self_parameters.iter().map(|(n, v)| format!("{n}={v}")).collect();
-        canonical.retain(|pair| !pair.starts_with("_count="));
+        // What is asked for, not how it is written: two spellings of one condition are one lock.
+        let mut canonical: Vec<String> = criteria(unit, *resource_type, raw)?.clauses.iter().map(|clause| format!("{clause:?}")).collect();
         canonical.sort();
         let parts: Vec<&str> = canonical.iter().map(String::as_str).collect();
         keys.push(unit.app.hasher.key(resource_type.name(), "criteria", Form::Exact, &parts));
@@ -192,7 +189,7 @@ pub(super) async fn resolve(unit: &mut Unit<'_>, all: &[(ResourceType, &str)]) -
                 accesses.push(access);
             }
             _ => {
-                let found = matches(unit, &access, raw).await?;
+                let found = matches(unit, &access, raw, PICKS).await?;
                 if let Some(slot) = answers.get_mut(n) {
                     *slot = found;
                 }

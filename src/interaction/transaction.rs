@@ -16,7 +16,7 @@ use crate::interaction::unit::{Place, Unit};
 use crate::interaction::{Answer, Content, Interaction, create, search};
 use crate::store::resource::Stored;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Problems that are listed before the rest is left out.
 const MOST_ISSUES: usize = 100;
@@ -246,7 +246,7 @@ async fn conditions(unit: &mut Unit<'_>, items: &mut [Item]) -> Result<HashMap<S
 
 /// Gives every new resource its id and place, and lets the entries point at each other.
 async fn place(unit: &mut Unit<'_>, items: &mut [Item], mut links: HashMap<String, String>) -> Result<()> {
-    same_criteria(items)?;
+    same_target(items)?;
     // What is known at once: what exists, what has its id in the address, new Patients.
     for item in items.iter_mut() {
         let known = match (&item.interaction, &item.existing) {
@@ -300,15 +300,20 @@ async fn place(unit: &mut Unit<'_>, items: &mut [Item], mut links: HashMap<Strin
     Ok(())
 }
 
-/// Two entries with the same If-None-Exist would both create.
-fn same_criteria(items: &[Item]) -> Result<()> {
-    let mut seen = HashMap::new();
+/// Two entries with the same If-None-Exist would both create; two that write the same resource have no order.
+fn same_target(items: &[Item]) -> Result<()> {
+    let mut criteria = HashSet::new();
+    let mut written = HashSet::new();
     for item in items {
-        if let (Interaction::Create { resource_type, if_none_exist: Some(criteria), .. }, None) = (&item.interaction, &item.existing)
-            && seen.insert((*resource_type, criteria.as_str()), item.n).is_some()
-        {
-            let place = format!("Bundle.entry[{}].request.ifNoneExist", item.n);
-            return Err(Error::at(Kind::MultipleMatches, place, "another entry of the Bundle has the same criteria"));
+        let place = |name: &str| format!("Bundle.entry[{}].request.{name}", item.n);
+        match (&item.interaction, &item.existing) {
+            (Interaction::Create { resource_type, if_none_exist: Some(wanted), .. }, None) if !criteria.insert((*resource_type, wanted)) => {
+                return Err(Error::at(Kind::MultipleMatches, place("ifNoneExist"), "another entry of the Bundle has the same criteria"));
+            }
+            (Interaction::Update { resource_type, id, .. } | Interaction::Delete { resource_type, id, .. }, _) if !written.insert((*resource_type, id)) => {
+                return Err(Error::at(Kind::Invalid, place("url"), "another entry of the Bundle writes the same resource"));
+            }
+            _ => {}
         }
     }
     Ok(())

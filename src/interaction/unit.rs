@@ -448,7 +448,13 @@ impl<'a> Unit<'a> {
         let mut wrong: Vec<Issue> = Vec::new();
         let mut targets = Vec::new();
         reference::walk_references(value, &mut |place, text| {
-            let at = || prefix.map_or_else(|| place.to_string(), |prefix| format!("{prefix}.{place}"));
+            let at = || {
+                let place = place.to_string();
+                match (prefix, place.split_once('.')) {
+                    (Some(prefix), Some((_, inside))) => format!("{prefix}.{inside}"),
+                    _ => place,
+                }
+            };
             match Reference::parse(text, base) {
                 Some(Reference::Relative { resource_type, id, .. }) => targets.push((resource_type, id.to_owned(), at())),
                 Some(Reference::Urn(_)) => wrong.push(Issue::at(Kind::BusinessRule, at(), "the reference points at nothing in this Bundle")),

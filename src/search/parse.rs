@@ -36,7 +36,8 @@ impl Default for Limits {
 /// The parameters of a type that [`parse`] takes, in the order of their codes: what the CapabilityStatement may promise.
 pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'static SearchParameter> {
     let takes = |parameter: &&SearchParameter| {
-        !matches!(parameter.kind, SearchKind::Number | SearchKind::Quantity | SearchKind::Composite | SearchKind::Special)
+        let kind = matches!(parameter.kind, SearchKind::Number | SearchKind::Quantity | SearchKind::Composite | SearchKind::Special);
+        !kind && parameter.expression.is_some()
     };
     definitions.search_parameters(t).iter().filter(takes).collect()
 }

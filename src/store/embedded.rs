@@ -87,7 +87,9 @@ impl Embedded {
             program.initialise(folder, &data).await?;
         }
         let logs = folder.own_folder("log")?;
-        let (sockets, short_sockets) = folder.sockets(&format!(".s.PGSQL.{PORT}"))?;
+        let socket = format!(".s.PGSQL.{PORT}");
+        let (sockets, short_sockets) = folder.sockets(&socket)?;
+        orphan::clear_socket(&sockets, &socket)?;
         let settings = folder.path().join("postgresql.conf");
         let text = program::settings(&sockets, &logs, &cluster, program::memory());
         std::fs::write(&settings, text).map_err(|e| folder::cannot(folder.path(), "write postgresql.conf into", &e))?;

@@ -152,14 +152,12 @@ from resource r join unnest($2::text[], $3::text[], $4::int8[]) k(resource_type,
 where r.documento_id = $1
 on conflict do nothing";
 
+// One version a statement: as a set, patient, owner, labels and keys would travel as array literals, and Citus refuses an
+// UPDATE that casts a column of its source to an array (a stable function). Pipelined it costs no more.
 const UPDATE: &str = "\
-update resource r set version = k.version, method = k.method, updated = k.updated, deleted = k.deleted, patient = k.patient::text[],
-    owner = k.owner::text[], labels = k.labels::text[], sort_date = coalesce(k.sort_date, '-infinity'::timestamptz), date_lo = k.date_lo,
-    date_hi = k.date_hi, num_lo = k.num_lo, num_hi = k.num_hi, keys = k.keys::int8[], body = k.body, encoding = 0
-from unnest($2::text[], $3::text[], $4::int8[], $5::text[], $6::timestamptz[], $7::bool[], $8::text[], $9::text[], $10::text[], $11::timestamptz[],
-    $12::timestamptz[], $13::timestamptz[], $14::float8[], $15::float8[], $16::text[], $17::bytea[], $18::int8[])
-  k(resource_type, id, version, method, updated, deleted, patient, owner, labels, sort_date, date_lo, date_hi, num_lo, num_hi, keys, body, replaces)
-where r.documento_id = $1 and r.resource_type = k.resource_type and r.id = k.id and r.version = k.replaces";
+update resource set version = $4, method = $5, updated = $6, deleted = $7, patient = $8, owner = $9, labels = $10,
+    sort_date = coalesce($11, '-infinity'::timestamptz), date_lo = $12, date_hi = $13, num_lo = $14, num_hi = $15, keys = $16, body = $17, encoding = 0
+where documento_id = $1 and resource_type = $2 and id = $3 and version = $18";
 
 const CLEAR_STRING: &str = "\
 delete from search_string s using unnest($2::text[], $3::text[]) k(resource_type, id)
@@ -285,6 +283,31 @@ fn versions<'a>(documento_id: &'a str, rows: &[&'a Version]) -> Vec<Box<dyn ToSq
     ]
 }
 
+/// The columns of one version that replaces another.
+fn replacement(v: &Version) -> Vec<Box<dyn ToSql + Sync + Send + '_>> {
+    let c = &v.columns;
+    vec![
+        Box::new(v.documento_id.as_str()),
+        Box::new(v.resource_type.name()),
+        Box::new(v.id.as_str()),
+        Box::new(v.version),
+        Box::new(v.method),
+        Box::new(v.updated),
+        Box::new(v.deleted),
+        Box::new(&c.patient),
+        Box::new(&v.owner),
+        Box::new(&v.labels),
+        Box::new(c.sort_date),
+        Box::new(c.date_lo),
+        Box::new(c.date_hi),
+        Box::new(c.num_lo),
+        Box::new(c.num_hi),
+        Box::new(&c.keys),
+        Box::new(v.body.as_slice()),
+        Box::new(v.replaces),
+    ]
+}
+
 /// History, compare-and-set and the clearing of the search rows of versions that replace others.
 fn replacing<'a>(documento_id: &'a str, updates: &[&'a Version], steps: &mut Vec<Step<'a>>) {
     let count = Some(updates.len() as u64);
@@ -292,9 +315,9 @@ fn replacing<'a>(documento_id: &'a str, updates: &[&'a Version], steps: &mut Vec
     let ids = || Box::new(updates.iter().map(|v| v.id.as_str()).collect::<Vec<_>>());
     let replaces = || Box::new(updates.iter().filter_map(|v| v.replaces).collect::<Vec<_>>());
     steps.push(Step { sql: HISTORY, params: vec![Box::new(documento_id), types(), ids(), replaces()], rows: count });
-    let mut params = versions(documento_id, updates);
-    params.push(replaces());
-    steps.push(Step { sql: UPDATE, params, rows: count });
+    for version in updates {
+        steps.push(Step { sql: UPDATE, params: replacement(version), rows: Some(1) });
+    }
     steps.push(Step { sql: CLEAR_STRING, params: vec![Box::new(documento_id), types(), ids()], rows: None });
     steps.push(Step { sql: CLEAR_RANGE, params: vec![Box::new(documento_id), types(), ids()], rows: None });
 }

@@ -202,10 +202,8 @@ pub fn large(values: &[Value], band: Band, mark: Mark, ends: (Option<String>, Op
 /// "Potasio: 5 valores, de 4,6 a 6,3 mmol/L, sube".
 pub fn sentence(reader: &Reader, name: &str, values: &[Value], unit: &str) -> String {
     let by_number = |a: &&Value, b: &&Value| a.number.total_cmp(&b.number);
-    fn text(value: Option<&Value>) -> &str {
-        value.map_or("", |value| value.text.as_str())
-    }
-    let (least, most) = (values.iter().min_by(by_number), values.iter().max_by(by_number));
+    let least = values.iter().min_by(by_number).map_or("", |value| value.text.as_str());
+    let most = values.iter().max_by(by_number).map_or("", |value| value.text.as_str());
     let direction = match (values.first(), values.last()) {
         (Some(first), Some(last)) if last.number > first.number + first.number.abs() * 0.03 => "trend.rises",
         (Some(first), Some(last)) if last.number < first.number - first.number.abs() * 0.03 => "trend.falls",
@@ -214,8 +212,8 @@ pub fn sentence(reader: &Reader, name: &str, values: &[Value], unit: &str) -> St
     let places = [
         ("name", name),
         ("n", &values.len().to_string()),
-        ("least", text(least)),
-        ("most", text(most)),
+        ("least", least),
+        ("most", most),
         ("unit", unit),
         ("direction", reader.text(direction)),
     ];

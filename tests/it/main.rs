@@ -1,1 +1,22 @@
-fn main(){}
+//! The black-box suite: real HTTP and MLLP sockets against a real PostgreSQL, one file per theme.
+//!
+//! The server under test is started once per run, with everything of its own in a folder under the system's temporary one
+//! (`harness::server`). `HISTORIA_TEST_DATABASE_URL` puts its database elsewhere, `HISTORIA_TEST_URL` tests a server that
+//! runs already. Tests are isolated by data: each makes its own patients, and none counts what others may have written.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod access;
+mod audit;
+mod bundle;
+mod contract;
+mod crud;
+mod examples;
+mod harness;
+mod hl7;
+mod import;
+mod lifecycle;
+mod pages;
+mod races;
+mod search;
+mod statements;
+mod tokens;

@@ -23,7 +23,7 @@ const LOOKED_AT: u32 = 50;
 const LONGEST: usize = 64;
 
 /// The id of the one Patient.
-pub(in crate::interaction) async fn identify(unit: &mut Unit<'_>, given: &str) -> Result<String> {
+pub async fn identify(unit: &mut Unit<'_>, given: &str) -> Result<String> {
     let resource_type = ResourceType::parse("Patient").ok_or_else(|| Error::internal("no type Patient"))?;
     let access = access::authorize(unit.caller, Action::Search, resource_type)?;
     let none = || read::not_found(resource_type);
@@ -64,7 +64,7 @@ fn number(given: &str) -> Option<String> {
 /// The visible Patients that have a current document which `fits`; `number` in its one spelling.
 async fn by_number(unit: &mut Unit<'_>, access: &Access, number: &str, fits: impl Fn(&DocumentoId) -> bool) -> Result<Vec<String>> {
     let query = format!("identifier={}", spellings(number).join(","));
-    let rows = search::some(unit, access, &query, LOOKED_AT).await?;
+    let rows = search::matches(unit, access, &query, LOOKED_AT).await?;
     let (systems, local, now) = (&unit.app.systems, unit.app.local, clock::now());
     let mut found = Vec::new();
     for row in rows {

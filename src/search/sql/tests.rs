@@ -86,7 +86,7 @@ fn the_guard_stands_before_every_limit_on_rows() {
     for (name, statement) in statements() {
         // Wherever rows of the table come in (plan P by text: by their ids), the guard is on them before any limit.
         let places: Vec<usize> = statement.sql.match_indices(" w where ").map(|(place, _)| place).collect();
-        let enters = |place: &usize| ["from resource", "limit 1)"].iter().any(|end| statement.sql[..*place].ends_with(end));
+        let enters = |place: &usize| ["from resource", "r.id = c.id)"].iter().any(|end| statement.sql[..*place].ends_with(end));
         let places: Vec<usize> = places.into_iter().filter(enters).collect();
         assert!(!places.is_empty(), "{name}");
         for place in places {

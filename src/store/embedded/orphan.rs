@@ -6,13 +6,14 @@
 use crate::error::{Error, Kind};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 use tokio::time::sleep;
 
 const POLL: Duration = Duration::from_millis(50);
 
-/// Stops what still runs on `data`, gently first, and clears a `postmaster.pid` whose number now is somebody else's.
+/// Stops what still runs on `data`, gently first, and clears its `postmaster.pid`.
 pub async fn stop(data: &Path, cluster: &str) -> Result<(), Error> {
     // Back ends without postmaster end by themselves; a postmaster takes SIGINT as "fast shutdown".
     for (signal, patience) in [(Signal::SIGINT, 30_000), (Signal::SIGQUIT, 10_000), (Signal::SIGKILL, 10_000)] {
@@ -39,20 +40,21 @@ pub async fn stop(data: &Path, cluster: &str) -> Result<(), Error> {
     if !Found::on(data, cluster).is_empty() {
         return Err(Error::new(Kind::Transient, "an orphaned PostgreSQL of this data folder does not stop"));
     }
-    clear_recycled(data)
+    clear(&data.join("postmaster.pid"))
 }
 
-/// PostgreSQL refuses to start while the process of `postmaster.pid` lives, even when that number was given to another
-/// program since. None of ours runs and the folder is locked, so such a file is stale; a dead number it clears itself.
-fn clear_recycled(data: &Path) -> Result<(), Error> {
-    let file = data.join("postmaster.pid");
-    let Ok(text) = std::fs::read_to_string(&file) else { return Ok(()) };
-    let pid = text.lines().next().and_then(|line| line.trim().parse::<i32>().ok());
-    let Some(pid) = pid.filter(|pid| *pid > 0) else { return Ok(()) };
-    if Path::new("/proc").join(pid.to_string()).exists() {
-        std::fs::remove_file(&file).map_err(Error::internal)?;
+/// Clears the lock file of a socket, after [`stop`].
+pub fn clear_socket(sockets: &Path, socket: &str) -> Result<(), Error> {
+    clear(&sockets.join(format!("{socket}.lock")))
+}
+
+/// PostgreSQL refuses to start while the process of a lock file lives, even when that is a zombie, or the number was
+/// given to another program since. None of ours runs and the folder is locked, so whatever lock file is there is stale.
+fn clear(lock: &Path) -> Result<(), Error> {
+    match std::fs::remove_file(lock) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(Error::internal(e)),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// Processes of the PostgreSQL on one data folder.
