@@ -17,6 +17,7 @@ mod import;
 mod lifecycle;
 mod pages;
 mod races;
+mod record;
 mod search;
 mod statements;
 mod tokens;
