@@ -21,6 +21,7 @@ mod official;
 mod psql;
 mod pages;
 mod races;
+mod record;
 mod search;
 mod statements;
 mod tokens;

@@ -33,8 +33,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(form("/cuenta", &[], view::account::page, view::account::change))
         .service(act("/cuenta/sesion", &[], view::account::end))
         .service(act("/paciente/{id}/codigo", &[Role::Admisionista], view::activation::make))
-        .service(screen("/paciente/{id}", &[], not_yet))
-        .service(screen("/exportar_pdf/{id}", &[], not_yet));
+        .service(screen("/paciente/{id}", &[], record))
+        .service(screen("/exportar_pdf/{id}", &[], view::export::show));
 }
 
 /// What answers without a session.
@@ -90,6 +90,7 @@ async fn still_here(_: &Visit) -> Result<Reply> {
     Ok(Reply::Json { status: 200, body: "{}".to_owned() })
 }
 
-async fn not_yet(_: &Visit) -> Result<Reply> {
-    Err(absent())
+/// `/paciente/{id}`: JSON; the page is not there yet.
+async fn record(visit: &Visit) -> Result<Reply> {
+    if visit.wants_html { Err(absent()) } else { view::record::json(visit).await }
 }
