@@ -29,6 +29,8 @@ const PARTIALS: &[(&str, &str)] = templates![
 const PAGES: &[(&str, &str)] = templates![
     // everybody
     "login", "error", "account", "conflict", "forgotten",
+    // admission
+    "admission", "admission-patient", "admission-form", "register-patient",
     // physician
     // results
     // patient

@@ -33,13 +33,19 @@
 //! 6. **Section** (`page.rs`): one line in `sections(role)`; the first is where `/` leads.
 
 pub mod account;
+pub mod admission;
 pub mod conflict;
+pub mod duplicate;
+pub mod encounter;
 pub mod failure;
+pub mod find;
 pub mod format;
 pub mod html;
 pub mod login;
 pub mod page;
 pub mod patient;
+pub mod register;
 pub mod sheet;
+pub mod stay;
 pub mod trend;
 pub mod visit;

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `/login`, `/logout`, `/idioma`, `/tema` | [`session`] |
 //! | `/assets/...` | [`assets`] |
+//! | `/admision/...` | [`admission`] |
 //! | `/`, `/cuenta`, `/sesion` | here |
 
+pub mod admission;
 pub mod assets;
 pub mod screen;
 pub mod session;
@@ -21,6 +23,7 @@ use screen::{act, form, other, screen};
 pub fn routes(config: &mut web::ServiceConfig) {
     assets::name_assets();
     open(config);
+    admission::routes(config);
     config
         .service(screen("/", &[], home))
         .service(screen("/sesion", &[], still_here))
