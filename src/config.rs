@@ -155,8 +155,8 @@ pub struct Sessions {
     pub absolute: Duration,
 }
 
-/// Whose records these are: on pages and in the letterhead of the PDF. Empty: not shown.
-#[derive(Clone, Debug)]
+/// Whose documents these are: the letterhead. What is empty is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Institution {
     pub name: String,
     pub nit: String,
@@ -179,6 +179,7 @@ pub struct Limits {
     pub chain_depth: usize,
     pub iterate_depth: usize,
     pub includes: usize,
+    pub everything: usize,
     pub url: usize,
     pub mllp_frame: usize,
     pub bundles_at_once: usize,

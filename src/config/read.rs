@@ -42,7 +42,13 @@ pub fn interpret(layers: Layers) -> Result<Config, ConfigError> {
         documento_systems: documento_systems(&read)?,
         tokens: Tokens { login: read.duration("tokens.login")?, client: read.duration("tokens.client")? },
         sessions: sessions(&read)?,
-        institution: institution(&read)?,
+        institution: Institution {
+            name: read.line("institution.name")?,
+            nit: read.line("institution.nit")?,
+            code: read.line("institution.code")?,
+            address: read.line("institution.address")?,
+            telephone: read.line("institution.telephone")?,
+        },
         limits: limits(&read)?,
         log: Log {
             format: read.choice("log.format", &[("json", LogFormat::Json), ("text", LogFormat::Text)])?,
@@ -118,27 +124,13 @@ fn hl7v2(read: &Reader) -> Result<Hl7v2, ConfigError> {
 
 fn sessions(read: &Reader) -> Result<Sessions, ConfigError> {
     let sessions = Sessions { idle: read.duration("sessions.idle")?, absolute: read.duration("sessions.absolute")? };
-    if sessions.idle.as_secs() < 60 || sessions.idle > sessions.absolute {
-        return Err(read.wrong("sessions.idle", "must be at least one minute, and not more than sessions.absolute"));
+    if sessions.idle.is_zero() || sessions.idle > sessions.absolute {
+        return Err(read.wrong("sessions.idle", "must not be zero, and not more than sessions.absolute"));
     }
     if sessions.absolute.as_secs() > 24 * 3600 {
         return Err(read.wrong("sessions.absolute", "must not be more than a day"));
     }
     Ok(sessions)
-}
-
-fn institution(read: &Reader) -> Result<Institution, ConfigError> {
-    let text = |key: &str| {
-        let text = read.text(key)?.trim();
-        if text.chars().count() > 200 { Err(read.wrong(key, "must have at most 200 characters")) } else { Ok(text.to_owned()) }
-    };
-    Ok(Institution {
-        name: text("institution.name")?,
-        nit: text("institution.nit")?,
-        code: text("institution.code")?,
-        address: text("institution.address")?,
-        telephone: text("institution.telephone")?,
-    })
 }
 
 fn limits(read: &Reader) -> Result<Limits, ConfigError> {
@@ -154,6 +146,7 @@ fn limits(read: &Reader) -> Result<Limits, ConfigError> {
         chain_depth: read.count("limits.chain_depth", 1, 10)?,
         iterate_depth: read.count("limits.iterate_depth", 1, 10)?,
         includes: read.count("limits.includes", 1, 100_000)?,
+        everything: read.count("limits.everything", 1, 1_000_000)?,
         url: read.size("limits.url")?,
         mllp_frame: read.size("limits.mllp_frame")?,
         bundles_at_once: read.count("limits.bundles_at_once", 1, 1_000)?,
@@ -235,6 +228,15 @@ impl<'a> Reader<'a> {
 
     fn required(&self, key: &str) -> Result<&'a str, ConfigError> {
         Some(self.text(key)?.trim()).filter(|text| !text.is_empty()).ok_or_else(|| self.wrong(key, "must not be empty"))
+    }
+
+    /// A text of one line that fits on paper.
+    fn line(&self, key: &str) -> Result<String, ConfigError> {
+        let text = self.text(key)?.trim();
+        if text.chars().count() > 120 || text.chars().any(char::is_control) {
+            return Err(self.wrong(key, "must be one line of at most 120 characters"));
+        }
+        Ok(text.to_owned())
     }
 
     fn optional_path(&self, key: &str) -> Result<Option<PathBuf>, ConfigError> {

@@ -9,6 +9,7 @@ pub mod attempt;
 pub mod audit;
 pub mod code;
 pub mod embedded;
+pub mod everything;
 pub mod form;
 pub mod installation;
 pub mod message;
@@ -29,6 +30,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("account", account::STATEMENTS),
     ("attempt", attempt::STATEMENTS),
     ("audit", audit::STATEMENTS),
+    ("everything", everything::STATEMENTS),
     ("code", code::STATEMENTS),
     ("form", form::STATEMENTS),
     ("installation", installation::STATEMENTS),

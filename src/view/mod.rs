@@ -33,6 +33,8 @@
 //! 6. **Section** (`page.rs`): one line in `sections(role)`; the first is where `/` leads.
 
 pub mod account;
+pub mod activation;
+pub mod admin;
 pub mod admission;
 pub mod conflict;
 pub mod duplicate;
@@ -42,8 +44,11 @@ pub mod find;
 pub mod format;
 pub mod html;
 pub mod login;
+pub mod new_patient;
 pub mod page;
 pub mod patient;
+pub mod pdf;
+pub mod record;
 pub mod register;
 pub mod sheet;
 pub mod stay;

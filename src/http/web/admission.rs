@@ -2,7 +2,7 @@
 
 use super::screen::{form, screen};
 use crate::access::Role;
-use crate::view::{admission, register, stay};
+use crate::view::{admission, new_patient, stay};
 use actix_web::web;
 
 const ROLES: &[Role] = &[Role::Admisionista];
@@ -11,7 +11,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(screen("/admision", ROLES, admission::desk))
         .service(screen("/admision/llegadas", ROLES, admission::arrivals))
-        .service(form("/admision/registrar", ROLES, register::page, register::save))
+        .service(form("/admision/registrar", ROLES, new_patient::page, new_patient::save))
         .service(screen("/admision/paciente/{id}", ROLES, stay::page))
         .service(form("/admision/paciente/{id}/ingresar", ROLES, stay::admission, stay::admit))
         .service(form("/admision/encuentro/{id}/ingresar", ROLES, stay::receive, stay::save_receive))
