@@ -47,6 +47,7 @@ pub mod login;
 pub mod new_patient;
 pub mod page;
 pub mod patient;
+pub mod patient_data;
 pub mod pdf;
 pub mod record;
 pub mod register;

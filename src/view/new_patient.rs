@@ -17,6 +17,7 @@ use crate::view::format::typed_date;
 use crate::view::page::{Link, Message, Page, Tone};
 use crate::view::patient::{self, Name, named, search};
 use crate::view::sheet::{Fields, Problems, Sheet};
+use crate::view::stay::Fact;
 use crate::view::visit::{Reply, Visit, encoded};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -25,8 +26,8 @@ use std::collections::BTreeMap;
 /// The Colombian list of identity documents and its numbers, as the HL7 entrance writes them too.
 const DOCUMENT_TYPES: &str = "https://fhir.minsalud.gov.co/rda/CodeSystem/ColombianPersonIdentifier";
 const DOCUMENTS: &str = "https://fhir.minsalud.gov.co/rda/NamingSystem/RNEC";
-const FATHERS_FAMILY: &str = "http://hl7.org/fhir/StructureDefinition/humanname-fathers-family";
-const MOTHERS_FAMILY: &str = "http://hl7.org/fhir/StructureDefinition/humanname-mothers-family";
+pub(super) const FATHERS_FAMILY: &str = "http://hl7.org/fhir/StructureDefinition/humanname-fathers-family";
+pub(super) const MOTHERS_FAMILY: &str = "http://hl7.org/fhir/StructureDefinition/humanname-mothers-family";
 
 /// The types that a desk registers, the frequent ones first.
 const KINDS: [&str; 15] = ["CC", "TI", "RC", "CE", "PPT", "PA", "PT", "PE", "CN", "CD", "SC", "DE", "AS", "MS", "SI"];
@@ -42,7 +43,7 @@ const SHOWN: usize = 3;
 const CANDIDATES: usize = 100;
 
 #[derive(Serialize)]
-struct Possible {
+pub(super) struct Possible {
     id: String,
     name: Name,
     line: String,
@@ -50,19 +51,27 @@ struct Possible {
     open: Link,
 }
 
+/// The template: a new Patient, or (with `version`) one that is corrected.
 #[derive(Serialize)]
-struct Model {
-    page: Page,
-    fields: Fields,
-    possible: Vec<Possible>,
+pub(super) struct Model {
+    pub page: Page,
+    pub title: &'static str,
+    pub save: &'static str,
+    pub action: String,
+    pub back: String,
+    pub version: Option<String>,
+    /// What is stored by now, when somebody else was first.
+    pub stored: Vec<Fact>,
+    pub fields: Fields,
+    pub possible: Vec<Possible>,
     /// Ids of those of whom the clerk says that they are others.
-    others: String,
+    pub others: String,
     /// Of whom that was said before, when nobody else is in question.
-    settled: String,
+    pub settled: String,
     /// Whether "another person" may be said: never with the same document.
-    may_go_on: bool,
+    pub may_go_on: bool,
     /// What was warned of already.
-    warned: String,
+    pub warned: String,
 }
 
 /// `/admision/registrar`.
@@ -89,7 +98,7 @@ fn joined(form: &Form, names: [&str; 2]) -> String {
     parts.join(" ")
 }
 
-fn typed(form: &Form) -> Typed {
+pub(super) fn typed(form: &Form) -> Typed {
     Typed {
         documento: DocumentoId::from_parts(kind(form), form.typed("numero")),
         surnames: joined(form, ["apellido1", "apellido2"]),
@@ -101,7 +110,7 @@ fn typed(form: &Form) -> Typed {
 }
 
 /// What is wrong, in the order of the form.
-fn problems(visit: &Visit, form: &Form, typed: &Typed) -> Problems {
+pub(super) fn problems(visit: &Visit, form: &Form, typed: &Typed) -> Problems {
     let (reader, kind) = (&visit.reader, kind(form));
     let is_unknown = UNKNOWN.contains(&kind);
     let mut problems = Problems::default();
@@ -160,7 +169,7 @@ fn digits_of(text: &str) -> String {
 }
 
 /// What is unlikely: the type of document and the age do not go together (rules of the Colombian registry).
-fn unlikely(visit: &Visit, form: &Form, typed: &Typed) -> Option<(&'static str, String)> {
+pub(super) fn unlikely(visit: &Visit, form: &Form, typed: &Typed) -> Option<(&'static str, String)> {
     let reader = &visit.reader;
     let age = years(reader, typed.birth?)?;
     let key = match (kind(form), age) {
@@ -245,6 +254,12 @@ fn shown(
     let all = said.split(' ').chain(possible.iter().map(|one| one.id.as_str()));
     let others = all.filter(|id| !id.is_empty()).collect::<Vec<_>>().join(" ");
     let model = Model {
+        title: reader.text("register_patient.title"),
+        save: reader.text("register_patient.save"),
+        action: visit.path.clone(),
+        back: "/admision".to_owned(),
+        version: None,
+        stored: Vec::new(),
         fields: sheet.fields(),
         possible,
         others,
@@ -256,7 +271,7 @@ fn shown(
     visit.show_as(status, "register-patient", &model)
 }
 
-fn fill(visit: &Visit, sheet: &mut Sheet<'_>, insurers: &BTreeMap<String, String>, warnings: &[(&'static str, String)]) {
+pub(super) fn fill(visit: &Visit, sheet: &mut Sheet<'_>, insurers: &BTreeMap<String, String>, warnings: &[(&'static str, String)]) {
     let text = |key: &str| visit.text(key);
     let names: Vec<String> = KINDS.iter().map(|kind| format!("{kind} {}", text(&format!("document.{kind}")))).collect();
     let mut kinds = vec![("", text("admission.choose"))];
@@ -325,7 +340,7 @@ async fn create(unit: &mut Unit<'_>, form: &Form, typed: &Typed, insurers: &BTre
 }
 
 /// The Patient (<https://hl7.org/fhir/R4/patient.html>), as the HL7 entrance and the samples write one.
-fn resource(form: &Form, typed: &Typed, number: &str) -> Value {
+pub(super) fn resource(form: &Form, typed: &Typed, number: &str) -> Value {
     let mut patient = Map::new();
     let coding = json!([{"system": V2_0203, "code": "PN"}, {"system": DOCUMENT_TYPES, "code": kind(form)}]);
     patient.insert("resourceType".into(), json!("Patient"));

@@ -21,7 +21,7 @@ const LONGEST: usize = 120;
 // ------------------------------------------------------------------ the page of a patient
 
 #[derive(Serialize)]
-struct Fact {
+pub struct Fact {
     term: &'static str,
     text: String,
 }
@@ -62,6 +62,7 @@ struct PatientModel {
     past_more: bool,
     empty: Option<Empty>,
     admit: Link,
+    edit: Link,
 }
 
 fn address(patient: &str) -> String {
@@ -107,6 +108,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
             text: reader.text("admission.no_encounters_help"),
             action: None,
         }),
+        edit: Link::new(format!("{}/datos", address(&id)), reader.text("admission.edit")),
         admit,
         id,
         page,
@@ -131,7 +133,7 @@ fn of(encounter: &Value, what: &str) -> String {
     format!("/admision/encuentro/{}/{what}", encoded(encounter::id(encounter)))
 }
 
-fn facts(visit: &Visit, patient: &Value, cover: Option<&Value>) -> Vec<Fact> {
+pub fn facts(visit: &Visit, patient: &Value, cover: Option<&Value>) -> Vec<Fact> {
     let reader = &visit.reader;
     let mut facts = Vec::new();
     let mut put = |key: &str, text: Option<String>| {
