@@ -7,6 +7,7 @@
 pub mod account;
 pub mod attempt;
 pub mod audit;
+pub mod cluster;
 pub mod code;
 pub mod embedded;
 pub mod everything;

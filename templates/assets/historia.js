@@ -16,9 +16,19 @@
     if (form.dataset.sent) { event.preventDefault(); return; }
     form.dataset.sent = "1";
     const button = event.submitter;
-    if (button && button.dataset.busy) setTimeout(() => { button.textContent = button.dataset.busy; button.setAttribute("aria-disabled", "true"); });
+    if (button && button.dataset.busy) {
+      button.dataset.idle = button.textContent;
+      setTimeout(() => { button.textContent = button.dataset.busy; button.setAttribute("aria-disabled", "true"); });
+    }
   });
-  window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  /* Back again: the form can be sent, and what was typed stays. */
+  window.addEventListener("pageshow", () => {
+    for (const form of document.forms) delete form.dataset.sent;
+    for (const button of document.querySelectorAll("button[data-idle]")) {
+      button.textContent = button.dataset.idle;
+      button.removeAttribute("aria-disabled");
+    }
+  });
 
   /* Live search: the same address with ?q=, its result region put in place of ours. */
   for (const input of document.querySelectorAll("input[data-live]")) {

@@ -8,13 +8,16 @@
 mod access;
 mod audit;
 mod bundle;
+mod cluster;
 mod contract;
 mod crud;
 mod examples;
+mod hardening;
 mod harness;
 mod hl7;
 mod import;
 mod lifecycle;
+mod official;
 mod pages;
 mod pages_admission;
 mod races;
