@@ -32,7 +32,7 @@ const PAGES: &[(&str, &str)] = templates![
     // patients without an account
     "register",
     // admission
-    "activation",
+    "activation", "admission", "admission-patient", "admission-form", "register-patient",
     // admin
     "admin/users", "admin/user", "admin/shown", "admin/dialog", "admin/clients", "admin/client", "admin/messages", "admin/audit",
     // physician

@@ -17,7 +17,11 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admin/mensajes", "admin.messages", "mail"),
             ("/admin/auditoria", "admin.audit", "eye"),
         ],
-        Role::Admisionista => &[],
+        Role::Admisionista => &[
+            ("/admision", "admission.patients", "search"),
+            ("/admision/llegadas", "admission.arrivals", "arrive"),
+            ("/admision/registrar", "admission.register", "plus"),
+        ],
         Role::Medico => &[],
         Role::Resultados => &[],
         Role::Paciente => &[],

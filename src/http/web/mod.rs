@@ -6,9 +6,11 @@
 //! | `/registro` | [`register`] |
 //! | `/admin/...` | [`admin`] |
 //! | `/assets/...` | [`assets`] |
+//! | `/admision/...` | [`admission`] |
 //! | `/`, `/cuenta`, `/sesion` | here |
 
 pub mod admin;
+pub mod admission;
 pub mod assets;
 pub mod register;
 pub mod screen;
@@ -26,6 +28,7 @@ use screen::{act, form, other, screen};
 pub fn routes(config: &mut web::ServiceConfig) {
     assets::name_assets();
     open(config);
+    admission::routes(config);
     admin::routes(config);
     config
         .service(screen("/", &[], home))
