@@ -38,6 +38,7 @@ pub mod failure;
 pub mod format;
 pub mod html;
 pub mod login;
+pub mod own;
 pub mod page;
 pub mod patient;
 pub mod pdf;

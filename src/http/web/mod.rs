@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `/login`, `/logout`, `/idioma`, `/tema` | [`session`] |
 //! | `/assets/...` | [`assets`] |
+//! | `/mi-historia/...` | [`own`] |
 //! | `/`, `/cuenta`, `/sesion` | here |
 
 pub mod assets;
+pub mod own;
 pub mod screen;
 pub mod session;
 
@@ -21,6 +23,7 @@ use screen::{act, form, other, screen};
 pub fn routes(config: &mut web::ServiceConfig) {
     assets::name_assets();
     open(config);
+    own::routes(config);
     config
         .service(screen("/", &[], home))
         .service(screen("/sesion", &[], still_here))
