@@ -1,7 +1,7 @@
 //! Who the patient is: name, documents, age, sex, where from, how reached, who pays, where now.
 
 use crate::fhir::documento::DocumentoId;
-use crate::view::record::words::{When, Words, clean, joined, list, text};
+use crate::view::record::words::{When, Words, clean, code_of, joined, list, text};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -126,7 +126,9 @@ impl Words<'_> {
             let (family, given) = name_parts(name);
             self.fact(who, "rec.other_name", joined([family, given], ", "));
         }
-        self.fact(who, "rec.marital", self.concept(patient.get("maritalStatus")));
+        let marital = code_of(patient.get("maritalStatus"), |_| true);
+        let word = self.word("marital", &marital);
+        self.fact(who, "rec.marital", if word == marital { self.concept(patient.get("maritalStatus")) } else { word });
         for contact in list(patient, "contact") {
             let (family, given) = contact.get("name").map(name_parts).unwrap_or_default();
             let telecom = joined(list(contact, "telecom").map(|t| clean(text(t, "value"))), ", ");
