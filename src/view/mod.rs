@@ -46,6 +46,7 @@ pub mod format;
 pub mod html;
 pub mod login;
 pub mod new_patient;
+pub mod own;
 pub mod page;
 pub mod patient;
 pub mod patient_data;

@@ -24,7 +24,12 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
         ],
         Role::Medico => &[],
         Role::Resultados => &[],
-        Role::Paciente => &[],
+        Role::Paciente => &[
+            ("/mi-historia", "own.area", "home"),
+            ("/mi-historia/resultados", "own.tab_results", "flask"),
+            ("/mi-historia/visitas", "own.tab_visits", "page"),
+            ("/mi-historia/accesos", "own.tab_seen", "eye"),
+        ],
         Role::Integracion => &[],
     }
 }

@@ -7,11 +7,13 @@
 //! | `/admin/...` | [`admin`] |
 //! | `/assets/...` | [`assets`] |
 //! | `/admision/...` | [`admission`] |
+//! | `/mi-historia/...` | [`own`] |
 //! | `/`, `/cuenta`, `/sesion` | here |
 
 pub mod admin;
 pub mod admission;
 pub mod assets;
+pub mod own;
 pub mod register;
 pub mod screen;
 pub mod session;
@@ -29,6 +31,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     assets::name_assets();
     open(config);
     admission::routes(config);
+    own::routes(config);
     admin::routes(config);
     config
         .service(screen("/", &[], home))
