@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
@@ -35,6 +35,8 @@ pub struct App {
     pub bundles: Semaphore,
     /// Sets of parameters that `shape` surely knows.
     pub shapes: Mutex<HashSet<i64>>,
+    /// Names of the sign-ins that `historia dev` shows: no limits hold for them.
+    pub dev_logins: OnceLock<Vec<String>>,
     /// No new work is taken: `/readyz` says so, and what comes in is answered 503.
     pub draining: AtomicBool,
 }
@@ -61,6 +63,7 @@ impl App {
             local: offset_seconds(&config.hl7v2.time_zone),
             bundles: Semaphore::new(config.limits.bundles_at_once),
             shapes: Mutex::default(),
+            dev_logins: OnceLock::new(),
             draining: AtomicBool::new(false),
             config,
             pool,

@@ -59,6 +59,8 @@ pub struct Config {
     /// `documento.systems`.
     pub documento_systems: Vec<DocumentoSystem>,
     pub tokens: Tokens,
+    pub sessions: Sessions,
+    pub institution: Institution,
     pub limits: Limits,
     pub log: Log,
     /// The point at which a test build dies (`HISTORIA_TEST_FAILPOINT`); always none in a release.
@@ -144,6 +146,23 @@ pub struct DocumentoSystem {
 pub struct Tokens {
     pub login: Duration,
     pub client: Duration,
+}
+
+/// Cookie sessions of people.
+#[derive(Clone, Debug)]
+pub struct Sessions {
+    pub idle: Duration,
+    pub absolute: Duration,
+}
+
+/// Whose records these are: on pages and in the letterhead of the PDF. Empty: not shown.
+#[derive(Clone, Debug)]
+pub struct Institution {
+    pub name: String,
+    pub nit: String,
+    pub code: String,
+    pub address: String,
+    pub telephone: String,
 }
 
 /// Sizes in bytes.

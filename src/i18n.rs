@@ -32,7 +32,20 @@ impl Language {
         best.1
     }
 
-    /// For the `lang` attribute and `Content-Language`.
+    /// The language of a code, as a cookie and an address name it.
+    pub fn parse(code: &str) -> Option<Language> {
+        [Language::Es, Language::En].into_iter().find(|language| language.code() == code)
+    }
+
+    /// For the `lang` attribute: the Spanish is that of Colombia.
+    pub fn tag(self) -> &'static str {
+        match self {
+            Language::Es => "es-CO",
+            Language::En => "en",
+        }
+    }
+
+    /// For `Content-Language`, cookies and addresses.
     pub fn code(self) -> &'static str {
         match self {
             Language::Es => "es",
@@ -67,9 +80,45 @@ pub fn catalogue(language: Language) -> &'static HashMap<String, String> {
     }
 }
 
-/// The text of a key; the key itself when there is none, so that the gap is seen.
-pub fn text(language: Language, key: &'static str) -> &'static str {
-    catalogue(language).get(key).map_or(key, String::as_str)
+/// What stands for a text that is missing, so that the gap is seen; tests look for it before.
+const MISSING: &str = "[?]";
+
+pub fn find(language: Language, key: &str) -> Option<&'static str> {
+    catalogue(language).get(key).map(String::as_str)
+}
+
+/// The text of a key.
+pub fn text(language: Language, key: &str) -> &'static str {
+    find(language, key).unwrap_or(MISSING)
+}
+
+/// The text of a key with its `{name}` places filled.
+pub fn fill(language: Language, key: &str, places: &[(&str, &str)]) -> String {
+    filled(text(language, key), places)
+}
+
+/// Fills the places in one pass: what is filled in is not looked at again.
+pub fn filled(text: &str, places: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        let place = after.split_once('}').and_then(|(name, after)| {
+            places.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value, after))
+        });
+        match place {
+            Some((value, after)) => {
+                out.push_str(value);
+                rest = after;
+            }
+            None => {
+                out.push('{');
+                rest = after;
+            }
+        }
+    }
+    out.push_str(rest);
+    out
 }
 
 #[cfg(test)]
@@ -82,7 +131,19 @@ mod tests {
         let keys = |language| catalogue(language).keys().cloned().collect::<BTreeSet<_>>();
         assert!(!keys(Language::Es).is_empty());
         assert_eq!(keys(Language::Es), keys(Language::En));
-        assert_eq!(text(Language::Es, "login.submit"), "Entrar");
+        assert_eq!(text(Language::Es, "login.submit"), "Ingresar");
+        let places = |text: &str| text.split('{').skip(1).filter_map(|rest| rest.split('}').next()).map(str::to_owned).collect::<BTreeSet<_>>();
+        for (key, text) in catalogue(Language::Es) {
+            assert!(!text.is_empty() && places(text) == places(&catalogue(Language::En)[key]), "{key}");
+        }
+    }
+
+    #[test]
+    fn places_are_filled_once() {
+        let check = |text: &str, expected: &str| assert_eq!(filled(text, &[("a", "{b}"), ("b", "2")]), expected);
+        check("{a} y {b}", "{b} y 2");
+        check("{c} { {a", "{c} { {a");
+        check("", "");
     }
 
     #[test]

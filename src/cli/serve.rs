@@ -109,6 +109,7 @@ async fn serve(
     let migrates = dev || config.database.migrate || embedded.is_some();
     let app = App::open(config.clone(), &url, &listeners.public_url(config), migrates).await?;
     let access = if dev { super::dev::prepare(&app).await? } else { DevAccess::default() };
+    let _ = app.dev_logins.set(access.logins.iter().map(|login| login.usuario.clone()).collect());
     let ready = ready(&listeners, &app, embedded.as_ref(), &url, access);
     let settings = settings(&app);
     let stop_mllp = CancellationToken::new();

@@ -103,7 +103,7 @@ async fn added(app: &Arc<App>, add: &Add, by: &Caller) -> Result<Exit, Failure> 
         (_, given) => given.clone(),
     };
     let (clave, made) = password(add.clave_stdin)?;
-    let new = NewUsuario { rol, usuario: add.usuario.clone(), documento_id, nombre: add.nombre.clone(), paciente_id, clave: clave.clone() };
+    let new = NewUsuario { rol, usuario: add.usuario.clone(), documento_id, nombre: add.nombre.clone(), paciente_id, clave: clave.clone(), temporary: false };
     let account = account::add_user(app, new, by).await?;
     tell(&account.usuario, made.then_some(clave.as_str()), add.json);
     Ok(Exit::Done)
@@ -168,7 +168,7 @@ async fn listed(app: &Arc<App>, list: &List) -> Result<Exit, Failure> {
 
 async fn reset_password(app: &Arc<App>, reset: &Reset, by: &Caller) -> Result<Exit, Failure> {
     let (clave, made) = password(reset.clave_stdin)?;
-    account::reset_password(app, &reset.usuario, &clave, by).await?;
+    account::reset_password(app, &reset.usuario, &clave, false, by).await?;
     tell(&reset.usuario, made.then_some(clave.as_str()), reset.json);
     Ok(Exit::Done)
 }

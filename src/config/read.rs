@@ -3,8 +3,8 @@
 use super::source::Layers;
 use super::value::{self, Network, Secret};
 use super::{
-    Config, ConfigError, Database, DocumentoSystem, Fhir, Hl7v2, Http, Limits, Log, LogFormat, Mllp, References,
-    Sender, Tokens,
+    Config, ConfigError, Database, DocumentoSystem, Fhir, Hl7v2, Http, Institution, Limits, Log, LogFormat, Mllp,
+    References, Sender, Sessions, Tokens,
 };
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -41,6 +41,8 @@ pub fn interpret(layers: Layers) -> Result<Config, ConfigError> {
         },
         documento_systems: documento_systems(&read)?,
         tokens: Tokens { login: read.duration("tokens.login")?, client: read.duration("tokens.client")? },
+        sessions: sessions(&read)?,
+        institution: institution(&read)?,
         limits: limits(&read)?,
         log: Log {
             format: read.choice("log.format", &[("json", LogFormat::Json), ("text", LogFormat::Text)])?,
@@ -112,6 +114,31 @@ fn hl7v2(read: &Reader) -> Result<Hl7v2, ConfigError> {
         return Err(read.wrong("hl7v2.processing_ids", &format!("knows P, T and D, not {other}")));
     }
     Ok(Hl7v2 { processing_ids, charset: read.required("hl7v2.charset")?.to_owned(), time_zone: zone.to_owned() })
+}
+
+fn sessions(read: &Reader) -> Result<Sessions, ConfigError> {
+    let sessions = Sessions { idle: read.duration("sessions.idle")?, absolute: read.duration("sessions.absolute")? };
+    if sessions.idle.as_secs() < 60 || sessions.idle > sessions.absolute {
+        return Err(read.wrong("sessions.idle", "must be at least one minute, and not more than sessions.absolute"));
+    }
+    if sessions.absolute.as_secs() > 24 * 3600 {
+        return Err(read.wrong("sessions.absolute", "must not be more than a day"));
+    }
+    Ok(sessions)
+}
+
+fn institution(read: &Reader) -> Result<Institution, ConfigError> {
+    let text = |key: &str| {
+        let text = read.text(key)?.trim();
+        if text.chars().count() > 200 { Err(read.wrong(key, "must have at most 200 characters")) } else { Ok(text.to_owned()) }
+    };
+    Ok(Institution {
+        name: text("institution.name")?,
+        nit: text("institution.nit")?,
+        code: text("institution.code")?,
+        address: text("institution.address")?,
+        telephone: text("institution.telephone")?,
+    })
 }
 
 fn limits(read: &Reader) -> Result<Limits, ConfigError> {

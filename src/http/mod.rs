@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/fhir/...` | [`fhir`] |
 //! | `/oauth/token`, `/oauth/jwks` | [`oauth`] |
-//! | `/login`, `/logout`, `/paciente/{id}`, `/exportar_pdf/{id}`, `/assets/...` | [`web`] |
+//! | pages: `/`, `/login`, `/cuenta`, `/admin`, `/paciente/{id}`, `/assets/...` | [`web`] |
 //! | `/hl7v2` | [`hl7v2`] |
 //! | `/livez`, `/readyz`, `/metrics` | [`health`] |
 
@@ -67,8 +67,8 @@ fn ops(config: &mut routes::ServiceConfig) {
     config.configure(health::probes).route("/metrics", routes::get().to(health::metrics)).default_service(routes::route().to(nowhere));
 }
 
-async fn nowhere(request: HttpRequest) -> HttpResponse {
-    respond::error(&request, &Error::new(Kind::NotFound, "there is no such address"))
+async fn nowhere(request: HttpRequest, state: routes::Data<State>) -> HttpResponse {
+    web::failed(&state, &request, None, &Error::new(Kind::NotFound, "there is no such address"))
 }
 
 /// Listeners that are bound but not served yet: a port in use is known before anything else is started.

@@ -21,6 +21,11 @@ pub fn of(request: &HttpRequest) -> String {
     request.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
 }
 
+/// Twelve characters: people dictate it on the telephone.
+fn made() -> String {
+    clock::random::<8>().map_or_else(|_| clock::uuid().to_string(), |bytes| clock::base32(&bytes, 12))
+}
+
 fn taken(request: &ServiceRequest) -> Option<String> {
     let text = request.headers().get(HEADER)?.to_str().ok()?;
     let harmless = !text.is_empty() && text.len() <= LONGEST && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
@@ -28,7 +33,7 @@ fn taken(request: &ServiceRequest) -> Option<String> {
 }
 
 pub async fn middleware(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, Error> {
-    let id = taken(&request).unwrap_or_else(|| clock::uuid().to_string());
+    let id = taken(&request).unwrap_or_else(made);
     request.extensions_mut().insert(RequestId(id.clone()));
     let started = Instant::now();
     let method = request.method().clone();

@@ -182,12 +182,48 @@ async fn attempt(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> 
     Err(Error::new(Kind::Transient, "others keep changing the same resources"))
 }
 
-/// The audit record of what was not done, durable before the answer leaves.
-async fn refused(app: &Arc<App>, caller: &Caller, interaction: &Interaction, error: &Error) -> Result<()> {
-    let ended = match outcome::status(error.kind) {
+/// Several interactions as one unit: what a page or a form does. It is done again after a lost race, so `work` must have
+/// no other effect. What fails is audited as `action`, before the answer.
+pub async fn together<T>(app: &Arc<App>, caller: &Caller, action: &'static str, work: impl AsyncFn(&mut Unit<'_>) -> Result<T>) -> Result<T> {
+    if app.is_draining() {
+        return Err(Error::new(Kind::Transient, "the server is stopping"));
+    }
+    let mut attempt = 0;
+    loop {
+        attempt += 1;
+        let mut unit = Unit::begin(app, caller);
+        if attempt > 1 {
+            unit.lock_what_is_read();
+        }
+        let done = match work(&mut unit).await {
+            Ok(done) => unit.commit().await.map(|()| done),
+            Err(error) => {
+                unit.abandon().await;
+                Err(error)
+            }
+        };
+        match done {
+            Err(error) if store::is_race(&error) && attempt < ATTEMPTS => {}
+            Err(error) => {
+                let event = Event::new(caller, action).ended(gravity(&error), outcome::issue_code(error.kind));
+                app.audit.record(vec![event]).await?;
+                return Err(error);
+            }
+            done => return done,
+        }
+    }
+}
+
+fn gravity(error: &Error) -> Outcome {
+    match outcome::status(error.kind) {
         500.. => Outcome::Serious,
         _ => Outcome::Minor,
-    };
+    }
+}
+
+/// The audit record of what was not done, durable before the answer leaves.
+async fn refused(app: &Arc<App>, caller: &Caller, interaction: &Interaction, error: &Error) -> Result<()> {
+    let ended = gravity(error);
     let mut event = Event::new(caller, interaction.code());
     if let Some(resource_type) = interaction.resource_type() {
         event = event.of(resource_type);

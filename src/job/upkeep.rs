@@ -3,7 +3,7 @@
 use crate::app::App;
 use crate::clock;
 use crate::error::Result;
-use crate::store::{self, audit, session};
+use crate::store::{self, attempt, audit, code, form, session};
 use crate::telemetry::Telemetry;
 use std::sync::Arc;
 use std::time::Duration;
@@ -37,5 +37,9 @@ async fn every_minute(app: &App) -> Result<()> {
 async fn every_hour(app: &App) -> Result<()> {
     let conn = app.pool.get().await?;
     audit::partitions(&conn).await?;
-    session::sweep(&conn, clock::now()).await.map(drop)
+    let now = clock::now();
+    form::sweep(&conn, now).await?;
+    attempt::sweep(&conn, now).await?;
+    code::sweep(&conn, now).await?;
+    session::sweep(&conn, now).await.map(drop)
 }

@@ -4,7 +4,7 @@
 
 use crate::access::{Caller, Role};
 use crate::app::App;
-use crate::audit::Event;
+use crate::audit::{Event, Outcome};
 use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::documento::DocumentoId;
@@ -13,8 +13,11 @@ use crate::oauth::grant::{self, LONGEST_ID};
 use crate::oauth::token::{OWN_CLIENT, actor_of_client, actor_of_usuario};
 use crate::oauth::{password, scope};
 use crate::store::account::{self as accounts, Credential, OauthClient, Usuario};
+pub use crate::store::session::Open as OpenSession;
 use crate::store::session::{self, Holder};
 use crate::store::{self, Conn};
+use jiff::{Timestamp, ToSpan};
+use uuid::Uuid;
 
 const LONGEST_NAME: usize = 200;
 const LONGEST_SCOPE: usize = 2_000;
@@ -29,6 +32,13 @@ pub struct NewUsuario {
     pub nombre: String,
     pub paciente_id: Option<String>,
     pub clave: String,
+    /// Whether the password is of somebody else's making: it is good for a day, and must be changed first.
+    pub temporary: bool,
+}
+
+/// How long a password is good that somebody else made.
+fn expiry(temporary: bool) -> Option<Timestamp> {
+    temporary.then(|| clock::now() + 24.hours())
 }
 
 /// The one form of a user name: 3 to 64 lower-case letters of ASCII, digits and `. _ - @`. None: nobody has such a name.
@@ -45,7 +55,7 @@ pub async fn add_user(app: &App, new: NewUsuario, by: &Caller) -> Result<Usuario
     password::check(&new.clave, &account.usuario)?;
     let clave = password::hash(&new.clave).await?;
     let event = Event::new(by, "user-add").instance(&actor_of_usuario(account.id), None);
-    changed(app, event, async |conn| accounts::add(conn, &account, &clave, clock::now()).await).await?;
+    changed(app, event, async |conn| accounts::add(conn, &account, &clave, expiry(new.temporary), clock::now()).await).await?;
     Ok(account)
 }
 
@@ -89,19 +99,60 @@ pub async fn disable_user(app: &App, usuario: &str, by: &Caller) -> Result<()> {
     .await
 }
 
-/// Gives an account a new password, enables it, and ends all its sessions.
-pub async fn reset_password(app: &App, usuario: &str, clave: &str, by: &Caller) -> Result<()> {
+/// Gives an account a new password, enables it, and ends all its sessions. `temporary`: see [`NewUsuario`].
+pub async fn reset_password(app: &App, usuario: &str, clave: &str, temporary: bool, by: &Caller) -> Result<()> {
     let (usuario, account) = known(app, usuario).await?;
     password::check(clave, &usuario)?;
     let hash = password::hash(clave).await?;
     let event = Event::new(by, "user-reset").instance(&actor_of_usuario(account.usuario_id), None);
     changed(app, event, async |conn| {
         let now = clock::now();
-        accounts::set_password(conn, &usuario, &hash, now).await?;
+        accounts::set_password(conn, &usuario, &hash, expiry(temporary), now).await?;
         accounts::set_active(conn, &account.documento_id, account.usuario_id, true, now).await?;
         session::end_all(conn, &Holder::Usuario(account.usuario_id), now).await
     })
     .await
+}
+
+/// A password for somebody else: 80 random bits, in groups that can be read out.
+pub fn made_password() -> Result<String> {
+    Ok(clock::base32(&clock::random::<10>()?, 16))
+}
+
+/// Changes one's own password, by the present one, and ends one's other sessions. False: the present one is wrong.
+pub async fn change_password(app: &App, id: Uuid, jti: Uuid, present: &str, clave: &str, by: &Caller) -> Result<bool> {
+    let conn = app.pool.lane().await?;
+    let gone = || Error::new(Kind::NotFound, "there is no such account");
+    let account = accounts::find_by_id(&conn, id).await?.ok_or_else(gone)?;
+    let credential = accounts::credential(&conn, &account.usuario).await?.ok_or_else(gone)?;
+    if !password::verify(present, Some(&credential.clave)).await? {
+        let event = Event::new(by, "password").ended(Outcome::Minor, "invalid_grant");
+        app.audit.record(vec![event]).await?;
+        return Ok(false);
+    }
+    password::check(clave, &account.usuario)?;
+    let hash = password::hash(clave).await?;
+    let event = Event::new(by, "password").instance(&actor_of_usuario(id), None);
+    changed(app, event, async |conn| {
+        let now = clock::now();
+        // Nobody has changed it meanwhile: the present one was looked at before.
+        accounts::hold(conn, &account.usuario, &credential).await?.ok_or_else(gone)?;
+        accounts::set_password(conn, &account.usuario, &hash, None, now).await?;
+        session::end_others(conn, id, jti, now).await
+    })
+    .await?;
+    Ok(true)
+}
+
+/// The open sessions of an account.
+pub async fn sessions_of(app: &App, id: Uuid) -> Result<Vec<session::Open>> {
+    session::of_usuario(&*app.pool.lane().await?, id, clock::now()).await
+}
+
+/// Ends one of one's own sessions.
+pub async fn end_session(app: &App, id: Uuid, jti: Uuid, by: &Caller) -> Result<()> {
+    let event = Event::new(by, "logout").instance(&actor_of_usuario(id), None);
+    changed(app, event, async |conn| session::end_one_of(conn, jti, id, clock::now()).await).await
 }
 
 /// All accounts, without secrets.
@@ -241,7 +292,7 @@ pub async fn list_clients(app: &App) -> Result<Vec<OauthClient>> {
 }
 
 /// One transaction: the change and its record.
-async fn changed(app: &App, event: Event, change: impl AsyncFnOnce(&Conn) -> Result<()>) -> Result<()> {
+pub(super) async fn changed(app: &App, event: Event, change: impl AsyncFnOnce(&Conn) -> Result<()>) -> Result<()> {
     app.pool
         .within(async {
             let tx = app.pool.begin().await?;
@@ -264,6 +315,7 @@ mod tests {
             nombre: "Ana Ruiz".into(),
             paciente_id: (rol == Role::Paciente).then(|| "0123456789".into()),
             clave: "una clave larga".into(),
+            temporary: false,
         }
     }
 

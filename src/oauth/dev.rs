@@ -109,6 +109,7 @@ async fn ensure_login(app: &App, login: &DevLogin, by: &Caller) -> Result<()> {
         nombre: format!("{} (dev)", login.rol),
         paciente_id: login.paciente.clone(),
         clave: login.clave.clone(),
+        temporary: false,
     };
     account::add_user(app, new, by).await.map(drop)
 }

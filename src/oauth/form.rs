@@ -6,15 +6,27 @@ use percent_encoding::percent_decode_str;
 /// Most bytes of a body.
 pub const LONGEST: usize = 16 * 1024;
 const PARAMETERS: usize = 20;
+/// The same for the forms of pages, which hold free text.
+pub const LONGEST_OF_PAGE: usize = 128 * 1024;
+const PARAMETERS_OF_PAGE: usize = 200;
 
 /// The parameters of a form, each name once.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Form(Vec<(String, String)>);
 
 impl Form {
     /// None: too long, not UTF-8, a broken escape, or a name twice.
     pub fn parse(body: &[u8]) -> Option<Form> {
-        if body.len() > LONGEST {
+        Form::within(body, LONGEST, PARAMETERS)
+    }
+
+    /// The form of a page.
+    pub fn of_page(body: &[u8]) -> Option<Form> {
+        Form::within(body, LONGEST_OF_PAGE, PARAMETERS_OF_PAGE)
+    }
+
+    fn within(body: &[u8], longest: usize, parameters: usize) -> Option<Form> {
+        if body.len() > longest {
             return None;
         }
         let body = std::str::from_utf8(body).ok()?;
@@ -22,7 +34,7 @@ impl Form {
         for pair in body.split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, decode(value)?);
-            if pairs.len() == PARAMETERS || pairs.iter().any(|(known, _)| *known == name) {
+            if pairs.len() == parameters || pairs.iter().any(|(known, _)| *known == name) {
                 return None;
             }
             pairs.push((name, value));
@@ -33,6 +45,21 @@ impl Form {
     /// A parameter without a value counts as absent (RFC 6749, 3.2).
     pub fn get(&self, name: &str) -> Option<&str> {
         self.0.iter().find(|(known, value)| known == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
+    /// What was typed into a field, without the blanks around it; empty when there was nothing.
+    pub fn typed(&self, name: &str) -> &str {
+        self.get(name).map_or("", str::trim)
+    }
+
+    /// All names and values.
+    pub fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// From names and values, each name once.
+    pub fn of<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Form {
+        Form(pairs.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
     }
 }
 

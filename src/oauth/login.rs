@@ -8,7 +8,9 @@ use crate::app::App;
 use crate::audit::Event;
 use crate::clock;
 use crate::error::Result;
-use crate::oauth::token::{self, Authority, COOKIE_LIFE, Identity, Issued};
+use crate::fhir::documento::DocumentoId;
+use crate::oauth::attempt::Attempts;
+use crate::oauth::token::{self, Authority, Identity, Issued};
 use crate::oauth::{account, password, refused};
 use crate::store::account::{Credential, Usuario};
 use crate::store::session::{self, Holder};
@@ -16,6 +18,7 @@ use crate::store::{self, Conn};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// How long a sign-out waits for its own notice, and then for the other instances to have had it too.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -26,11 +29,31 @@ pub struct NewCookie {
     pub value: String,
     /// Seconds.
     pub expires_in: u64,
+    /// The account.
+    pub usuario: Uuid,
 }
 
-/// A token for whom `usuario` and `clave` are right; None otherwise.
-pub async fn bearer(authority: &Authority, usuario: &str, clave: &str, request_id: &str) -> Result<Option<Issued>> {
-    let Some(proven) = prove(&authority.app, usuario, clave, request_id).await? else { return Ok(None) };
+/// What was typed, and from where (`attempt::source`).
+#[derive(Clone, Copy)]
+pub struct Typed<'t> {
+    pub usuario: &'t str,
+    pub clave: &'t str,
+    pub source: &'t str,
+}
+
+/// How a sign-in ended. `wait`: seconds until the next try is looked at; zero for the first few.
+pub enum SignIn<T> {
+    Done(T),
+    Wrong { wait: u64 },
+}
+
+/// A token for whom `usuario` and `clave` are right. A password that must be changed first gives none.
+pub async fn bearer(authority: &Authority, typed: Typed<'_>, request_id: &str) -> Result<SignIn<Issued>> {
+    let proven = match prove(&authority.app, typed, request_id).await? {
+        SignIn::Done(proven) if proven.credential.vence.is_none() => proven,
+        SignIn::Done(_) => return Ok(SignIn::Wrong { wait: 0 }),
+        SignIn::Wrong { wait } => return Ok(SignIn::Wrong { wait }),
+    };
     let issued = authority.app.pool.within(async {
         let tx = authority.app.pool.begin().await?;
         let Some(usuario) = hold(tx.conn(), &proven).await? else { return tx.rollback().await.map(|()| None) };
@@ -42,18 +65,22 @@ pub async fn bearer(authority: &Authority, usuario: &str, clave: &str, request_i
     or_refused(&authority.app, issued.await?, request_id).await
 }
 
-/// A cookie session for whom `usuario` and `clave` are right; None otherwise.
-pub async fn cookie(authority: &Authority, usuario: &str, clave: &str, request_id: &str) -> Result<Option<NewCookie>> {
-    let Some(proven) = prove(&authority.app, usuario, clave, request_id).await? else { return Ok(None) };
+/// A cookie session for whom `usuario` and `clave` are right.
+pub async fn cookie(authority: &Authority, typed: Typed<'_>, request_id: &str) -> Result<SignIn<NewCookie>> {
+    let proven = match prove(&authority.app, typed, request_id).await? {
+        SignIn::Done(proven) => proven,
+        SignIn::Wrong { wait } => return Ok(SignIn::Wrong { wait }),
+    };
+    let life = authority.app.config.sessions.absolute;
     let value = URL_SAFE_NO_PAD.encode(clock::random::<32>()?);
     let secret = token::cookie_digest(&value);
     let opened = authority.app.pool.within(async {
         let tx = authority.app.pool.begin().await?;
         let Some(usuario) = hold(tx.conn(), &proven).await? else { return tx.rollback().await.map(|()| None) };
-        token::open_session(tx.conn(), Holder::Usuario(usuario.id), Some(secret), COOKIE_LIFE).await?;
+        token::open_session(tx.conn(), Holder::Usuario(usuario.id), Some(secret), life).await?;
         record(tx.conn(), &usuario, "cookie", request_id).await?;
         tx.commit().await?;
-        Ok(Some(NewCookie { value, expires_in: COOKIE_LIFE.as_secs() }))
+        Ok(Some(NewCookie { value, expires_in: life.as_secs(), usuario: usuario.id }))
     });
     or_refused(&authority.app, opened.await?, request_id).await
 }
@@ -82,18 +109,45 @@ struct Proven {
     credential: Credential,
 }
 
-async fn prove(app: &App, usuario: &str, clave: &str, request_id: &str) -> Result<Option<Proven>> {
-    let name = account::user_name(usuario);
+/// The name of an account as people type it: a user name, or a document (`CC 1.099.999.208`) in its one form.
+pub fn login_name(typed: &str) -> Option<String> {
+    let typed = typed.trim();
+    let document = typed.split_once([' ', '-']).and_then(|(kind, number)| DocumentoId::from_parts(kind, number));
+    match document {
+        Some(document) if document.parts().is_some_and(|(_, number)| number.starts_with(|c: char| c.is_ascii_digit())) => {
+            Some(document.as_str().to_ascii_lowercase())
+        }
+        _ => account::user_name(typed),
+    }
+}
+
+/// Judges name and password. While there is a wait nothing is looked at, and the answer is that of a wrong password.
+async fn prove(app: &App, typed: Typed<'_>, request_id: &str) -> Result<SignIn<Proven>> {
+    let name = login_name(typed.usuario);
+    let attempts = Attempts::new(app, "login", name.as_deref().unwrap_or(""), typed.source);
+    let left = attempts.left().await?;
+    if !left.is_zero() {
+        app.audit.record(vec![refused("login", "throttled", request_id)]).await?;
+        return Ok(SignIn::Wrong { wait: left.as_secs() + 1 });
+    }
     let found = match &name {
         Some(name) => store::account::credential(&*app.pool.lane().await?, name).await?,
         None => None,
     };
-    let right = password::verify(clave, found.as_ref().map(|credential| credential.clave.as_str())).await?;
+    let right = password::verify(typed.clave, found.as_ref().map(|credential| credential.clave.as_str())).await?;
     let proven = match (right, name, found) {
-        (true, Some(usuario), Some(credential)) => Some(Proven { usuario, credential }),
+        (true, Some(usuario), Some(credential)) if credential.vence.is_none_or(|vence| vence > clock::now()) => {
+            Some(Proven { usuario, credential })
+        }
         _ => None,
     };
-    or_refused(app, proven, request_id).await
+    match or_refused(app, proven, request_id).await? {
+        SignIn::Done(proven) => {
+            attempts.succeeded().await?;
+            Ok(SignIn::Done(proven))
+        }
+        SignIn::Wrong { .. } => Ok(SignIn::Wrong { wait: attempts.failed().await?.as_secs() }),
+    }
 }
 
 async fn hold(conn: &Conn, proven: &Proven) -> Result<Option<Usuario>> {
@@ -114,9 +168,28 @@ async fn record(conn: &Conn, usuario: &Usuario, kind: &str, request_id: &str) ->
 }
 
 /// Leaves the record of a refusal.
-async fn or_refused<T>(app: &App, proven: Option<T>, request_id: &str) -> Result<Option<T>> {
-    if proven.is_none() {
+async fn or_refused<T>(app: &App, proven: Option<T>, request_id: &str) -> Result<SignIn<T>> {
+    let Some(proven) = proven else {
         app.audit.record(vec![refused("login", "invalid_grant", request_id)]).await?;
+        return Ok(SignIn::Wrong { wait: 0 });
+    };
+    Ok(SignIn::Done(proven))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn people_sign_in_by_name_or_by_document() {
+        let check = |typed: &str, expected: Option<&str>| assert_eq!(login_name(typed).as_deref(), expected, "{typed}");
+        check(" Ana.Ruiz ", Some("ana.ruiz"));
+        check("CC-1099999208", Some("cc-1099999208"));
+        check("cc 1.099.999.208", Some("cc-1099999208"));
+        check("TI-1.099.999.412", Some("ti-1099999412"));
+        check("pe-lopez", Some("pe-lopez"));
+        check("ms-j.ruiz", Some("ms-j.ruiz"));
+        check("ana ruiz", None);
+        check("", None);
     }
-    Ok(proven)
 }

@@ -2,14 +2,18 @@
 //!
 //! * [`password`]: Argon2id. [`keys`]: the signing key and its JWKS. [`token`]: claims, and who a request is of.
 //! * [`login`]: a person's password -> token or cookie, and the end of both. [`grant`]: `POST /oauth/token`.
-//! * [`account`]: accounts and clients, for the command line. [`dev`]: the sign-ins that `historia dev` shows.
+//! * [`attempt`]: the delay after wrong passwords. [`form_key`]: keys of the forms of pages. [`activation`]: a patient's own
+//!   account, by the code that admission prints.
+//! * [`account`]: accounts and clients, for the command line and the administrator's pages. [`dev`]: the sign-ins that `historia dev` shows.
 //!
-//! First version: a person's own sign-in and `client_credentials`. It has no second factor, no refresh, no delay after
-//! wrong passwords; scopes are told, but what is enforced is the table of roles (`access::role`).
+//! First version: a person's own sign-in and `client_credentials`. It has no second factor and no refresh; scopes are told, but what is enforced is the table of roles (`access::role`).
 
 pub mod account;
+pub mod activation;
+pub mod attempt;
 pub mod dev;
 pub mod form;
+pub mod form_key;
 pub mod grant;
 pub mod keys;
 pub mod login;

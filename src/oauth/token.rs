@@ -7,6 +7,7 @@ use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::oauth::form_key::FormKeys;
 use crate::oauth::keys::Keys;
 use crate::oauth::scope;
 use crate::store::Conn;
@@ -17,13 +18,14 @@ use moka::sync::Cache;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 use uuid::Uuid;
 
 /// Verified tokens and cookies kept in memory (about 500 bytes each).
 const VERIFIED: u64 = 20_000;
-/// A day at the screen: then one signs in again, whatever one did.
-pub const COOKIE_LIFE: Duration = Duration::from_secs(8 * 3600);
+/// How far behind the row of a session may be with its last use, in milliseconds.
+const SEEN_EVERY: i64 = 60_000;
 /// How often what has expired is forgotten.
 const SWEEP: Duration = Duration::from_secs(3600);
 /// The client of the server's own sign-in (RFC 9068 wants one in each token). No registered client may have this id.
@@ -36,6 +38,17 @@ pub const COOKIE_NAME: &str = "__Host-historia";
 const ABSENT: &str = "sign in first: this address needs an access token";
 /// Answer to everything else, whatever is wrong with it.
 const INVALID: &str = "the access token is not valid, has expired or was ended";
+
+/// Answer to the first request after the idle time of a cookie session.
+const IDLE: &str = "the session has ended because it was not used";
+
+/// Whether a request shows that somebody is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attention {
+    Person,
+    /// A page that looks for news by itself: it keeps no session alive.
+    Script,
+}
 
 /// The claims of an access token. Times are seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,8 +88,15 @@ pub enum Proof {
     Cookie,
 }
 
+/// When a cookie was last used, in milliseconds: as this instance knows, and as the row does.
+#[derive(Debug, Default)]
+pub struct Seen {
+    last: AtomicI64,
+    kept: AtomicI64,
+}
+
 /// Whom a token or cookie is of, once it was verified.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Identity {
     pub jti: Uuid,
     pub proof: Proof,
@@ -85,6 +105,11 @@ pub struct Identity {
     pub actor: String,
     pub documento_id: String,
     pub patient: Option<String>,
+    /// Of a cookie: the account and the person's name.
+    pub usuario: Option<(Uuid, String)>,
+    /// The password was made by somebody else: it is to be changed before anything else.
+    pub must_change: bool,
+    pub seen: Seen,
 }
 
 impl Identity {
@@ -108,6 +133,9 @@ impl Identity {
             actor: claims.sub,
             documento_id: claims.documento_id,
             patient: claims.patient,
+            usuario: None,
+            must_change: false,
+            seen: Seen::default(),
         })
     }
 }
@@ -124,6 +152,7 @@ pub fn actor_of_client(id: &str) -> String {
 pub struct Authority {
     pub app: Arc<App>,
     keys: Keys,
+    forms: FormKeys,
     verified: Cache<[u8; 32], Arc<Identity>>,
 }
 
@@ -132,22 +161,31 @@ impl Authority {
     pub async fn open(app: Arc<App>) -> Result<Arc<Authority>> {
         let conn = app.pool.lane().await?;
         let keys = Keys::read(&conn, app.public_url(), &app.base).await?;
-        let verified = Cache::builder().max_capacity(VERIFIED).time_to_live(COOKIE_LIFE).build();
+        let forms = FormKeys::read(&conn).await?;
+        let verified = Cache::builder().max_capacity(VERIFIED).time_to_live(app.config.sessions.absolute).build();
         tokio::spawn(forget_expired(app.clone()));
-        Ok(Arc::new(Authority { app, keys, verified }))
+        Ok(Arc::new(Authority { app, keys, forms, verified }))
     }
 
     pub fn keys(&self) -> &Keys {
         &self.keys
     }
 
+    pub fn forms(&self) -> &FormKeys {
+        &self.forms
+    }
+
     /// Who asks, by the headers `Authorization` and `Cookie` of a request. One with an `Authorization` is judged by that
     /// alone. Whether a cookie may write is judged in `http`, which sees where the request comes from.
     pub async fn caller(&self, authorization: Option<&str>, cookie: Option<&str>, request_id: &str) -> Result<Caller> {
-        Ok(self.identify(authorization, cookie).await?.caller(request_id))
+        let identity = self.identify(authorization, cookie, Attention::Person).await?;
+        if identity.must_change {
+            return Err(Error::new(Kind::Forbidden, "change the password first, at /cuenta"));
+        }
+        Ok(identity.caller(request_id))
     }
 
-    pub async fn identify(&self, authorization: Option<&str>, cookie: Option<&str>) -> Result<Arc<Identity>> {
+    pub async fn identify(&self, authorization: Option<&str>, cookie: Option<&str>, attention: Attention) -> Result<Arc<Identity>> {
         let identity = match (authorization, cookie.and_then(session_cookie)) {
             (Some(header), _) => self.bearer(header).await?,
             (None, Some(value)) => self.cookie(value).await?,
@@ -157,7 +195,42 @@ impl Authority {
         if now >= identity.expires || !self.lives(identity.jti, now).await? {
             return Err(invalid());
         }
+        if identity.proof == Proof::Cookie {
+            self.idle(&identity, now, attention).await?;
+        }
         Ok(identity)
+    }
+
+    /// Ends a cookie session that was not used for too long, and keeps when it was used. The row is asked only when this
+    /// instance believes that the time is over: the person may have been at another one.
+    async fn idle(&self, identity: &Identity, now: Timestamp, attention: Attention) -> Result<()> {
+        let limit = i64::try_from(self.app.config.sessions.idle.as_millis()).unwrap_or(i64::MAX);
+        let (seen, at) = (&identity.seen, now.as_millisecond());
+        if at - seen.last.load(Ordering::Relaxed) > limit {
+            let conn = self.app.pool.lane().await?;
+            let last = session::seen(&conn, identity.jti).await?.map_or(0, Timestamp::as_millisecond);
+            if at - last > limit {
+                session::end(&conn, identity.jti, now).await?;
+                self.app.sessions.end_here(identity.jti);
+                return Err(Error::new(Kind::Login, IDLE));
+            }
+            seen.last.fetch_max(last, Ordering::Relaxed);
+        }
+        if attention == Attention::Person {
+            seen.last.fetch_max(at, Ordering::Relaxed);
+            let kept = seen.kept.load(Ordering::Relaxed);
+            // Of several requests at once one keeps it.
+            if at - kept > SEEN_EVERY && seen.kept.compare_exchange(kept, at, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+                session::touch(&*self.app.pool.lane().await?, identity.jti, now).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Seconds until a cookie session ends if nothing happens.
+    pub fn seconds_left(&self, identity: &Identity, now: Timestamp) -> u64 {
+        let absolute = identity.expires.as_second() - now.as_second();
+        u64::try_from(absolute).unwrap_or(0).min(self.app.config.sessions.idle.as_secs())
     }
 
     /// Whether a session has not ended: from memory while notices arrive, else from its row.
@@ -196,7 +269,11 @@ impl Authority {
         let conn = self.app.pool.lane().await?;
         let found = session::by_secret(&conn, &cookie_digest(value), clock::now()).await?.ok_or_else(invalid)?;
         let Holder::Usuario(id) = found.holder else { return Err(invalid()) };
-        let usuario = account::find_by_id(&conn, id).await?.filter(|usuario| usuario.active).ok_or_else(invalid)?;
+        let (usuario, vence) = account::find_with_expiry(&conn, id).await?.ok_or_else(invalid)?;
+        if !usuario.active || vence.is_some_and(|vence| vence < clock::now()) {
+            return Err(invalid());
+        }
+        let seen = found.seen.as_millisecond();
         let identity = Arc::new(Identity {
             jti: found.jti,
             proof: Proof::Cookie,
@@ -205,6 +282,9 @@ impl Authority {
             actor: actor_of_usuario(id),
             documento_id: usuario.documento_id,
             patient: usuario.paciente_id,
+            usuario: Some((id, usuario.nombre)),
+            must_change: vence.is_some(),
+            seen: Seen { last: AtomicI64::new(seen), kept: AtomicI64::new(seen) },
         });
         self.verified.insert(key, identity.clone());
         Ok(identity)
@@ -268,14 +348,19 @@ pub async fn open_session(conn: &Conn, holder: Holder, secret: Option<Vec<u8>>, 
     let created = clock::now();
     let life = SignedDuration::try_from(life).map_err(Error::internal)?;
     let expires = created.checked_add(life).map_err(Error::internal)?;
-    let opened = Session { jti: clock::uuid(), holder, secret, created, expires };
+    let opened = Session { jti: clock::uuid(), holder, secret, created, expires, seen: created };
     session::open(conn, &opened).await?;
     Ok(opened)
 }
 
 /// The value of `WWW-Authenticate` that goes with an error of kind Login (RFC 6750, 3).
 pub fn challenge(error: &Error) -> &'static str {
-    if error.text() == INVALID { "Bearer error=\"invalid_token\"" } else { "Bearer" }
+    if matches!(error.text(), INVALID | IDLE) { "Bearer error=\"invalid_token\"" } else { "Bearer" }
+}
+
+/// Whether an error says that a session has ended for want of use, and whether that there was one at all.
+pub fn is_idle(error: &Error) -> bool {
+    error.text() == IDLE
 }
 
 fn invalid() -> Error {
@@ -313,7 +398,7 @@ pub fn cookie_digest(value: &str) -> Vec<u8> {
 async fn forget_expired(app: Arc<App>) {
     loop {
         tokio::time::sleep(SWEEP).await;
-        let longest = COOKIE_LIFE.max(app.config.tokens.login).max(app.config.tokens.client) + SWEEP;
+        let longest = app.config.sessions.absolute.max(app.config.tokens.login).max(app.config.tokens.client) + SWEEP;
         if let Ok(longest) = SignedDuration::try_from(longest)
             && let Ok(then) = clock::now().checked_sub(longest)
         {

@@ -44,10 +44,12 @@ pub struct Credential {
     pub documento_id: String,
     pub usuario_id: Uuid,
     pub clave: String,
+    /// Of a password that somebody else made: until when it is good. It must be changed first.
+    pub vence: Option<Timestamp>,
 }
 
-const CREDENTIAL: &str = "select documento_id, usuario_id, clave from credencial where usuario = $1";
-const PLACE: &str = "select documento_id from credencial where usuario_id = $1";
+const CREDENTIAL: &str = "select documento_id, usuario_id, clave, vence from credencial where usuario = $1";
+const PLACE: &str = "select documento_id, vence from credencial where usuario_id = $1";
 const HOLD_CREDENTIAL: &str = "select clave from credencial where usuario = $1 for share";
 const USUARIO: &str = "select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario where documento_id = $1 and id = $2";
 const HOLD_USUARIO: &str = "\
@@ -55,9 +57,9 @@ select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario 
 const LIST: &str = "select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by usuario limit 10000";
 const INSERT_USUARIO: &str = "\
 insert into usuario (documento_id, id, usuario, nombre, rol, estado, paciente_id, creado, actualizado) values ($1, $2, $3, $4, $5, 'activo', $6, $7, $7)";
-const INSERT_CREDENTIAL: &str = "insert into credencial (usuario, documento_id, usuario_id, clave, actualizado) values ($1, $2, $3, $4, $5) on conflict do nothing";
+const INSERT_CREDENTIAL: &str = "insert into credencial (usuario, documento_id, usuario_id, clave, actualizado, vence) values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
 const SET_STATE: &str = "update usuario set estado = $3, actualizado = $4 where documento_id = $1 and id = $2";
-const SET_PASSWORD: &str = "update credencial set clave = $2, actualizado = $3 where usuario = $1";
+const SET_PASSWORD: &str = "update credencial set clave = $2, actualizado = $3, vence = $4 where usuario = $1";
 
 fn usuario(row: &Row) -> Result<Usuario> {
     let rol: &str = row.get(4);
@@ -75,7 +77,7 @@ fn usuario(row: &Row) -> Result<Usuario> {
 
 pub async fn credential(conn: &Conn, name: &str) -> Result<Option<Credential>> {
     let row = conn.query_opt(CREDENTIAL, &[&name]).await?;
-    Ok(row.map(|row| Credential { documento_id: row.get(0), usuario_id: row.get(1), clave: row.get(2) }))
+    Ok(row.map(|row| Credential { documento_id: row.get(0), usuario_id: row.get(1), clave: row.get(2), vence: row.get(3) }))
 }
 
 pub async fn find(conn: &Conn, documento_id: &str, id: Uuid) -> Result<Option<Usuario>> {
@@ -84,8 +86,14 @@ pub async fn find(conn: &Conn, documento_id: &str, id: Uuid) -> Result<Option<Us
 
 /// The account of an id whose place is not known.
 pub async fn find_by_id(conn: &Conn, id: Uuid) -> Result<Option<Usuario>> {
+    Ok(find_with_expiry(conn, id).await?.map(|(usuario, _)| usuario))
+}
+
+/// The same, and until when its password is good when somebody else made it.
+pub async fn find_with_expiry(conn: &Conn, id: Uuid) -> Result<Option<(Usuario, Option<Timestamp>)>> {
     let Some(row) = conn.query_opt(PLACE, &[&id]).await? else { return Ok(None) };
-    find(conn, row.get(0), id).await
+    let vence: Option<Timestamp> = row.get(1);
+    Ok(find(conn, row.get(0), id).await?.map(|usuario| (usuario, vence)))
 }
 
 /// The account as it is now, held until the transaction ends: nobody disables it or changes its password between the
@@ -107,8 +115,8 @@ pub async fn list(conn: &Conn) -> Result<Vec<Usuario>> {
 }
 
 /// Adds an account inside an open transaction.
-pub async fn add(conn: &Conn, account: &Usuario, clave: &str, at: Timestamp) -> Result<()> {
-    let taken = conn.execute(INSERT_CREDENTIAL, &[&account.usuario, &account.documento_id, &account.id, &clave, &at]).await? == 0;
+pub async fn add(conn: &Conn, account: &Usuario, clave: &str, vence: Option<Timestamp>, at: Timestamp) -> Result<()> {
+    let taken = conn.execute(INSERT_CREDENTIAL, &[&account.usuario, &account.documento_id, &account.id, &clave, &at, &vence]).await? == 0;
     if taken {
         return Err(Error::at(Kind::Conflict, "usuario", "the user name is taken"));
     }
@@ -130,8 +138,8 @@ pub async fn disable_of_patient(conn: &Conn, patient: &str, at: Timestamp) -> Re
     Ok(conn.query(DISABLE_OF_PATIENT, &[&patient, &at]).await?.iter().map(|row| row.get(0)).collect())
 }
 
-pub async fn set_password(conn: &Conn, name: &str, clave: &str, at: Timestamp) -> Result<bool> {
-    Ok(conn.execute(SET_PASSWORD, &[&name, &clave, &at]).await? == 1)
+pub async fn set_password(conn: &Conn, name: &str, clave: &str, vence: Option<Timestamp>, at: Timestamp) -> Result<bool> {
+    Ok(conn.execute(SET_PASSWORD, &[&name, &clave, &at, &vence]).await? == 1)
 }
 
 /// An application that asks for tokens.

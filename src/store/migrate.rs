@@ -4,7 +4,10 @@ use crate::error::{Error, Kind, Result};
 use crate::store::pool::{Conn, Pool};
 
 /// The migrations of this version, in order.
-pub const MIGRATIONS: &[(&str, &str)] = &[("0001_foundation", include_str!("../../sql/migrations/0001_foundation.sql"))];
+pub const MIGRATIONS: &[(&str, &str)] = &[
+    ("0001_foundation", include_str!("../../sql/migrations/0001_foundation.sql")),
+    ("0002_pages", include_str!("../../sql/migrations/0002_pages.sql")),
+];
 
 /// Chosen once; any number that nobody else in the database uses.
 const LOCK: &str = "select pg_advisory_lock(7166214)";

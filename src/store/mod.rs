@@ -5,8 +5,11 @@
 //! test that prepares each on the migrated schema.
 
 pub mod account;
+pub mod attempt;
 pub mod audit;
+pub mod code;
 pub mod embedded;
+pub mod form;
 pub mod installation;
 pub mod message;
 pub mod migrate;
@@ -24,7 +27,10 @@ use crate::error::{Error, Kind};
 /// Every static statement of the store, by module: what the PREPARE and EXPLAIN tests walk.
 pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("account", account::STATEMENTS),
+    ("attempt", attempt::STATEMENTS),
     ("audit", audit::STATEMENTS),
+    ("code", code::STATEMENTS),
+    ("form", form::STATEMENTS),
     ("installation", installation::STATEMENTS),
     ("message", message::STATEMENTS),
     ("placement", placement::STATEMENTS),

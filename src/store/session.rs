@@ -7,7 +7,7 @@ use crate::store::pool::Conn;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub const STATEMENTS: &[&str] = &[OPEN, BY_SECRET, LIVE, END, END_USUARIO, END_CLIENT, ENDED, SWEEP, NOTIFY];
+pub const STATEMENTS: &[&str] = &[OPEN, BY_SECRET, LIVE, SEEN, TOUCH, OF_USUARIO, END, END_ONE_OF, END_USUARIO, END_OTHERS, END_CLIENT, ENDED, SWEEP, NOTIFY];
 
 /// The channel on which the ids of ended sessions travel.
 pub const CHANNEL: &str = "historia_session";
@@ -27,11 +27,20 @@ pub struct Session {
     pub secret: Option<Vec<u8>>,
     pub created: Timestamp,
     pub expires: Timestamp,
+    /// When a cookie was last used, at most a minute old.
+    pub seen: Timestamp,
 }
 
 const OPEN: &str = "insert into session (jti, usuario_id, client_id, kind, secret, created, expires) values ($1, $2, $3, $4, $5, $6, $7)";
-const BY_SECRET: &str = "select jti, usuario_id, client_id, created, expires from session where secret = $1 and ended is null and expires > $2";
+const BY_SECRET: &str = "select jti, usuario_id, client_id, created, expires, coalesce(seen, created) from session where secret = $1 and ended is null and expires > $2";
 const LIVE: &str = "select 1 from session where jti = $1 and ended is null and expires > $2";
+const SEEN: &str = "select coalesce(seen, created) from session where jti = $1 and ended is null";
+const TOUCH: &str = "update session set seen = $2 where jti = $1 and ended is null and coalesce(seen, created) < $2";
+const OF_USUARIO: &str = "\
+select jti, kind, created, expires, coalesce(seen, created) from session
+where usuario_id = $1 and ended is null and expires > $2 order by coalesce(seen, created) desc limit 200";
+const END_ONE_OF: &str = "update session set ended = $3 where jti = $1 and usuario_id = $2 and ended is null returning jti";
+const END_OTHERS: &str = "update session set ended = $3 where usuario_id = $1 and jti <> $2 and ended is null and expires > $3 returning jti";
 const END: &str = "update session set ended = $2 where jti = $1 and ended is null returning jti";
 const END_USUARIO: &str = "update session set ended = $2 where usuario_id = $1 and ended is null and expires > $2 returning jti";
 const END_CLIENT: &str = "update session set ended = $2 where client_id = $1 and ended is null and expires > $2 returning jti";
@@ -56,11 +65,51 @@ pub async fn by_secret(conn: &Conn, secret: &[u8], now: Timestamp) -> Result<Opt
         (None, Some(id)) => Holder::Client(id),
         (None, None) => return Ok(None),
     };
-    Ok(Some(Session { jti: row.get(0), holder, secret: Some(secret.to_vec()), created: row.get(3), expires: row.get(4) }))
+    Ok(Some(Session { jti: row.get(0), holder, secret: Some(secret.to_vec()), created: row.get(3), expires: row.get(4), seen: row.get(5) }))
 }
 
 pub async fn is_live(conn: &Conn, jti: Uuid, now: Timestamp) -> Result<bool> {
     Ok(conn.query_opt(LIVE, &[&jti, &now]).await?.is_some())
+}
+
+/// When a session was last used, as the rows know it; none when it has ended.
+pub async fn seen(conn: &Conn, jti: Uuid) -> Result<Option<Timestamp>> {
+    Ok(conn.query_opt(SEEN, &[&jti]).await?.map(|row| row.get(0)))
+}
+
+pub async fn touch(conn: &Conn, jti: Uuid, now: Timestamp) -> Result<()> {
+    conn.execute(TOUCH, &[&jti, &now]).await.map(drop)
+}
+
+/// A live session, as its owner sees it.
+#[derive(Clone, Debug)]
+pub struct Open {
+    pub jti: Uuid,
+    pub is_cookie: bool,
+    pub created: Timestamp,
+    pub expires: Timestamp,
+    pub seen: Timestamp,
+}
+
+pub async fn of_usuario(conn: &Conn, id: Uuid, now: Timestamp) -> Result<Vec<Open>> {
+    let open = |row: &tokio_postgres::Row| Open {
+        jti: row.get(0),
+        is_cookie: row.get::<_, &str>(1) == "cookie",
+        created: row.get(2),
+        expires: row.get(3),
+        seen: row.get(4),
+    };
+    Ok(conn.query(OF_USUARIO, &[&id, &now]).await?.iter().map(open).collect())
+}
+
+/// Ends a session of an account; one of somebody else stays.
+pub async fn end_one_of(conn: &Conn, jti: Uuid, usuario: Uuid, now: Timestamp) -> Result<()> {
+    tell(conn, END_ONE_OF, &[&jti, &usuario, &now]).await
+}
+
+/// Ends all sessions of an account but one.
+pub async fn end_others(conn: &Conn, usuario: Uuid, jti: Uuid, now: Timestamp) -> Result<()> {
+    tell(conn, END_OTHERS, &[&usuario, &jti, &now]).await
 }
 
 /// Ends one session, inside the transaction of `conn`, and tells every instance at its commit.

@@ -1,13 +1,16 @@
-//! The bare sign-in form: for `/login`, and as the body of a 401 of a page.
+//! The sign-in form: for `/login`, and as the body of a 401 of a page. Also "I forgot my password".
 
 use crate::error::Result;
-use crate::i18n::{self, Language};
+use crate::oauth::form::Form;
+use crate::view::format::Reader;
 use crate::view::html;
+use crate::view::page::{Message, Page, Tone};
 use serde::Serialize;
-use std::collections::HashMap;
 
 /// Longest address that one is led to after the sign-in.
 const LONGEST_NEXT: usize = 2_000;
+/// Before the names of fields that wait for the sign-in.
+pub const DRAFT: &str = "borrador.";
 
 /// Why the form is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,29 +19,92 @@ pub enum Reason {
     Asked,
     /// A page that needs a session.
     Needed,
-    /// The last try was wrong.
-    Wrong,
+    /// The session was not used for so many minutes.
+    Idle(u64),
+    /// The session has ended otherwise.
+    Ended,
+    /// The last try was wrong; seconds until the next is looked at.
+    Wrong(u64),
+    /// The account was just opened or its password changed.
+    Opened,
+}
+
+#[derive(Serialize)]
+struct Hidden<'m> {
+    name: String,
+    value: &'m str,
 }
 
 #[derive(Serialize)]
 struct Model<'m> {
-    t: &'m HashMap<String, String>,
-    lang: &'static str,
+    page: Page,
     next: &'m str,
-    needed: bool,
     wrong: bool,
+    usuario: &'m str,
+    draft: Vec<Hidden<'m>>,
 }
 
-/// The page; `next` is where the sign-in leads.
-pub fn page(language: Language, next: Option<&str>, reason: Reason) -> Result<String> {
-    let model = Model {
-        t: i18n::catalogue(language),
-        lang: language.code(),
-        next: next.and_then(local).unwrap_or(""),
-        needed: reason == Reason::Needed,
-        wrong: reason == Reason::Wrong,
-    };
-    html::render("login", &model)
+/// What the form remembers.
+#[derive(Clone, Copy, Default)]
+pub struct Kept<'k> {
+    /// Where the sign-in leads.
+    pub next: Option<&'k str>,
+    pub usuario: &'k str,
+    /// The fields of a form that could not be taken because the session had ended.
+    pub draft: Option<&'k Form>,
+}
+
+/// Fields that never wait in a page: secrets, and the token of the session that has ended.
+fn waits(name: &str) -> bool {
+    !name.starts_with("clave") && !matches!(name, "csrf" | "codigo" | "usuario_clave")
+}
+
+/// The page.
+pub fn page(reader: &Reader, theme: Option<&'static str>, site: &str, kept: Kept<'_>, reason: Reason) -> Result<String> {
+    let next = kept.next.and_then(local).unwrap_or("");
+    let here = if next.is_empty() { "/login".to_owned() } else { format!("/login?next={}", super::visit::encoded(next)) };
+    let page = Page::open(reader, theme, site, reader.text("login.title"), &here).class("narrow");
+    let page = Page { bare: true, message: message(reader, reason, kept.draft.is_some()), ..page };
+    let hidden = |(name, value)| Hidden { name: format!("{DRAFT}{name}"), value };
+    let draft = kept.draft.into_iter().flat_map(Form::pairs).filter(|(name, _)| waits(name)).map(hidden).collect();
+    let model = Model { page, next, wrong: matches!(reason, Reason::Wrong(_)), usuario: kept.usuario, draft };
+    html::render(reader.language, "login", &model)
+}
+
+fn message(reader: &Reader, reason: Reason, keeps: bool) -> Option<Message> {
+    let rest = if keeps { "login.draft_kept" } else { "login.come_back" };
+    Some(match reason {
+        Reason::Asked => return None,
+        Reason::Needed => Message::new(Tone::Info, reader.text("login.needed"), ""),
+        Reason::Idle(minutes) => {
+            let strong = reader.fill("login.idle", &[("n", &minutes.to_string())]);
+            Message::new(Tone::Info, strong, reader.text(rest))
+        }
+        Reason::Ended => Message::new(Tone::Info, reader.text("login.ended"), reader.text(rest)),
+        Reason::Wrong(0) => Message::new(Tone::Crit, reader.text("login.wrong"), reader.text("login.wrong_help")),
+        Reason::Wrong(wait) => {
+            let text = reader.count("login.wait", i64::try_from(wait).unwrap_or(30));
+            Message::new(Tone::Crit, reader.text("login.wrong"), text)
+        }
+        Reason::Opened => Message::new(Tone::Ok, reader.text("login.opened"), reader.text("login.opened_help")),
+    })
+}
+
+/// The fields that waited in the sign-in form, under their own names.
+pub fn draft_of(form: &Form) -> Option<Form> {
+    let fields: Vec<(&str, &str)> = form.pairs().filter_map(|(name, value)| Some((name.strip_prefix(DRAFT)?, value))).collect();
+    (!fields.is_empty()).then(|| Form::of(fields))
+}
+
+#[derive(Serialize)]
+struct Forgotten {
+    page: Page,
+}
+
+/// Whom to ask for a new password.
+pub fn forgotten(reader: &Reader, theme: Option<&'static str>, site: &str) -> Result<String> {
+    let page = Page::open(reader, theme, site, reader.text("forgotten.title"), "/login/olvido").class("narrow");
+    html::render(reader.language, "forgotten", &Forgotten { page: Page { bare: true, ..page } })
 }
 
 /// An address of this server, as path: what may be led to. Everything that a browser could read as another host is none.
@@ -52,6 +118,14 @@ pub fn local(next: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::i18n::Language;
+    use jiff::Timestamp;
+    use jiff::tz::Offset;
+
+    fn shown(language: Language, kept: Kept<'_>, reason: Reason) -> String {
+        let reader = Reader { language, offset: Offset::UTC, now: Timestamp::UNIX_EPOCH };
+        page(&reader, None, "Hospital", kept, reason).unwrap()
+    }
 
     #[test]
     fn a020_only_addresses_of_this_server_are_led_to() {
@@ -72,12 +146,27 @@ mod tests {
 
     #[test]
     fn the_form_speaks_both_languages_and_escapes() {
-        let es = page(Language::Es, Some("/paciente/x?a=1&b='2'"), Reason::Wrong).unwrap();
-        assert!(es.contains("<html lang=\"es\">") && es.contains("El usuario o la clave"), "{es}");
+        let next = Some("/paciente/x?a=1&b='2'");
+        let es = shown(Language::Es, Kept { next, usuario: "<b>\"x", ..Kept::default() }, Reason::Wrong(0));
+        assert!(es.contains("<html lang=\"es-CO\">") && es.contains("Usuario o clave no coinciden"), "{es}");
         assert!(es.contains("value=\"/paciente/x?a&#x3D;1&amp;b&#x3D;&#x27;2&#x27;\""), "{es}");
-        let en = page(Language::En, Some("//evil.example"), Reason::Needed).unwrap();
+        assert!(es.contains("value=\"&lt;b&gt;&quot;x\""), "{es}");
+        let next = Some("//evil.example");
+        let en = shown(Language::En, Kept { next, ..Kept::default() }, Reason::Needed);
         assert!(en.contains("lang=\"en\"") && en.contains("Sign in to see this page") && !en.contains("evil"), "{en}");
         assert!(!en.contains("name=\"next\"") && !en.contains("role=\"alert\""), "{en}");
-        assert!(!page(Language::Es, None, Reason::Asked).unwrap().contains("Entre para ver"));
+        assert!(!shown(Language::Es, Kept::default(), Reason::Asked).contains("Entre para ver"));
+    }
+
+    #[test]
+    fn what_was_typed_waits_without_its_secrets() {
+        let form = Form::parse(b"peso=71%2C4&clave=geheim&clave_nueva=x&csrf=t&form=k.t&nota=%3Cscript%3E").unwrap();
+        let kept = Kept { draft: Some(&form), ..Kept::default() };
+        let html = shown(Language::Es, kept, Reason::Idle(30));
+        assert!(html.contains("name=\"borrador.peso\" value=\"71,4\"") && html.contains("borrador.form"), "{html}");
+        assert!(!html.contains("geheim") && !html.contains("borrador.csrf") && !html.contains("<script>"), "{html}");
+        let sent = Form::parse(b"usuario=ana&clave=x&borrador.peso=71%2C4&borrador.form=k.t").unwrap();
+        assert_eq!(draft_of(&sent).unwrap().pairs().collect::<Vec<_>>(), [("peso", "71,4"), ("form", "k.t")]);
+        assert!(draft_of(&form).is_none());
     }
 }

@@ -1,0 +1,274 @@
+//! Forms: fields with what was typed, what is wrong beside them, and the summary above. The partial `field`.
+//!
+//! A form page builds its [`Sheet`] twice: empty (or from stored values, or from a draft) for GET, and from the posted
+//! [`Form`] with its [`Problems`] when something is wrong. Nothing that was typed is lost, except passwords.
+
+use crate::oauth::form::Form;
+use crate::view::format::Reader;
+use crate::view::page::{Item, Message, Tone};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+/// Longest value of a line.
+const LONGEST: usize = 200;
+
+#[derive(Clone, Debug, Serialize)]
+pub struct Choice {
+    pub value: String,
+    pub label: String,
+    pub chosen: bool,
+}
+
+/// One field. Everything that a template asks for is there, so that the strict mode has nothing to say.
+#[derive(Clone, Debug, Serialize)]
+pub struct Field {
+    pub id: String,
+    pub name: &'static str,
+    pub label: String,
+    pub value: String,
+    pub kind: &'static str,
+    pub hint: Option<String>,
+    pub error: Option<String>,
+    /// Unlikely, but may be saved.
+    pub soft: Option<String>,
+    pub optional: bool,
+    pub options: Vec<Choice>,
+    /// Radios instead of a list: up to three choices.
+    pub segments: bool,
+    pub check: bool,
+    pub lines: bool,
+    pub longest: usize,
+    pub autocomplete: Option<&'static str>,
+    pub inputmode: Option<&'static str>,
+    /// Not a word: no capital, no spelling.
+    pub plain: bool,
+    /// Suggestions.
+    pub list: Vec<String>,
+    pub unit: Option<String>,
+    /// Ids of hint, warning and error.
+    pub described: Option<String>,
+}
+
+impl Field {
+    fn new(name: &'static str, label: &str, value: &str) -> Field {
+        Field {
+            id: format!("f-{name}"),
+            name,
+            label: label.to_owned(),
+            value: value.to_owned(),
+            kind: "text",
+            hint: None,
+            error: None,
+            soft: None,
+            optional: false,
+            options: Vec::new(),
+            segments: false,
+            check: false,
+            lines: false,
+            longest: LONGEST,
+            autocomplete: None,
+            inputmode: None,
+            plain: false,
+            list: Vec::new(),
+            unit: None,
+            described: None,
+        }
+    }
+
+    pub fn hint(&mut self, hint: impl Into<String>) -> &mut Field {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    pub fn optional(&mut self) -> &mut Field {
+        self.optional = true;
+        self
+    }
+
+    pub fn soft(&mut self, warning: impl Into<String>) -> &mut Field {
+        self.soft = Some(warning.into());
+        self
+    }
+
+    pub fn unit(&mut self, unit: impl Into<String>) -> &mut Field {
+        self.unit = Some(unit.into());
+        self.inputmode = Some("decimal");
+        self
+    }
+
+    pub fn digits(&mut self) -> &mut Field {
+        self.inputmode = Some("numeric");
+        self.plain = true;
+        self
+    }
+
+    pub fn plain(&mut self) -> &mut Field {
+        self.plain = true;
+        self
+    }
+
+    pub fn autocomplete(&mut self, what: &'static str) -> &mut Field {
+        self.autocomplete = Some(what);
+        self
+    }
+
+    pub fn longest(&mut self, characters: usize) -> &mut Field {
+        self.longest = characters;
+        self
+    }
+
+    pub fn suggest(&mut self, list: Vec<String>) -> &mut Field {
+        self.list = list;
+        self
+    }
+
+    fn described(&mut self) {
+        let parts = [("hint", self.hint.is_some()), ("soft", self.soft.is_some()), ("error", self.error.is_some())];
+        let ids: Vec<String> = parts.iter().filter(|(_, there)| *there).map(|(part, _)| format!("{}-{part}", self.id)).collect();
+        self.described = (!ids.is_empty()).then(|| ids.join(" "));
+    }
+}
+
+/// What is wrong with what was typed, by field, in the order of the form.
+#[derive(Clone, Debug, Default)]
+pub struct Problems(Vec<(&'static str, String)>);
+
+impl Problems {
+    pub fn add(&mut self, field: &'static str, text: impl Into<String>) {
+        if self.of(field).is_none() {
+            self.0.push((field, text.into()));
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn of(&self, field: &str) -> Option<&str> {
+        self.0.iter().find(|(name, _)| *name == field).map(|(_, text)| text.as_str())
+    }
+}
+
+/// The fields of a form under their names: `fields` of a model.
+pub type Fields = BTreeMap<&'static str, Field>;
+
+pub struct Sheet<'a> {
+    reader: &'a Reader,
+    typed: Option<&'a Form>,
+    problems: Problems,
+    fields: Fields,
+}
+
+impl<'a> Sheet<'a> {
+    pub fn new(reader: &'a Reader, typed: Option<&'a Form>, problems: Problems) -> Sheet<'a> {
+        Sheet { reader, typed, problems, fields: Fields::new() }
+    }
+
+    fn add(&mut self, name: &'static str, label: &str, stored: &str) -> &mut Field {
+        let typed = self.typed.map(|form| form.typed(name));
+        let mut field = Field::new(name, self.reader.text(label), typed.unwrap_or(stored));
+        field.error = self.problems.of(name).map(str::to_owned);
+        self.fields.entry(name).insert_entry(field).into_mut()
+    }
+
+    /// A line. `label` is the key of a text; `stored` is shown when nothing was typed yet.
+    pub fn line(&mut self, name: &'static str, label: &str, stored: &str) -> &mut Field {
+        self.add(name, label, stored)
+    }
+
+    /// A password: never shown again.
+    pub fn secret(&mut self, name: &'static str, label: &str, autocomplete: &'static str) -> &mut Field {
+        let field = self.add(name, label, "");
+        field.value.clear();
+        field.kind = "password";
+        field.longest = 128;
+        field.autocomplete(autocomplete)
+    }
+
+    pub fn text(&mut self, name: &'static str, label: &str, stored: &str) -> &mut Field {
+        let field = self.add(name, label, stored);
+        field.lines = true;
+        field.longest(4_000)
+    }
+
+    /// Pairs of value and label, of which one is chosen.
+    pub fn choice(&mut self, name: &'static str, label: &str, stored: &str, options: &[(&str, &str)]) -> &mut Field {
+        let field = self.add(name, label, stored);
+        let chosen = field.value.clone();
+        let option = |(value, label): &(&str, &str)| Choice {
+            value: (*value).to_owned(),
+            label: (*label).to_owned(),
+            chosen: *value == chosen,
+        };
+        field.options = options.iter().map(option).collect();
+        field
+    }
+
+    /// The same as radios side by side.
+    pub fn segments(&mut self, name: &'static str, label: &str, stored: &str, options: &[(&str, &str)]) -> &mut Field {
+        let field = self.choice(name, label, stored, options);
+        field.segments = true;
+        field
+    }
+
+    pub fn check(&mut self, name: &'static str, label: &str, stored: bool) -> &mut Field {
+        let field = self.add(name, label, if stored { "1" } else { "" });
+        field.check = true;
+        field
+    }
+
+    /// "Faltan por corregir 2 datos", with a link to each field; none when nothing is wrong.
+    pub fn summary(&self) -> Option<Message> {
+        if self.problems.is_empty() {
+            return None;
+        }
+        let label = |name: &str| self.fields.get(name).map_or("", |field| field.label.as_str());
+        let item = |(name, text): &(&'static str, String)| Item {
+            href: self.fields.contains_key(name).then(|| format!("#f-{name}")),
+            label: if label(name).is_empty() { text.clone() } else { format!("{}: {text}", label(name)) },
+        };
+        let strong = self.reader.count("form.to_correct", i64::try_from(self.problems.0.len()).unwrap_or(1));
+        let message = Message::new(Tone::Crit, strong, self.reader.text("form.rest_kept"));
+        Some(Message { items: self.problems.0.iter().map(item).collect(), ..message })
+    }
+
+    pub fn fields(mut self) -> Fields {
+        self.fields.values_mut().for_each(Field::described);
+        self.fields
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::i18n::Language;
+    use jiff::Timestamp;
+    use jiff::tz::Offset;
+
+    #[test]
+    fn what_was_typed_stays_and_errors_stand_beside_it() {
+        let reader = Reader { language: Language::Es, offset: Offset::UTC, now: Timestamp::UNIX_EPOCH };
+        let form = Form::parse(b"usuario=+ana+&clave=geheim&rol=medico").unwrap();
+        let mut problems = Problems::default();
+        problems.add("usuario", "corto");
+        problems.add("usuario", "otra vez");
+        let mut sheet = Sheet::new(&reader, Some(&form), problems);
+        sheet.line("usuario", "login.usuario", "stored").hint("así");
+        sheet.secret("clave", "login.clave", "new-password");
+        sheet.line("nombre", "login.usuario", "stored");
+        sheet.segments("rol", "login.usuario", "admin", &[("admin", "A"), ("medico", "M")]);
+        let summary = sheet.summary().unwrap();
+        assert_eq!((summary.items.len(), summary.items[0].href.as_deref()), (1, Some("#f-usuario")));
+        assert!(summary.items[0].label.ends_with(": corto"));
+        let fields = sheet.fields();
+        assert_eq!((fields["usuario"].value.as_str(), fields["usuario"].error.as_deref()), ("ana", Some("corto")));
+        assert_eq!(fields["usuario"].described.as_deref(), Some("f-usuario-hint f-usuario-error"));
+        assert_eq!(fields["clave"].value, "");
+        // A field that was sent empty, or not at all, is not filled from what is stored.
+        assert_eq!(fields["nombre"].value, "");
+        assert_eq!(fields["rol"].options.iter().map(|o| o.chosen).collect::<Vec<_>>(), [false, true]);
+        let mut empty = Sheet::new(&reader, None, Problems::default());
+        assert_eq!(empty.line("nombre", "login.usuario", "stored").value, "stored");
+        assert!(empty.summary().is_none());
+    }
+}
