@@ -179,6 +179,7 @@ pub struct Limits {
     pub chain_depth: usize,
     pub iterate_depth: usize,
     pub includes: usize,
+    pub everything: usize,
     pub url: usize,
     pub mllp_frame: usize,
     pub bundles_at_once: usize,

@@ -154,6 +154,7 @@ fn limits(read: &Reader) -> Result<Limits, ConfigError> {
         chain_depth: read.count("limits.chain_depth", 1, 10)?,
         iterate_depth: read.count("limits.iterate_depth", 1, 10)?,
         includes: read.count("limits.includes", 1, 100_000)?,
+        everything: read.count("limits.everything", 1, 1_000_000)?,
         url: read.size("limits.url")?,
         mllp_frame: read.size("limits.mllp_frame")?,
         bundles_at_once: read.count("limits.bundles_at_once", 1, 1_000)?,
@@ -235,6 +236,15 @@ impl<'a> Reader<'a> {
 
     fn required(&self, key: &str) -> Result<&'a str, ConfigError> {
         Some(self.text(key)?.trim()).filter(|text| !text.is_empty()).ok_or_else(|| self.wrong(key, "must not be empty"))
+    }
+
+    /// A text of one line that fits on paper.
+    fn line(&self, key: &str) -> Result<String, ConfigError> {
+        let text = self.text(key)?.trim();
+        if text.chars().count() > 120 || text.chars().any(char::is_control) {
+            return Err(self.wrong(key, "must be one line of at most 120 characters"));
+        }
+        Ok(text.to_owned())
     }
 
     fn optional_path(&self, key: &str) -> Result<Option<PathBuf>, ConfigError> {

@@ -38,6 +38,7 @@ fn allowed(path: &str) -> actix_web::http::header::HeaderValue {
         1 => "GET, HEAD, POST",
         2 if path.ends_with("_search") => "POST",
         2 => "GET, HEAD, PUT, DELETE",
+        _ if path.ends_with("$everything") => "GET, HEAD, POST",
         _ => "GET, HEAD",
     };
     actix_web::http::header::HeaderValue::from_static(methods)
@@ -67,6 +68,8 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
     let format = pairs(&query)?.into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
     negotiate::wants(request, format.as_deref())?;
     let value = match method {
+        // The parameters of an operation may all stand in the address.
+        Method::Post if body.is_empty() && path.contains('$') => None,
         Method::Post | Method::Put if !is_search => Some(parsed(request, state, body).await?),
         _ => None,
     };

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 /// The date of the statement's content: when what it says changed.
 const DATE: &str = "2026-11-24";
+const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
 
 pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
     let app = unit.app;
@@ -73,6 +74,9 @@ fn resource(ty: ResourceType, references: References) -> Value {
         "conditionalDelete": "not-supported",
         "referencePolicy": policy,
     });
+    if let (true, Value::Object(members)) = (ty.name() == "Patient", &mut resource) {
+        members.insert("operation".to_owned(), json!([{"name": "everything", "definition": EVERYTHING}]));
+    }
     if let (false, Value::Object(members)) = (parameters.is_empty(), &mut resource) {
         members.insert("searchParam".to_owned(), Value::Array(parameters));
     }

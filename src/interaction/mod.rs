@@ -8,6 +8,7 @@ mod create;
 mod delete;
 mod history;
 mod read;
+pub mod operation;
 mod planned;
 pub mod request;
 mod search;
@@ -71,6 +72,8 @@ pub enum Interaction {
     Create { resource_type: ResourceType, resource: Content, if_none_exist: Option<String> },
     Update { resource_type: ResourceType, id: String, resource: Content, if_match: Option<i64> },
     Delete { resource_type: ResourceType, id: String, if_match: Option<i64> },
+    /// `Patient/{id}/$everything`
+    Everything { id: String, query: String },
     Transaction { bundle: Value },
     Batch { bundle: Value },
 }
@@ -87,6 +90,7 @@ impl Interaction {
             Interaction::Create { .. } => "create",
             Interaction::Update { .. } => "update",
             Interaction::Delete { .. } => "delete",
+            Interaction::Everything { .. } => "operation",
             Interaction::Transaction { .. } => "transaction",
             Interaction::Batch { .. } => "batch",
         }
@@ -101,6 +105,7 @@ impl Interaction {
             | Interaction::Create { resource_type, .. }
             | Interaction::Update { resource_type, .. }
             | Interaction::Delete { resource_type, .. } => Some(*resource_type),
+            Interaction::Everything { .. } => ResourceType::parse("Patient"),
             Interaction::Capabilities | Interaction::Transaction { .. } | Interaction::Batch { .. } => None,
         }
     }
@@ -111,7 +116,8 @@ impl Interaction {
             | Interaction::Vread { id, .. }
             | Interaction::HistoryInstance { id, .. }
             | Interaction::Update { id, .. }
-            | Interaction::Delete { id, .. } => Some(id),
+            | Interaction::Delete { id, .. }
+            | Interaction::Everything { id, .. } => Some(id),
             _ => None,
         }
     }
@@ -180,6 +186,46 @@ async fn attempt(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> 
         }
     }
     Err(Error::new(Kind::Transient, "others keep changing the same resources"))
+}
+
+/// Reads everything of the patient that `given` means in an address, and makes a page or a document of it, all as one unit:
+/// found, read, made, audited. `make` gives what it made and the detail of the audit record, whose action is `action`.
+/// What is not there, not visible, deleted or meant by several people is one and the same 404.
+pub async fn show<T>(
+    app: &Arc<App>, caller: &Caller, given: &str, query: &str, action: &'static str, make: impl AsyncFnOnce(Answer) -> Result<(T, String)>,
+) -> Result<T> {
+    if app.is_draining() {
+        return Err(Error::new(Kind::Transient, "the server is stopping"));
+    }
+    let mut unit = Unit::begin(app, caller);
+    let mut found = None;
+    let made = async {
+        let id = operation::identify(&mut unit, given).await?;
+        found = Some(id.clone());
+        let answer = unit.run(&Interaction::Everything { id, query: query.to_owned() }).await?;
+        let (made, detail) = make(answer).await?;
+        unit.retell(action, detail);
+        Ok(made)
+    }
+    .await;
+    let error = match made {
+        Ok(made) => match unit.commit().await {
+            Ok(()) => return Ok(made),
+            Err(error) => error,
+        },
+        Err(error) => {
+            unit.abandon().await;
+            error
+        }
+    };
+    // What was typed is in no record: it may be a document number.
+    let mut event = Event::new(caller, action);
+    if let (Some(id), Some(patient)) = (found, ResourceType::parse("Patient")) {
+        event = event.of(patient).instance(&id, None);
+    }
+    let ended = if outcome::status(error.kind) >= 500 { Outcome::Serious } else { Outcome::Minor };
+    app.audit.record(vec![event.ended(ended, outcome::issue_code(error.kind))]).await?;
+    Err(error)
 }
 
 /// Several interactions as one unit: what a page or a form does. It is done again after a lost race, so `work` must have

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::reference::is_id;
 use crate::interaction::{Content, Interaction};
-use percent_encoding::percent_decode_str;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +39,9 @@ pub struct Conditions {
 /// `path` is relative to the base, without a slash at its start; `query` without its question mark, undecoded.
 pub fn parse(method: Method, path: &str, query: &str, conditions: &Conditions, body: Option<Value>) -> Result<Interaction> {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    if let ["Patient", id, "$everything"] = segments.as_slice() {
+        return everything(method, id, query, body);
+    }
     if let Some(operation) = segments.iter().find(|s| s.starts_with('$')) {
         let known = operation.trim_start_matches('$').chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         let name = if known { operation } else { "$..." };
@@ -85,6 +88,40 @@ fn typed(method: Method, resource_type: ResourceType, rest: &[&str], query: &str
         (_, [_] | [_, "_history"] | [_, "_history", _]) => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
         _ => Err(Error::new(Kind::NotFound, "there is no such address")),
     }
+}
+
+/// `Patient/{id}/$everything`; by POST its parameters stand in a Parameters resource, in the address, or in both.
+fn everything(method: Method, id: &str, query: &str, body: Option<Value>) -> Result<Interaction> {
+    let mut query = query.to_owned();
+    match (method, body) {
+        (Method::Get, _) | (Method::Post, None) => {}
+        (Method::Post, Some(body)) => add_parameters(&body, &mut query)?,
+        _ => return Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
+    }
+    Ok(Interaction::Everything { id: checked(id)?, query })
+}
+
+/// Adds the members of a Parameters resource to a query: each has a name and one primitive value.
+fn add_parameters(body: &Value, query: &mut String) -> Result<()> {
+    if body.get("resourceType").and_then(Value::as_str) != Some("Parameters") {
+        return Err(Error::at(Kind::Invalid, "Parameters", "the body of an operation is a Parameters resource"));
+    }
+    let parameters = body.get("parameter").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for (n, parameter) in parameters.iter().enumerate() {
+        let wrong = || Error::at(Kind::Value, format!("Parameters.parameter[{n}]"), "a parameter has a name and one primitive value");
+        let members = parameter.as_object().ok_or_else(wrong)?;
+        let name = members.get("name").and_then(Value::as_str).ok_or_else(wrong)?;
+        let value = members.iter().find(|(key, _)| key.starts_with("value")).map(|(_, value)| value).ok_or_else(wrong)?;
+        let value = match value {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return Err(wrong()),
+        };
+        let separator = if query.is_empty() { "" } else { "&" };
+        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+        query.push_str(&format!("{separator}{}={}", encoded(name), encoded(&value)));
+    }
+    Ok(())
 }
 
 fn bundle(body: Value) -> Result<Interaction> {
@@ -169,8 +206,24 @@ mod tests {
         check("GET", "Patiente/1", "NotFound");
         check("POST", "Patient/1", "MethodNotAllowed");
         check("PUT", "Patient/1/_history/1", "MethodNotAllowed");
-        check("GET", "Patient/1/$everything", "NotFound");
+        check("GET", "Patient/1/$everything", "operation");
+        check("POST", "Patient/1/$everything", "Invalid");
+        check("PUT", "Patient/1/$everything", "MethodNotAllowed");
+        check("GET", "Patient/a%20b/$everything", "Value");
+        check("GET", "Patient/$everything", "NotFound");
+        check("GET", "Encounter/1/$everything", "NotFound");
         check("POST", "Observation", "Invalid");
+    }
+
+    #[test]
+    fn operations_take_parameters() {
+        let body = json!({"resourceType": "Parameters", "parameter": [
+            {"name": "_count", "valueInteger": 5}, {"name": "_since", "valueInstant": "2026-01-01T00:00:00-05:00"}]});
+        let parsed = parse(Method::Post, "Patient/1/$everything", "_type=Observation", &Conditions::default(), Some(body)).unwrap();
+        let Interaction::Everything { query, .. } = parsed else { panic!("another interaction") };
+        let expected = [("_type", "Observation"), ("_count", "5"), ("_since", "2026-01-01T00:00:00-05:00")];
+        assert_eq!(pairs(&query).unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert!(parse(Method::Post, "Patient/1/$everything", "", &Conditions::default(), None).is_ok());
     }
 
     #[test]

@@ -108,8 +108,9 @@ fn audit(unit: &mut Unit<'_>, resource_type: ResourceType, query: &Query, rows: 
 /// What a query value may hold unencoded (RFC 3986, and what FHIR values use).
 const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b'<').add(b'>').add(b'=').add(b'?').add(b'`').add(b'{').add(b'}').add(b'\\').add(b'^');
 
-fn address(base: &str, resource_type: ResourceType, parameters: &[(String, String)], page: Option<&str>) -> String {
-    let mut url = format!("{base}/{resource_type}");
+/// The address `url` with these parameters, and with the token of a page.
+pub(super) fn address(url: &str, parameters: &[(String, String)], page: Option<&str>) -> String {
+    let mut url = url.to_owned();
     let page = page.map(|token| ("_page", token));
     let all = parameters.iter().filter(|(name, _)| page.is_none() || name != "_page").map(|(name, value)| (name.as_str(), value.as_str()));
     for (n, (name, value)) in all.chain(page).enumerate() {
@@ -123,14 +124,15 @@ fn address(base: &str, resource_type: ResourceType, parameters: &[(String, Strin
 
 fn bundle(unit: &Unit<'_>, resource_type: ResourceType, query: &Query, page: &Page, total: Option<i64>) -> Vec<u8> {
     let base = &unit.app.base;
+    let url = format!("{base}/{resource_type}");
     let mut bundle = Writer::new("searchset");
     if let Some(total) = total {
         bundle.total(total);
     }
-    bundle.link("self", &address(base, resource_type, &query.self_parameters, None));
+    bundle.link("self", &address(&url, &query.self_parameters, None));
     if let Some(next) = &page.next {
         let token = page::token(&unit.app.hasher, query, next);
-        bundle.link("next", &address(base, resource_type, &query.self_parameters, Some(&token)));
+        bundle.link("next", &address(&url, &query.self_parameters, Some(&token)));
     }
     for row in &page.rows {
         bundle.entry(&Entry::found(base, resource_type, &row.id, &row.body));

@@ -14,7 +14,7 @@ use crate::fhir::definitions::ResourceType;
 use crate::fhir::documento::DocumentoId;
 use crate::fhir::reference::{self, Id, Reference};
 use crate::fhir::resource;
-use crate::interaction::{Answer, Content, Interaction, capabilities, create, delete, history, read, search, transaction, update};
+use crate::interaction::{Answer, Content, Interaction, capabilities, create, delete, history, operation, read, search, transaction, update};
 use crate::search::index;
 use crate::store::placement::{NOBODY, Record};
 use crate::store::resource::{Found, Stored};
@@ -110,6 +110,7 @@ impl<'a> Unit<'a> {
             }
             Interaction::Update { resource_type, id, resource, if_match } => update::run(self, *resource_type, id, resource.clone(), *if_match).await,
             Interaction::Delete { resource_type, id, if_match } => delete::run(self, *resource_type, id, *if_match).await,
+            Interaction::Everything { id, query } => operation::everything(self, id, query).await,
             Interaction::Transaction { bundle } => Box::pin(transaction::run(self, bundle)).await,
             Interaction::Batch { .. } => Err(Error::new(Kind::Invalid, "a batch is not one unit of work")),
         }
@@ -117,6 +118,14 @@ impl<'a> Unit<'a> {
 
     pub(super) fn audit(&mut self, event: Event) {
         self.events.push(event);
+    }
+
+    /// Says in the latest audit record what was made of what was read: a page, a document of so many pages.
+    pub(super) fn retell(&mut self, action: &'static str, detail: String) {
+        if let Some(event) = self.events.last_mut() {
+            event.action = action;
+            event.detail = Some(detail);
+        }
     }
 
     /// The connection of the transaction, opened now when there is none.

@@ -15,10 +15,15 @@ const LONGEST: usize = 256;
 
 /// The token of the page that follows `last`.
 pub fn token(hasher: &Hasher, query: &Query, last: &Cursor) -> String {
+    token_of(hasher, query.resource_type, &query.self_parameters, last)
+}
+
+/// As [`token`], for what is not the search of one type: `place` stands for it in the signature.
+pub fn token_of(hasher: &Hasher, place: &str, self_parameters: &[(String, String)], last: &Cursor) -> String {
     let mut bytes = vec![u8::from(last.at.is_some())];
     bytes.extend_from_slice(&last.at.map_or(0, Timestamp::as_microsecond).to_be_bytes());
     bytes.extend_from_slice(last.id.as_bytes());
-    let signature = sign(hasher, query.resource_type, &query.self_parameters, &bytes);
+    let signature = sign(hasher, place, self_parameters, &bytes);
     bytes.extend_from_slice(&signature);
     URL_SAFE_NO_PAD.encode(bytes)
 }

@@ -152,6 +152,32 @@ pub fn plain(query: &Query, guard: &Guard) -> Statement {
     text.finish()
 }
 
+/// C. The compartment of one Patient over all types, in the order of type and id, after `after`, at most `limit` rows.
+/// `sights`: the types that the caller may see, each with its guard; what stands in none is not answered. The columns:
+/// `resource_type text, documento_id text, id text, version int8, updated timestamptz, body bytea, encoding int2,
+/// owner text[], labels text[], patient text[]`.
+pub fn compartment(
+    patient: &str, sights: &[(Guard, Vec<String>)], documents: &[String], since: Option<Timestamp>, after: Option<(&str, &str)>, limit: i64,
+) -> Statement {
+    let mut text = Text::default();
+    text.add("select w.resource_type, w.documento_id, w.id, w.version, w.updated, w.body, w.encoding, w.owner, w.labels, w.patient ");
+    text.add("from resource w where w.documento_id = any(").bind(Bind::Texts(documents.to_vec())).add(") and not w.deleted");
+    text.add(" and w.patient @> ").bind(Bind::Texts(vec![patient.to_owned()])).add(" and (false");
+    for (guard, types) in sights {
+        text.add(" or (w.resource_type = any(").bind(Bind::Texts(types.clone())).add(")").guard(guard).add(")");
+    }
+    text.add(")");
+    if let Some(since) = since {
+        text.add(" and w.updated >= ").bind(Bind::Time(since));
+    }
+    if let Some((resource_type, id)) = after {
+        text.add(" and (w.resource_type, w.id) > (").bind(Bind::Text(resource_type.to_owned())).add(", ");
+        text.bind(Bind::Text(id.to_owned())).add(")");
+    }
+    text.add(" order by w.resource_type, w.id limit ").bind(Bind::Int(limit));
+    text.finish()
+}
+
 /// Exact number of matches over all pages: one row, one int8. `documents` as for [`timeline`], `None` when the query is not
 /// restricted to a patient or ids.
 pub fn count(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Statement {

@@ -10,6 +10,7 @@ pub mod audit;
 pub mod code;
 pub mod embedded;
 pub mod form;
+pub mod everything;
 pub mod installation;
 pub mod message;
 pub mod migrate;
@@ -31,6 +32,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("audit", audit::STATEMENTS),
     ("code", code::STATEMENTS),
     ("form", form::STATEMENTS),
+    ("everything", everything::STATEMENTS),
     ("installation", installation::STATEMENTS),
     ("message", message::STATEMENTS),
     ("placement", placement::STATEMENTS),

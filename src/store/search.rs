@@ -25,7 +25,7 @@ pub struct Page {
     pub next: Option<Cursor>,
 }
 
-fn bound(statement: &Statement) -> Vec<(&(dyn ToSql + Sync), Type)> {
+pub(super) fn bound(statement: &Statement) -> Vec<(&(dyn ToSql + Sync), Type)> {
     fn one(bind: &Bind) -> (&(dyn ToSql + Sync), Type) {
         match bind {
             Bind::Text(value) => (value, Type::TEXT),

@@ -40,6 +40,7 @@ pub mod html;
 pub mod login;
 pub mod page;
 pub mod patient;
+pub mod record;
 pub mod sheet;
 pub mod trend;
 pub mod visit;
