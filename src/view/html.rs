@@ -22,7 +22,7 @@ macro_rules! templates {
 const PARTIALS: &[(&str, &str)] = templates![
     "partials/layout", "partials/mark", "partials/message", "partials/banner", "partials/field", "partials/keys",
     "partials/badge", "partials/flag", "partials/row", "partials/result", "partials/trend", "partials/chart",
-    "partials/empty",
+    "partials/empty", "partials/lines", "partials/results",
 ];
 
 /// One template per screen.
@@ -30,6 +30,7 @@ const PAGES: &[(&str, &str)] = templates![
     // everybody
     "login", "error", "account", "conflict", "forgotten",
     // physician
+    "medico", "chart-page", "add", "signs", "observe", "problem", "versions", "correct",
     // results
     // patient
 ];

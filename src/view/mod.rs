@@ -33,14 +33,23 @@
 //! 6. **Section** (`page.rs`): one line in `sections(role)`; the first is where `/` leads.
 
 pub mod account;
+pub mod chart;
 pub mod conflict;
 pub mod failure;
+pub mod find;
 pub mod format;
 pub mod html;
+pub mod loinc;
 pub mod login;
+pub mod medico;
+pub mod observation;
+pub mod observe;
 pub mod page;
 pub mod patient;
+pub mod problem;
 pub mod record;
 pub mod sheet;
+pub mod signs;
 pub mod trend;
+pub mod versions;
 pub mod visit;

@@ -18,7 +18,7 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admin/auditoria", "admin.audit", "eye"),
         ],
         Role::Admisionista => &[],
-        Role::Medico => &[],
+        Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
         Role::Resultados => &[],
         Role::Paciente => &[],
         Role::Integracion => &[],

@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `/login`, `/logout`, `/idioma`, `/tema` | [`session`] |
 //! | `/assets/...` | [`assets`] |
+//! | `/medico`, `/paciente/{id}` and below | [`medico`] |
 //! | `/`, `/cuenta`, `/sesion` | here |
 
 pub mod assets;
+pub mod medico;
 pub mod screen;
 pub mod session;
 
@@ -21,12 +23,12 @@ use screen::{act, form, other, screen};
 pub fn routes(config: &mut web::ServiceConfig) {
     assets::name_assets();
     open(config);
+    medico::routes(config);
     config
         .service(screen("/", &[], home))
         .service(screen("/sesion", &[], still_here))
         .service(form("/cuenta", &[], view::account::page, view::account::change))
         .service(act("/cuenta/sesion", &[], view::account::end))
-        .service(screen("/paciente/{id}", &[], not_yet))
         .service(screen("/exportar_pdf/{id}", &[], not_yet));
 }
 
