@@ -155,8 +155,8 @@ pub struct Sessions {
     pub absolute: Duration,
 }
 
-/// Whose records these are: on pages and in the letterhead of the PDF. Empty: not shown.
-#[derive(Clone, Debug)]
+/// Whose documents these are: the letterhead. What is empty is left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Institution {
     pub name: String,
     pub nit: String,

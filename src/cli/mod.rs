@@ -9,6 +9,7 @@ pub mod health;
 pub mod import;
 pub mod migrate;
 pub mod ready;
+pub mod sample;
 pub mod serve;
 pub mod user;
 

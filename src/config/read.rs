@@ -42,7 +42,13 @@ pub fn interpret(layers: Layers) -> Result<Config, ConfigError> {
         documento_systems: documento_systems(&read)?,
         tokens: Tokens { login: read.duration("tokens.login")?, client: read.duration("tokens.client")? },
         sessions: sessions(&read)?,
-        institution: institution(&read)?,
+        institution: Institution {
+            name: read.line("institution.name")?,
+            nit: read.line("institution.nit")?,
+            code: read.line("institution.code")?,
+            address: read.line("institution.address")?,
+            telephone: read.line("institution.telephone")?,
+        },
         limits: limits(&read)?,
         log: Log {
             format: read.choice("log.format", &[("json", LogFormat::Json), ("text", LogFormat::Text)])?,
@@ -125,20 +131,6 @@ fn sessions(read: &Reader) -> Result<Sessions, ConfigError> {
         return Err(read.wrong("sessions.absolute", "must not be more than a day"));
     }
     Ok(sessions)
-}
-
-fn institution(read: &Reader) -> Result<Institution, ConfigError> {
-    let text = |key: &str| {
-        let text = read.text(key)?.trim();
-        if text.chars().count() > 200 { Err(read.wrong(key, "must have at most 200 characters")) } else { Ok(text.to_owned()) }
-    };
-    Ok(Institution {
-        name: text("institution.name")?,
-        nit: text("institution.nit")?,
-        code: text("institution.code")?,
-        address: text("institution.address")?,
-        telephone: text("institution.telephone")?,
-    })
 }
 
 fn limits(read: &Reader) -> Result<Limits, ConfigError> {

@@ -223,8 +223,7 @@ pub async fn show<T>(
     if let (Some(id), Some(patient)) = (found, ResourceType::parse("Patient")) {
         event = event.of(patient).instance(&id, None);
     }
-    let ended = if outcome::status(error.kind) >= 500 { Outcome::Serious } else { Outcome::Minor };
-    app.audit.record(vec![event.ended(ended, outcome::issue_code(error.kind))]).await?;
+    app.audit.record(vec![event.ended(gravity(&error), outcome::issue_code(error.kind))]).await?;
     Err(error)
 }
 

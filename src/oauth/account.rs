@@ -11,7 +11,7 @@ use crate::fhir::documento::DocumentoId;
 use crate::fhir::reference::Id;
 use crate::oauth::grant::{self, LONGEST_ID};
 use crate::oauth::token::{OWN_CLIENT, actor_of_client, actor_of_usuario};
-use crate::oauth::{password, scope};
+use crate::oauth::{login, password, scope};
 use crate::store::account::{self as accounts, Credential, OauthClient, Usuario};
 pub use crate::store::session::Open as OpenSession;
 use crate::store::session::{self, Holder};
@@ -96,7 +96,9 @@ pub async fn disable_user(app: &App, usuario: &str, by: &Caller) -> Result<()> {
         accounts::set_active(conn, &account.documento_id, account.usuario_id, false, now).await?;
         session::end_all(conn, &Holder::Usuario(account.usuario_id), now).await
     })
-    .await
+    .await?;
+    heard().await;
+    Ok(())
 }
 
 /// Gives an account a new password, enables it, and ends all its sessions. `temporary`: see [`NewUsuario`].
@@ -111,7 +113,9 @@ pub async fn reset_password(app: &App, usuario: &str, clave: &str, temporary: bo
         accounts::set_active(conn, &account.documento_id, account.usuario_id, true, now).await?;
         session::end_all(conn, &Holder::Usuario(account.usuario_id), now).await
     })
-    .await
+    .await?;
+    heard().await;
+    Ok(())
 }
 
 /// A password for somebody else: 80 random bits, in groups that can be read out.
@@ -283,12 +287,19 @@ pub async fn disable_client(app: &App, id: &str, by: &Caller) -> Result<()> {
         }
         session::end_all(conn, &Holder::Client(id.to_owned()), clock::now()).await
     })
-    .await
+    .await?;
+    heard().await;
+    Ok(())
 }
 
 /// All clients. Their secrets are hashes; do not show them all the same.
 pub async fn list_clients(app: &App) -> Result<Vec<OauthClient>> {
     accounts::list_clients(&*app.pool.lane().await?).await
+}
+
+/// Lets the notice of ended sessions reach the instances before the change is said to be done: then they are dead.
+async fn heard() {
+    tokio::time::sleep(login::GRACE).await;
 }
 
 /// One transaction: the change and its record.

@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 /// How long a sign-out waits for its own notice, and then for the other instances to have had it too.
 const PATIENCE: Duration = Duration::from_millis(500);
-const GRACE: Duration = Duration::from_millis(20);
+pub(super) const GRACE: Duration = Duration::from_millis(20);
 
 /// The value of a new cookie: 256 random bits, of which the database keeps the SHA-256.
 pub struct NewCookie {

@@ -162,6 +162,8 @@ pub struct Pool {
     lanes: Vec<Lane>,
     next: AtomicUsize,
     deadline: Duration,
+    /// How long a request waits for a connection.
+    patience: Duration,
 }
 
 impl Pool {
@@ -189,13 +191,18 @@ impl Pool {
             .build_unchecked(Manager(target.clone()));
         let lanes = (0..LANES).map(|_| Lane::default()).collect();
         let deadline = config.database.statement_timeout + Duration::from_secs(2);
-        Ok(Pool { target, pool, lanes, next: AtomicUsize::new(0), deadline })
+        Ok(Pool { target, pool, lanes, next: AtomicUsize::new(0), deadline, patience: config.database.pool_timeout })
     }
 
     /// A connection of one's own, outside a transaction.
     pub async fn get(&self) -> Result<Pooled> {
         let asked = Instant::now();
-        let conn = self.pool.get_owned().await;
+        let mut conn = self.pool.get_owned().await;
+        // After a restart of the database every idle connection is dead, and known to be; returning one closes it.
+        while conn.as_ref().is_ok_and(|conn| conn.is_closed()) && asked.elapsed() < self.patience {
+            drop(conn);
+            conn = self.pool.get_owned().await;
+        }
         metrics::histogram!(metric::POOL_WAIT_SECONDS).record(asked.elapsed().as_secs_f64());
         conn.map_err(|e| match e {
             bb8::RunError::User(e) => e,

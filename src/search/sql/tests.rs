@@ -154,7 +154,7 @@ fn a_compartment_holds_the_guard_of_each_type() {
         assert!(alternatives[1].contains(part), "{part}: {}", statement.sql);
     }
     assert!(!statement.sql.contains("-value") && !statement.sql.contains("Observation"), "{}", statement.sql);
-    assert!(statement.sql.contains(" and (w.resource_type, w.id) > (") && statement.sql.ends_with("limit $11::int8"), "{}", statement.sql);
+    assert!(statement.sql.contains(" and (w.resource_type, w.id) > (") && statement.sql.ends_with("limit $12::int8"), "{}", statement.sql);
     let nothing = compartment("patient-value", &[], &[], None, None, 7);
     assert!(nothing.sql.contains(" and (false) order by"), "{}", nothing.sql);
 }

@@ -265,4 +265,4 @@ impl Words<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::view) mod tests;

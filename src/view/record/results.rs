@@ -87,7 +87,12 @@ pub struct Reading {
     pub number: Option<f64>,
     #[serde(skip)]
     pub band: Band,
+    #[serde(skip)]
+    ends: Ends,
 }
+
+/// How the ends of a reference are written: low, high.
+type Ends = (Option<String>, Option<String>);
 
 /// An examination: its last reading and those before.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -104,9 +109,9 @@ pub struct Row {
     pub band: Band,
     #[serde(skip)]
     pub mark: Mark,
-    /// How the ends of the reference are written beside a large chart: low, high.
+    /// How the ends of the reference are written beside a large chart.
     #[serde(skip)]
-    pub ends: (Option<String>, Option<String>),
+    pub ends: Ends,
 }
 
 /// Last results that belong together: those of one report, of one day, or of one category.
@@ -309,7 +314,12 @@ fn by_report(words: &Words<'_>, reports: &[Report], mut results: Vec<Placed>) ->
         group.rows.push(row);
     }
     let mut groups: Vec<Group> = groups.into_values().collect();
-    groups.sort_by(|a, b| (b.when.at, &a.title).cmp(&(a.when.at, &b.title)));
+    // Of one moment: what is critical first, what is in no report last.
+    let rank = |group: &Group| {
+        let critical = group.rows.iter().any(|row| row.last.flag.is_critical());
+        (std::cmp::Reverse(group.when.at), !critical, group.title == words.say("rec.other_results"), group.title.clone())
+    };
+    groups.sort_by_cached_key(rank);
     groups
 }
 
@@ -340,8 +350,7 @@ fn finish(words: &Words<'_>, row: &mut Row) {
             Some(Point { number: reading.number?, text: reading.value.clone(), date })
         })
         .collect();
-    let end = |n: Option<f64>| n.map(|n| words.reader.number(&n.to_string()));
-    row.ends = (end(row.band.low), end(row.band.high));
+    row.ends = row.last.ends.clone();
     row.earlier.reverse();
 }
 
@@ -389,7 +398,7 @@ fn blood_pressure(words: &Words<'_>, whole: &Value) -> Option<Reading> {
 /// One reading: value, flag and reference of `holder`, the rest of the whole observation.
 fn reading(words: &Words<'_>, whole: &Value, holder: &Value, measured: Option<Measured>) -> Reading {
     let measured = measured.unwrap_or_else(|| Measured { text: words.say("rec.no_value").to_owned(), absent: true, ..Measured::default() });
-    let (reference, band) = references(words, holder);
+    let (reference, band, ends) = references(words, holder);
     let own: Vec<&Value> = list(holder, "interpretation").collect();
     let flag = codes(holder, "interpretation").find_map(Flag::of_code);
     let says_normal = codes(holder, "interpretation").any(|code| code == "N");
@@ -415,6 +424,7 @@ fn reading(words: &Words<'_>, whole: &Value, holder: &Value, measured: Option<Me
         detail: joined(detail, " · "),
         number: measured.number,
         band,
+        ends,
     }
 }
 
@@ -433,7 +443,7 @@ fn outside(number: f64, band: Band) -> Flag {
 }
 
 /// All references in words, and the one for everybody (else the only one) as a band.
-fn references(words: &Words<'_>, holder: &Value) -> (String, Band) {
+fn references(words: &Words<'_>, holder: &Value) -> (String, Band, Ends) {
     let all: Vec<&Value> = list(holder, "referenceRange").collect();
     let mut texts = Vec::new();
     for range in &all {
@@ -450,9 +460,14 @@ fn references(words: &Words<'_>, holder: &Value) -> (String, Band) {
     let end = |name: &str| {
         let value = chosen.and_then(|range| range.get(name)).and_then(|quantity| quantity.get("value"));
         match value {
-            Some(Value::Number(number)) => number.as_str().parse::<f64>().ok().filter(|n| n.is_finite()),
+            Some(Value::Number(number)) => {
+                let shown = words.reader.number(number.as_str());
+                number.as_str().parse::<f64>().ok().filter(|n| n.is_finite()).map(|n| (n, shown))
+            }
             _ => None,
         }
     };
-    (joined(texts, "; "), Band { low: end("low"), high: end("high") })
+    let (low, high) = (end("low"), end("high"));
+    let ends = (low.as_ref().map(|(_, shown)| shown.clone()), high.as_ref().map(|(_, shown)| shown.clone()));
+    (joined(texts, "; "), Band { low: low.map(|(n, _)| n), high: high.map(|(n, _)| n) }, ends)
 }

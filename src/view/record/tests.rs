@@ -68,9 +68,9 @@ fn row<'r>(record: &'r Record, name: &str) -> &'r Row {
 fn results_stand_under_their_report_with_the_last_value() {
     let record = record(Language::Es);
     let groups: Vec<String> = record.results.iter().map(|g| format!("{} {} {}", g.title, g.when.text, g.rows.len())).collect();
-    let expected = ["Cuadro hemático 23 nov 2026, 12:48 3", "Otros exámenes 23 nov 2026, 12:48 2", "Química sanguínea 23 nov 2026, 12:48 5", "Control de diabetes 12 ago 2026 1"];
+    let expected = ["Química sanguínea 23 nov 2026, 12:48 5", "Cuadro hemático 23 nov 2026, 12:48 3", "Otros exámenes 23 nov 2026, 12:48 2", "Control de diabetes 12 ago 2026 1"];
     assert_eq!(groups, expected);
-    assert_eq!(record.results[2].rows.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["Potasio", "Creatinina", "Sodio", "Glucosa", "Proteína C reactiva"]);
+    assert_eq!(record.results[0].rows.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["Potasio", "Creatinina", "Sodio", "Glucosa", "Proteína C reactiva"]);
     let potassium = row(&record, "Potasio");
     let last = &potassium.last;
     assert_eq!((last.value.as_str(), last.unit.as_str(), last.flag, last.flag_text.as_str()), ("6,3", "mmol/L", Flag::CriticalHigh, "crítico alto"));

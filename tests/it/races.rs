@@ -1,0 +1,210 @@
+//! Many at once (issue 3, Must show 6): one of the same, each version won once, no gap in a history.
+
+use crate::harness::data::{bundle, entry, patient, patient_with, weight};
+use crate::harness::hl7::Visit;
+use crate::harness::mllp::Mllp;
+use crate::harness::{Fhir, fhir, run, server, unique};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+
+/// Runs `n` tasks at once.
+async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(n: usize, task: impl Fn(usize) -> F) -> Vec<T> {
+    let tasks: Vec<_> = (0..n).map(|number| tokio::spawn(task(number))).collect();
+    let mut results = Vec::new();
+    for task in tasks {
+        results.push(task.await.expect("a task"));
+    }
+    results
+}
+
+/// Versions of a history, newest first.
+async fn versions(medico: &Fhir, path: &str) -> Vec<i64> {
+    let pages = medico.all(&format!("{path}/_history?_count=1000")).await;
+    pages.iter().flatten().map(|one| one["meta"]["versionId"].as_str().unwrap().parse().unwrap()).collect()
+}
+
+fn down_from(n: i64) -> Vec<i64> {
+    (1..=n).rev().collect()
+}
+
+#[test]
+fn fifty_conditional_creates_of_one_identifier_leave_one() {
+    run(async {
+        let medico = fhir("medico").await;
+        let number = unique();
+        let results = at_once(50, |_| {
+            let (medico, number) = (medico.clone(), number.clone());
+            async move {
+                let criteria = format!("identifier=https://www.registraduria.gov.co|{number}");
+                let reply = medico.post_with("Patient", &[("if-none-exist", &criteria)], &patient_with(&number)).await;
+                (reply.status, reply.id())
+            }
+        })
+        .await;
+        assert_eq!(results.iter().filter(|(status, _)| *status == 201).count(), 1, "{results:?}");
+        assert_eq!(results.iter().filter(|(status, _)| *status == 200).count(), 49);
+        assert_eq!(results.iter().map(|(_, id)| id).collect::<BTreeSet<_>>().len(), 1);
+        assert_eq!(medico.get(&format!("Patient?identifier={number}")).await.expect(200).ids().len(), 1);
+    });
+}
+
+#[test]
+fn conditional_creates_in_transactions_leave_one_too() {
+    run(async {
+        let medico = fhir("medico").await;
+        let number = unique();
+        let statuses = at_once(20, |n| {
+            let (medico, number) = (medico.clone(), number.clone());
+            async move {
+                let url = "urn:uuid:11111111-1111-4111-8111-111111111111";
+                let mut person = entry("POST", "Patient", Some(url), Some(patient_with(&number)));
+                person["request"]["ifNoneExist"] = format!("identifier={number}").into();
+                let observation = entry("POST", "Observation", None, Some(weight(url, &format!("2024-01-{:02}", n + 1))));
+                medico.post("", &bundle("transaction", vec![person, observation])).await.status
+            }
+        })
+        .await;
+        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+        let ids = medico.get(&format!("Patient?identifier={number}")).await.expect(200).ids();
+        assert_eq!(ids.len(), 1);
+        assert_eq!(medico.get(&format!("Observation?subject={}&_count=100", ids[0])).await.expect(200).ids().len(), 20);
+    });
+}
+
+#[test]
+fn fifty_updates_with_if_match_win_each_version_once() {
+    run(async {
+        let medico = fhir("medico").await;
+        let one = medico.create(patient()).await;
+        let path = format!("Patient/{}", one["id"].as_str().unwrap());
+        // All at version 1: one wins.
+        let statuses = at_once(50, |_| {
+            let (medico, path, one) = (medico.clone(), path.clone(), one.clone());
+            async move { medico.put_with(&path, &[("if-match", "W/\"1\"")], &one).await.status }
+        })
+        .await;
+        assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 412).count(), 49, "{statuses:?}");
+        assert_eq!(versions(&medico, &path).await, [2, 1]);
+        // Each with what it has read: whoever is told 200 for a version is the only one.
+        let won = at_once(50, |n| {
+            let (medico, path) = (medico.clone(), path.clone());
+            async move {
+                let mut won = Vec::new();
+                for _ in 0..3 {
+                    let mut read = medico.get(&path).await.expect(200).json();
+                    let version = read["meta"]["versionId"].as_str().unwrap().to_owned();
+                    read["birthDate"] = format!("19{:02}-01-01", 50 + n % 50).into();
+                    let reply = medico.put_with(&path, &[("if-match", &format!("W/\"{version}\""))], &read).await;
+                    match reply.status {
+                        200 => won.push((version.parse::<i64>().unwrap(), reply.version())),
+                        412 => {}
+                        other => panic!("{other}: {}", reply.text()),
+                    }
+                }
+                won
+            }
+        })
+        .await;
+        let mut of_version: BTreeMap<i64, usize> = BTreeMap::new();
+        for (read, written) in won.into_iter().flatten() {
+            assert_eq!(written, read + 1);
+            *of_version.entry(read).or_default() += 1;
+        }
+        assert!(!of_version.is_empty() && of_version.values().all(|n| *n == 1), "{of_version:?}");
+        let last = of_version.keys().max().unwrap() + 1;
+        assert_eq!(of_version.len() as i64, last - 2, "every version after the second was won");
+        assert_eq!(versions(&medico, &path).await, down_from(last));
+    });
+}
+
+#[test]
+fn fifty_plain_updates_all_succeed() {
+    run(async {
+        let medico = fhir("medico").await;
+        let one = medico.create(patient()).await;
+        let path = format!("Patient/{}", one["id"].as_str().unwrap());
+        let results = at_once(50, |n| {
+            let (medico, path, mut one) = (medico.clone(), path.clone(), one.clone());
+            async move {
+                one["birthDate"] = format!("19{:02}-01-01", 50 + n).into();
+                let reply = medico.put(&path, &one).await.expect(200);
+                (reply.version(), reply.json()["birthDate"].as_str().unwrap().to_owned())
+            }
+        })
+        .await;
+        let numbers: BTreeSet<i64> = results.iter().map(|(version, _)| *version).collect();
+        assert_eq!(numbers, (2..=51).collect::<BTreeSet<i64>>());
+        assert_eq!(versions(&medico, &path).await, down_from(51));
+        // Each version is what its writer wrote.
+        for (version, birth) in &results[..5] {
+            let read: Value = medico.get(&format!("{path}/_history/{version}")).await.expect(200).json();
+            assert_eq!(read["birthDate"], birth.as_str());
+        }
+    });
+}
+
+#[test]
+fn fifty_creates_of_one_id_make_one_history() {
+    run(async {
+        let medico = fhir("medico").await;
+        let mut one = patient();
+        one["id"] = format!("carrera-{}", unique()).into();
+        let path = format!("Patient/{}", one["id"].as_str().unwrap());
+        let statuses = at_once(50, |_| {
+            let (medico, path, one) = (medico.clone(), path.clone(), one.clone());
+            async move { medico.put(&path, &one).await.status }
+        })
+        .await;
+        assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 49, "{statuses:?}");
+        assert_eq!(versions(&medico, &path).await, down_from(50));
+    });
+}
+
+#[test]
+fn deletes_and_updates_at_once_leave_a_whole_history() {
+    run(async {
+        let medico = fhir("medico").await;
+        let one = medico.create(patient()).await;
+        let path = format!("Patient/{}", one["id"].as_str().unwrap());
+        let statuses = at_once(30, |n| {
+            let (medico, path, one) = (medico.clone(), path.clone(), one.clone());
+            async move {
+                match n % 3 {
+                    0 => medico.delete(&path).await.status,
+                    _ => medico.put(&path, &one).await.status,
+                }
+            }
+        })
+        .await;
+        assert!(statuses.iter().all(|status| matches!(status, 200 | 201 | 204)), "{statuses:?}");
+        let history = medico.get(&format!("{path}/_history?_count=1000")).await.expect(200).json();
+        let etags: Vec<String> = history["entry"].as_array().unwrap().iter().map(|e| e["response"]["etag"].as_str().unwrap().to_owned()).collect();
+        let expected: Vec<String> = down_from(etags.len() as i64).iter().map(|n| format!("W/\"{n}\"")).collect();
+        assert_eq!(etags, expected);
+    });
+}
+
+#[test]
+fn ten_messages_of_one_new_patient_at_once_make_one_patient() {
+    run(async {
+        let medico = fhir("medico").await;
+        let visit = Visit::new();
+        let address = server().mllp();
+        at_once(10, |n| {
+            let (mut visit, address) = (visit.clone(), address.clone());
+            visit.visit = format!("{}-{n}", visit.visit);
+            async move {
+                let control = unique();
+                let ack = Mllp::connect(&address).await.ask(visit.a01(&control).as_bytes()).await;
+                crate::harness::hl7::accepted(&ack, &control);
+            }
+        })
+        .await;
+        let ids = medico.get(&format!("Patient?identifier={}", visit.document)).await.expect(200).ids();
+        assert_eq!(ids.len(), 1);
+        assert_eq!(medico.get(&format!("Encounter?patient={}", ids[0])).await.expect(200).ids().len(), 10);
+    });
+}
