@@ -6,6 +6,7 @@
 use crate::access::Role;
 use crate::error::Result;
 use crate::interaction;
+use crate::view::export;
 use crate::view::page::{self, Badge, Link, Message, Page, Tone};
 use crate::view::patient::{Act, Allergies, Allergy, Banner, Fact};
 use crate::view::record::clinical::{AllergyState, Item};
@@ -127,6 +128,12 @@ async fn bundle(visit: &Visit) -> Result<Reply> {
     Ok(Reply::Fhir { body: done.await? })
 }
 
+/// `/exportar_pdf/{id}`: the same record on paper.
+pub async fn pdf(visit: &Visit) -> Result<Reply> {
+    let document = export::pdf(&visit.app, &visit.caller, &visit.reader, visit.part("id")).await?;
+    Ok(Reply::File { media_type: "application/pdf", name: "historia-clinica.pdf", bytes: document.bytes })
+}
+
 /// The record that the address means.
 pub async fn of(visit: &Visit) -> Result<Record> {
     record::page(&visit.app, &visit.caller, &visit.reader, visit.part("id")).await
@@ -178,8 +185,16 @@ fn banner(visit: &Visit, record: &Record) -> Banner {
             Some(Allergies::has(reader, known.map(allergy).collect()))
         }
     };
-    let act = |href: &str, label: &str, primary: bool| Act { href: format!("{}/{href}", address(&record.id)), label: reader.text(label).to_owned(), icon: None, primary };
-    let actions = if writes(visit) { vec![act("signos", "chart.signs", true), act("agregar", "chart.add", false)] } else { Vec::new() };
+    let act = |href: String, label: &str, icon: Option<&'static str>, primary: bool| Act { href, label: reader.text(label).to_owned(), icon, primary };
+    let chart = address(&record.id);
+    let mut actions = Vec::new();
+    if writes(visit) {
+        actions.push(act(format!("{chart}/signos"), "chart.signs", None, true));
+        actions.push(act(format!("{chart}/agregar"), "chart.add", None, false));
+    }
+    if crate::access::role::exports(visit.caller.role) {
+        actions.push(act(format!("/exportar_pdf/{}", encoded(&record.id)), "chart.pdf", Some("page"), false));
+    }
     Banner { surnames: who.surnames.clone(), names: who.names.clone(), facts: facts.into_iter().flatten().collect(), allergies, actions }
 }
 

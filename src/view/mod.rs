@@ -35,6 +35,7 @@
 pub mod account;
 pub mod chart;
 pub mod conflict;
+pub mod export;
 pub mod failure;
 pub mod find;
 pub mod format;

@@ -10,6 +10,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(screen("/medico", WRITE, medico::desk))
         .service(screen("/paciente/{id}", &[], chart::page))
+        .service(screen("/exportar_pdf/{id}", &[], chart::pdf))
         .service(screen("/paciente/{id}/agregar", WRITE, observe::add))
         .service(form("/paciente/{id}/signos", WRITE, signs::page, signs::save))
         .service(form("/paciente/{id}/observacion", WRITE, observe::page, observe::save))

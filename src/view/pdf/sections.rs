@@ -304,15 +304,19 @@ impl Drawer<'_> {
         if items.is_empty() {
             return;
         }
-        let columns = vec![
-            Column::left(what, 0.5),
-            Column::left(self.say("pdf.item_code"), 0.15),
-            Column::left(self.say("pdf.date"), 0.22),
-            Column::left(self.say("pdf.status"), 0.13),
-        ];
+        let coded = items.iter().any(|item| !item.code.is_empty());
+        let mut columns = vec![Column::left(what, if coded { 0.5 } else { 0.65 })];
+        if coded {
+            columns.push(Column::left(self.say("pdf.item_code"), 0.15));
+        }
+        columns.extend([Column::left(self.say("pdf.date"), 0.22), Column::left(self.say("pdf.status"), 0.13)]);
         let row = |item: &Item| {
-            let first = Cell::Two(item.what.clone(), item.detail.clone());
-            Line::Cells(vec![first, Cell::Text(item.code.clone()), Cell::Text(item.when.text.clone()), Cell::Text(item.status.clone())])
+            let mut cells = vec![Cell::Two(item.what.clone(), item.detail.clone())];
+            if coded {
+                cells.push(Cell::Text(item.code.clone()));
+            }
+            cells.extend([Cell::Text(item.when.text.clone()), Cell::Text(item.status.clone())]);
+            Line::Cells(cells)
         };
         Table::draw(self.paper, title, "", columns, items.iter().map(row).collect());
     }
@@ -394,8 +398,9 @@ impl Drawer<'_> {
         let mut before = None;
         for time in &signs.times {
             let day = self.reader.day_of(&time.iso);
-            let hour = time.text.split_once(", ").map(|(_, hour)| hour.to_owned()).filter(|_| day == before);
-            columns.push(Column::right(&hour.unwrap_or_else(|| time.text.clone()), 0.115));
+            let hour = time.text.split_once(", ").map(|(_, hour)| hour).unwrap_or_default();
+            let date = day.filter(|_| day != before || hour.is_empty()).map(|day| self.reader.short_date(day)).unwrap_or_default();
+            columns.push(Column::right(&joined([date.as_str(), hour], ", "), 0.115));
             before = day;
         }
         columns.push(Column::left(self.say("pdf.flag"), 0.13));

@@ -25,6 +25,9 @@ pub struct Item {
     pub active: bool,
     /// Dose, place, reason, notes: whatever else is recorded.
     pub detail: String,
+    /// Stands before others of its list.
+    #[serde(skip)]
+    pub grave: bool,
 }
 
 /// What is known of allergies: three states that never look alike, and the one of a role that may not know.
@@ -105,6 +108,7 @@ impl Words<'_> {
             status: joined([self.word("status", &clinical), self.word("verification", &refuted)], ", "),
             status_code: clinical,
             detail: joined([joined(reactions, "; "), criticality, self.notes(resource)], ", "),
+            grave: text(resource, "criticality") == "high",
             when: if onset.text.is_empty() { when } else { onset },
             ..self.item("AllergyIntolerance", resource)
         })

@@ -242,7 +242,7 @@ impl Record {
             &mut self.allergies.items, &mut self.problems, &mut self.medication, &mut self.visits, &mut self.reports, &mut self.orders,
             &mut self.procedures, &mut self.vaccines, &mut self.documents,
         ];
-        let newest = |items: &mut Vec<Item>| items.sort_by(|a, b| (b.active, b.when.at, &a.what).cmp(&(a.active, a.when.at, &b.what)));
+        let newest = |items: &mut Vec<Item>| items.sort_by(|a, b| (b.active, b.grave, b.when.at, &a.what).cmp(&(a.active, a.grave, a.when.at, &b.what)));
         lists.into_iter().for_each(newest);
         self.others.iter_mut().for_each(|section| newest(&mut section.items));
     }
