@@ -124,8 +124,8 @@ fn hl7v2(read: &Reader) -> Result<Hl7v2, ConfigError> {
 
 fn sessions(read: &Reader) -> Result<Sessions, ConfigError> {
     let sessions = Sessions { idle: read.duration("sessions.idle")?, absolute: read.duration("sessions.absolute")? };
-    if sessions.idle.as_secs() < 60 || sessions.idle > sessions.absolute {
-        return Err(read.wrong("sessions.idle", "must be at least one minute, and not more than sessions.absolute"));
+    if sessions.idle.is_zero() || sessions.idle > sessions.absolute {
+        return Err(read.wrong("sessions.idle", "must not be zero, and not more than sessions.absolute"));
     }
     if sessions.absolute.as_secs() > 24 * 3600 {
         return Err(read.wrong("sessions.absolute", "must not be more than a day"));

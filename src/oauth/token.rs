@@ -286,7 +286,10 @@ impl Authority {
             must_change: vence.is_some(),
             seen: Seen { last: AtomicI64::new(seen), kept: AtomicI64::new(seen) },
         });
-        self.verified.insert(key, identity.clone());
+        // Not remembered while the password must be changed: the change is to be seen at once.
+        if !identity.must_change {
+            self.verified.insert(key, identity.clone());
+        }
         Ok(identity)
     }
 

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-pub const STATEMENTS: &[&str] = &[INSERT, PARTITIONS];
+pub const STATEMENTS: &[&str] = &[INSERT, PARTITIONS, SEARCH];
 
 /// Requests that may wait; more are refused.
 const QUEUE: usize = 4096;
@@ -138,6 +138,66 @@ pub async fn insert(conn: &Conn, events: &[Event]) -> Result<()> {
 /// Makes the monthly partitions of the months ahead.
 pub async fn partitions(conn: &Conn) -> Result<()> {
     conn.query(PARTITIONS, &[]).await.map(drop)
+}
+
+/// What the list of the administrator shows: who did what to which record, without content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    pub recorded: Timestamp,
+    pub id: Uuid,
+    pub action: String,
+    pub outcome: i16,
+    pub actor: String,
+    pub role: String,
+    pub patient_id: Option<String>,
+    pub resource_type: Option<String>,
+    pub resource_id: Option<String>,
+    pub request_id: String,
+    pub detail: Option<String>,
+}
+
+/// What is looked for; None: anything.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    pub from: Timestamp,
+    pub to: Timestamp,
+    pub actor: Option<String>,
+    pub role: Option<String>,
+    pub action: Option<String>,
+    pub patient_id: Option<String>,
+    /// 0 done, 4 refused, 8 fault.
+    pub outcome: Option<i16>,
+    /// Only what is older than this: the last one of the page before.
+    pub before: Option<(Timestamp, Uuid)>,
+}
+
+// Goes by time over all records: fans out on Citus, and walks the index of recorded backwards.
+const SEARCH: &str = "\
+select recorded, id, action, outcome, actor, role, patient_id, resource_type, resource_id, request_id, detail from audit_event
+where recorded >= $1 and recorded < $2 and ($3::text is null or actor = $3) and ($4::text is null or role = $4)
+  and ($5::text is null or action = $5) and ($6::text is null or patient_id = $6) and ($7::int2 is null or outcome = $7)
+  and ($8::timestamptz is null or (recorded, id) < ($8, $9::uuid))
+order by recorded desc, id desc limit $10";
+
+/// The newest records that fit, at most `most`.
+pub async fn search(conn: &Conn, filter: &Filter, most: i64) -> Result<Vec<Shown>> {
+    let f = filter;
+    let (at, id) = f.before.map_or((None, None), |(at, id)| (Some(at), Some(id)));
+    let rows = conn.query(SEARCH, &[&f.from, &f.to, &f.actor, &f.role, &f.action, &f.patient_id, &f.outcome, &at, &id, &most]).await?;
+    let shown = |row: &tokio_postgres::Row| Shown {
+        recorded: row.get(0),
+        id: row.get(1),
+        action: row.get(2),
+        outcome: row.get(3),
+        actor: row.get(4),
+        role: row.get(5),
+        patient_id: row.get(6),
+        resource_type: row.get(7),
+        resource_id: row.get(8),
+        request_id: row.get(9),
+        detail: row.get(10),
+    };
+    Ok(rows.iter().map(shown).collect())
 }
 
 struct Waiting {

@@ -5,7 +5,7 @@ use crate::store::pool::Conn;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub const STATEMENTS: &[&str] = &[RECEIPT, ADD_RECEIPT, ADD_MESSAGE];
+pub const STATEMENTS: &[&str] = &[RECEIPT, ADD_RECEIPT, ADD_MESSAGE, COUNTS];
 
 /// What makes a message the same message: the configured sender (not its socket), MSH-3, MSH-4, MSH-10.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -47,6 +47,37 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict do nothing";
 const ADD_MESSAGE: &str = "\
 insert into hl7_message (documento_id, received, id, sender, control_id, event, state, code, hash, raw, ack)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)";
+
+/// How many messages of one sender came on one day, by what became of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// `2026-11-23`.
+    pub day: String,
+    pub sender: String,
+    pub applied: i64,
+    pub error: i64,
+    pub rejected: i64,
+    pub conflict: i64,
+}
+
+const COUNTS: &str = "\
+select to_char(received + $2::float8 * interval '1 second', 'YYYY-MM-DD') as day, sender,
+  count(*) filter (where state = 'applied'), count(*) filter (where state = 'error'),
+  count(*) filter (where state = 'rejected'), count(*) filter (where state = 'conflict')
+from hl7_message where received >= $1 group by 1, 2 order by 1 desc, 2 limit 2000";
+
+/// Counts since a moment, newest day first; `offset`: seconds east of UTC by which days are told apart.
+pub async fn counts(conn: &Conn, since: Timestamp, offset: i32) -> Result<Vec<Count>> {
+    let count = |row: &tokio_postgres::Row| Count {
+        day: row.get(0),
+        sender: row.get(1),
+        applied: row.get(2),
+        error: row.get(3),
+        rejected: row.get(4),
+        conflict: row.get(5),
+    };
+    Ok(conn.query(COUNTS, &[&since, &f64::from(offset)]).await?.iter().map(count).collect())
+}
 
 pub async fn receipt(conn: &Conn, key: &Key) -> Result<Option<Receipt>> {
     let row = conn.query_opt(RECEIPT, &[&key.sender, &key.sending_application, &key.sending_facility, &key.control_id]).await?;

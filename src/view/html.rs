@@ -29,6 +29,12 @@ const PARTIALS: &[(&str, &str)] = templates![
 const PAGES: &[(&str, &str)] = templates![
     // everybody
     "login", "error", "account", "conflict", "forgotten",
+    // patients without an account
+    "register",
+    // admission
+    "activation",
+    // admin
+    "admin/users", "admin/user", "admin/shown", "admin/dialog", "admin/clients", "admin/client", "admin/messages", "admin/audit",
     // physician
     "medico", "chart-page", "add", "signs", "observe", "problem", "versions", "correct",
     // results

@@ -38,6 +38,7 @@ struct Hidden<'m> {
 #[derive(Serialize)]
 struct Model<'m> {
     page: Page,
+    said: Option<Message>,
     next: &'m str,
     wrong: bool,
     usuario: &'m str,
@@ -64,10 +65,11 @@ pub fn page(reader: &Reader, theme: Option<&'static str>, site: &str, kept: Kept
     let next = kept.next.and_then(local).unwrap_or("");
     let here = if next.is_empty() { "/login".to_owned() } else { format!("/login?next={}", super::visit::encoded(next)) };
     let page = Page::open(reader, theme, site, reader.text("login.title"), &here).class("narrow");
-    let page = Page { bare: true, message: message(reader, reason, kept.draft.is_some()), ..page };
+    let page = Page { bare: true, ..page };
+    let said = message(reader, reason, kept.draft.is_some());
     let hidden = |(name, value)| Hidden { name: format!("{DRAFT}{name}"), value };
     let draft = kept.draft.into_iter().flat_map(Form::pairs).filter(|(name, _)| waits(name)).map(hidden).collect();
-    let model = Model { page, next, wrong: matches!(reason, Reason::Wrong(_)), usuario: kept.usuario, draft };
+    let model = Model { page, said, next, wrong: matches!(reason, Reason::Wrong(_)), usuario: kept.usuario, draft };
     html::render(reader.language, "login", &model)
 }
 

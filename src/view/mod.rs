@@ -33,6 +33,8 @@
 //! 6. **Section** (`page.rs`): one line in `sections(role)`; the first is where `/` leads.
 
 pub mod account;
+pub mod activation;
+pub mod admin;
 pub mod chart;
 pub mod conflict;
 pub mod export;
@@ -50,6 +52,7 @@ pub mod patient;
 pub mod pdf;
 pub mod problem;
 pub mod record;
+pub mod register;
 pub mod sheet;
 pub mod signs;
 pub mod trend;

@@ -15,6 +15,7 @@ mod harness;
 mod hl7;
 mod import;
 mod lifecycle;
+mod pages;
 mod races;
 mod search;
 mod statements;

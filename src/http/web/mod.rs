@@ -3,15 +3,20 @@
 //! | address | file |
 //! |---|---|
 //! | `/login`, `/logout`, `/idioma`, `/tema` | [`session`] |
+//! | `/registro` | [`register`] |
+//! | `/admin/...` | [`admin`] |
 //! | `/assets/...` | [`assets`] |
 //! | `/medico`, `/paciente/{id}` and below | [`medico`] |
 //! | `/`, `/cuenta`, `/sesion` | here |
 
+pub mod admin;
 pub mod assets;
 pub mod medico;
+pub mod register;
 pub mod screen;
 pub mod session;
 
+use crate::access::Role;
 use crate::error::{Error, Kind, Result};
 use crate::http::{State, respond};
 use crate::view;
@@ -24,11 +29,14 @@ pub fn routes(config: &mut web::ServiceConfig) {
     assets::name_assets();
     open(config);
     medico::routes(config);
+    admin::routes(config);
     config
         .service(screen("/", &[], home))
         .service(screen("/sesion", &[], still_here))
         .service(form("/cuenta", &[], view::account::page, view::account::change))
         .service(act("/cuenta/sesion", &[], view::account::end))
+        .service(act("/paciente/{id}/codigo", &[Role::Admisionista], view::activation::make))
+        .service(screen("/paciente/{id}", &[], not_yet))
         .service(screen("/exportar_pdf/{id}", &[], not_yet));
 }
 
@@ -44,6 +52,13 @@ fn open(config: &mut web::ServiceConfig) {
         )
         .service(web::resource("/login/olvido").route(web::get().to(session::forgotten)).default_service(other("GET")))
         .service(web::resource("/logout").route(web::post().to(session::logout)).default_service(other("POST")))
+        .service(
+            web::resource("/registro")
+                .route(web::get().to(register::show))
+                .route(web::head().to(register::show))
+                .route(web::post().to(register::submit))
+                .default_service(other("GET, HEAD, POST")),
+        )
         .service(web::resource("/idioma/{code}").route(web::get().to(session::choose)).default_service(other("GET")))
         .service(web::resource("/tema/{code}").route(web::get().to(session::choose)).default_service(other("GET")))
         .service(

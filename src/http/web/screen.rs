@@ -402,6 +402,7 @@ pub fn failed(state: &State, req: &HttpRequest, visit: Option<&Visit>, error: &E
         Some(visit) => Page { message: None, ..visit.page(title) },
         None => Page::open(&reader, theme(req), &state.app.config.institution.name, title, "/"),
     };
+    let page_model = page_model.class("narrow");
     let again = req.method().is_safe().then(|| req.uri().path_and_query().map_or("/", |address| address.as_str()));
     let Some(html) = failure::page(&reader, page_model, error, &id, again) else { return respond::error(req, error) };
     let mut response = page(respond::start(error).finish().status(), reader.language);

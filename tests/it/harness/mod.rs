@@ -1,5 +1,6 @@
 //! What every test uses: the server under test, its clients, its data.
 
+pub mod browser;
 pub mod data;
 pub mod database;
 pub mod fhir;
