@@ -35,9 +35,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(screen("/sesion", &[], still_here))
         .service(form("/cuenta", &[], view::account::page, view::account::change))
         .service(act("/cuenta/sesion", &[], view::account::end))
-        .service(act("/paciente/{id}/codigo", &[Role::Admisionista], view::activation::make))
-        .service(screen("/paciente/{id}", &[], not_yet))
-        .service(screen("/exportar_pdf/{id}", &[], not_yet));
+        .service(act("/paciente/{id}/codigo", &[Role::Admisionista], view::activation::make));
+
 }
 
 /// What answers without a session.
@@ -91,8 +90,4 @@ async fn home(visit: &Visit) -> Result<Reply> {
 /// `/sesion`: says that somebody is there.
 async fn still_here(_: &Visit) -> Result<Reply> {
     Ok(Reply::Json { status: 200, body: "{}".to_owned() })
-}
-
-async fn not_yet(_: &Visit) -> Result<Reply> {
-    Err(absent())
 }
