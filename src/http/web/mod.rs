@@ -6,10 +6,14 @@
 //! | `/registro` | [`register`] |
 //! | `/admin/...` | [`admin`] |
 //! | `/assets/...` | [`assets`] |
+//! | `/admision/...` | [`admission`] |
+//! | `/mi-historia/...` | [`own`] |
 //! | `/`, `/cuenta`, `/sesion` | here |
 
 pub mod admin;
+pub mod admission;
 pub mod assets;
+pub mod own;
 pub mod register;
 pub mod screen;
 pub mod session;
@@ -26,6 +30,8 @@ use screen::{act, form, other, screen};
 pub fn routes(config: &mut web::ServiceConfig) {
     assets::name_assets();
     open(config);
+    admission::routes(config);
+    own::routes(config);
     admin::routes(config);
     config
         .service(screen("/", &[], home))
@@ -33,8 +39,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(form("/cuenta", &[], view::account::page, view::account::change))
         .service(act("/cuenta/sesion", &[], view::account::end))
         .service(act("/paciente/{id}/codigo", &[Role::Admisionista], view::activation::make))
-        .service(screen("/paciente/{id}", &[], not_yet))
-        .service(screen("/exportar_pdf/{id}", &[], not_yet));
+        .service(screen("/paciente/{id}", &[], record))
+        .service(screen("/exportar_pdf/{id}", &[], view::export::show));
 }
 
 /// What answers without a session.
@@ -90,6 +96,7 @@ async fn still_here(_: &Visit) -> Result<Reply> {
     Ok(Reply::Json { status: 200, body: "{}".to_owned() })
 }
 
-async fn not_yet(_: &Visit) -> Result<Reply> {
-    Err(absent())
+/// `/paciente/{id}`: JSON; the page is not there yet.
+async fn record(visit: &Visit) -> Result<Reply> {
+    if visit.wants_html { Err(absent()) } else { view::record::json(visit).await }
 }
