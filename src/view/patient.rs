@@ -1,5 +1,6 @@
 //! The patient of a page: finding one by what an address says, names as they are written here, the banner.
 
+use crate::fhir::format::{Limits, parse_json};
 use crate::error::{Error, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::documento::DocumentoId;
@@ -183,7 +184,8 @@ pub fn named(resource_type: &str) -> Result<ResourceType> {
 }
 
 fn parsed(body: Option<Vec<u8>>) -> Result<Value> {
-    serde_json::from_slice(body.as_deref().unwrap_or_default()).map_err(Error::internal)
+    // The reader that keeps every digit: what is read here is written back by forms.
+    parse_json(body.as_deref().unwrap_or_default(), &Limits::default())
 }
 
 /// The Patient of an address (`docs/contract.md`): exactly one that is visible, else 404.

@@ -1,6 +1,7 @@
 //! `/paciente/{id}/registro/{tipo}/{rid}`: one entry of a chart: its value over time, and every version of it that was
 //! ever kept. `.../corregir`: a new version of an Observation or Condition; the old one stays readable.
 
+use crate::fhir::format::{Limits, parse_json};
 use crate::error::{Error, Kind, Result};
 use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
@@ -89,7 +90,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
     let record = chart::of(visit).await?;
     let (resource_type, query) = (named(kind)?, format!("_count={MOST}"));
     let answer = visit.unit(async |unit| unit.run(&Interaction::HistoryInstance { resource_type, id: id.clone(), query: query.clone() }).await).await?;
-    let bundle: Value = serde_json::from_slice(answer.body.as_deref().unwrap_or_default()).map_err(Error::internal)?;
+    let bundle: Value = parse_json(answer.body.as_deref().unwrap_or_default(), &Limits::default())?;
     let kept: Vec<&Value> = list(&bundle, "entry").filter_map(|entry| entry.get("resource")).collect();
     let current = kept.first().filter(|resource| is_of(visit, resource, &record.id)).ok_or_else(absent)?;
     let base = format!("{}/", visit.app.base);

@@ -88,7 +88,7 @@ pub struct Reading {
     #[serde(skip)]
     pub band: Band,
     #[serde(skip)]
-    ends: Ends,
+    pub ends: Ends,
 }
 
 /// How the ends of a reference are written: low, high.
