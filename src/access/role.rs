@@ -126,6 +126,11 @@ pub fn rule(role: Role, resource_type: ResourceType) -> Rule {
     }
 }
 
+/// Whether a role may take a record out as PDF (column "PDF"): a patient its own, as the guard of access sees to.
+pub fn exports(role: Role) -> bool {
+    matches!(role, Role::Paciente | Role::Medico | Role::Resultados)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

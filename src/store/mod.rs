@@ -10,8 +10,8 @@ pub mod audit;
 pub mod cluster;
 pub mod code;
 pub mod embedded;
-pub mod everything;
 pub mod form;
+pub mod everything;
 pub mod installation;
 pub mod message;
 pub mod migrate;
@@ -20,6 +20,7 @@ pub mod pool;
 pub mod resource;
 pub mod search;
 pub mod session;
+pub mod trail;
 pub mod write;
 
 pub use pool::{Conn, Pool, Tx};
@@ -31,15 +32,16 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("account", account::STATEMENTS),
     ("attempt", attempt::STATEMENTS),
     ("audit", audit::STATEMENTS),
-    ("everything", everything::STATEMENTS),
     ("code", code::STATEMENTS),
     ("form", form::STATEMENTS),
+    ("everything", everything::STATEMENTS),
     ("installation", installation::STATEMENTS),
     ("message", message::STATEMENTS),
     ("placement", placement::STATEMENTS),
     ("resource", resource::STATEMENTS),
     ("search", search::STATEMENTS),
     ("session", session::STATEMENTS),
+    ("trail", trail::STATEMENTS),
     ("write", write::STATEMENTS),
 ];
 

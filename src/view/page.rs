@@ -22,9 +22,14 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admision/llegadas", "admission.arrivals", "arrive"),
             ("/admision/registrar", "admission.register", "plus"),
         ],
-        Role::Medico => &[],
+        Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
         Role::Resultados => &[],
-        Role::Paciente => &[],
+        Role::Paciente => &[
+            ("/mi-historia", "own.area", "home"),
+            ("/mi-historia/resultados", "own.tab_results", "flask"),
+            ("/mi-historia/visitas", "own.tab_visits", "page"),
+            ("/mi-historia/accesos", "own.tab_seen", "eye"),
+        ],
         Role::Integracion => &[],
     }
 }

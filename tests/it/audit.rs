@@ -53,7 +53,7 @@ fn f119_each_interaction_leaves_one_record() {
             (asked(&medico, "GET", &format!("{path}/_history/1"), None).await.1, "vread", 0, Some("1")),
             (asked(&medico, "GET", &format!("{path}/_history"), None).await.1, "history-instance", 0, None),
             (asked(&medico, "PUT", &path, Some(&stored)).await.1, "update", 0, Some("2")),
-            (asked(&medico, "GET", &format!("{of_other}"), None).await.1, "read", 0, None),
+            (asked(&medico, "GET", &of_other, None).await.1, "read", 0, None),
             (asked(&medico, "DELETE", &of_other, None).await.1, "delete", 0, Some("2")),
             (asked(&medico, "DELETE", &path, None).await.1, "delete", 0, Some("3")),
             (asked(&medico, "GET", &path, None).await.1, "read", 4, None),

@@ -50,7 +50,7 @@ fn f130_hostile_values_are_values() {
                 format!("Patient?family:{value}=x"),
                 format!("Patient/{value}"),
                 format!("Patient/{value}/_history/{value}"),
-                format!("{value}"),
+                value.clone(),
                 format!("Patient/{kept}/_history?_count={value}"),
                 format!("Patient/{kept}?_format={value}"),
             ] {

@@ -104,7 +104,7 @@ fn an_import_is_whole() {
         let mut before: BTreeSet<String> = BTreeSet::new();
         for entry in &expected {
             let name = entry["resource"]["resourceType"].as_str().unwrap();
-            if counts.get(name).is_none() {
+            if !counts.contains_key(name) {
                 before.extend(
                     all(&integracion, name).await.iter().map(|one| format!("{name}/{}", one["id"].as_str().unwrap())),
                 );

@@ -33,7 +33,7 @@ fn the_person_and_the_allergies() {
     let more: Vec<String> = who.more.iter().map(|fact| format!("{}: {}", fact.term, fact.text)).collect();
     assert_eq!(more, ["Otro número: Historia HC-004417", "Contacto: Lucía Ñáñez Muñoz · hija · 300 000 0418"]);
     assert_eq!(record.allergies.state, AllergyState::Known);
-    assert_eq!(lines(&record.allergies.items), ["Dipirona||2017|activo|urticaria, leve", "Penicilina||2009|activo|anafilaxia, grave, riesgo alto"]);
+    assert_eq!(lines(&record.allergies.items), ["Penicilina||2009|activo|anafilaxia, grave, riesgo alto", "Dipirona||2017|activo|urticaria, leve"]);
     assert_eq!(record.in_error, 1);
     assert_eq!(record.counted, [("Facturas presentadas".to_owned(), 1)]);
 }

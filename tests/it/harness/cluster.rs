@@ -121,6 +121,7 @@ struct Machine {
 
 impl Machine {
     fn new() -> Option<Machine> {
+        let programs = programs()?;
         let account = match Uid::effective().is_root() {
             true => User::from_name("postgres").ok().flatten().map(|user| (user.uid.as_raw(), user.gid.as_raw())),
             false => None,
@@ -131,7 +132,7 @@ impl Machine {
         if let Some((uid, gid)) = account {
             chown(&folder, Some(uid), Some(gid)).ok()?;
         }
-        Some(Machine { programs: programs()?, folder, account })
+        Some(Machine { programs, folder, account })
     }
 
     fn program(&self, name: &str) -> Command {
