@@ -9,7 +9,7 @@ use crate::view::find::spellings;
 use crate::view::format::date_field;
 use crate::view::new_patient::{self, FATHERS_FAMILY, MOTHERS_FAMILY, Model};
 use crate::view::page::{Message, Tone};
-use crate::view::patient::{self, named, search};
+use crate::view::patient::{self, Banner, named, search};
 use crate::view::sheet::{Problems, Sheet};
 use crate::view::stay;
 use crate::view::visit::{Reply, Visit, encoded};
@@ -76,6 +76,7 @@ fn shown(visit: &Visit, patient: &Value, form: &Form, state: State) -> Result<Re
     new_patient::fill(visit, &mut sheet, &BTreeMap::new(), &warnings);
     let back = address(encounter::id(patient));
     let mut page = visit.page(visit.text("register_patient.edit_title")).inside(back.clone(), visit.text("admission.patient"));
+    page = page.about(Banner::new(visit, patient, None, None, None));
     let warning = warnings.first().map(|(_, text)| Message::new(Tone::Warn, text.clone(), reader.text("register_patient.save_again")));
     let conflict = stale.then(|| Message::new(Tone::Warn, reader.text("register_patient.changed"), reader.text("admission.changed_help")));
     if let Some(message) = sheet.summary().or(warning).or(conflict) {

@@ -94,8 +94,9 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
     };
     let title = patient::Name::of(&patient).whole();
     let mut page = visit.page(title).inside("/admision", visit.text("admission.patients")).about(banner);
-    if page.message.is_none() {
-        page.message = notice(visit, &patient, current);
+    // What this address has to say goes before what an earlier form has left to be said.
+    if page.message.is_none() || !visit.query.typed("ya").is_empty() {
+        page.message = notice(visit, &patient, current).or(page.message);
     }
     let model = PatientModel {
         facts: facts(visit, &patient, cover),
