@@ -267,10 +267,13 @@ mod tests {
     #[test]
     fn the_sample_is_what_it_should_be() {
         let bundles = parsed().unwrap();
-        let patients: Vec<&Value> = bundles.iter().flat_map(resources).filter(|r| r["resourceType"] == "Patient").collect();
+        let patients: Vec<&Value> =
+            bundles.iter().flat_map(resources).filter(|r| r["resourceType"] == "Patient").collect();
         assert!(patients.len() >= 12);
-        let documents: BTreeSet<String> =
-            patients.iter().map(|p| DocumentoId::of_patient(p, &Systems::default()).unwrap().as_str().to_owned()).collect();
+        let documents: BTreeSet<String> = patients
+            .iter()
+            .map(|p| DocumentoId::of_patient(p, &Systems::default()).unwrap().as_str().to_owned())
+            .collect();
         assert_eq!(documents.len(), patients.len());
         for kind in ["CC-", "TI-", "CE-", "RC-", "PPT-"] {
             assert!(documents.iter().any(|document| document.starts_with(kind)), "{kind}");
@@ -281,7 +284,13 @@ mod tests {
             assert_eq!(bundle["type"], "transaction");
         }
         let of_type = |name: &str| bundles.iter().flat_map(resources).filter(|r| r["resourceType"] == name).count();
-        for (name, least) in [("Encounter", 60), ("Observation", 700), ("DiagnosticReport", 80), ("ServiceRequest", 15), ("Immunization", 30)] {
+        for (name, least) in [
+            ("Encounter", 60),
+            ("Observation", 700),
+            ("DiagnosticReport", 80),
+            ("ServiceRequest", 15),
+            ("Immunization", 30),
+        ] {
             assert!(of_type(name) >= least, "{name}: {}", of_type(name));
         }
     }

@@ -17,8 +17,12 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admin/mensajes", "admin.messages", "mail"),
             ("/admin/auditoria", "admin.audit", "eye"),
         ],
-        Role::Admisionista => &[],
-        Role::Medico => &[],
+        Role::Admisionista => &[
+            ("/admision", "admission.patients", "search"),
+            ("/admision/llegadas", "admission.arrivals", "arrive"),
+            ("/admision/registrar", "admission.register", "plus"),
+        ],
+        Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
         Role::Resultados => &[],
         Role::Paciente => &[
             ("/mi-historia", "own.area", "home"),

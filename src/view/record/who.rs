@@ -112,7 +112,8 @@ impl Words<'_> {
             let code = list(address.get("_city").unwrap_or(&Value::Null), "extension").find_map(|extension| extension.get("valueCoding"));
             let code = code.map(|coding| format!("({})", clean(text(coding, "code")))).unwrap_or_default();
             let city = joined([clean(text(address, "city")), code], " ");
-            who.municipality = joined([city, clean(text(address, "state"))], ", ");
+            let state = clean(text(address, "state"));
+            who.municipality = if state == text(address, "city").trim() { city } else { joined([city, state], ", ") };
             let lines = joined(list(address, "line").filter_map(Value::as_str).map(clean), ", ");
             let lines = if lines.is_empty() { clean(text(address, "text")) } else { lines };
             who.address = joined([lines, clean(text(address, "district")), clean(text(address, "postalCode")), clean(text(address, "country"))], ", ");
