@@ -20,6 +20,7 @@ mod lifecycle;
 mod official;
 mod psql;
 mod pages;
+mod pages_paciente;
 mod pages_admission;
 mod races;
 mod record;

@@ -204,14 +204,14 @@ fn sentences(visit: &Visit, row: &Row) -> Vec<String> {
         Flag::None => "own.means_unknown",
     };
     let mut sentences = vec![visit.text(level).to_owned()];
-    let shown = row.series.get(row.series.len().saturating_sub(trend::MOST_LARGE)..).unwrap_or_default();
-    if let [first, .., end] = shown {
-        let key = match end.number - first.number {
-            rise if rise > first.number.abs() * 0.03 => "own.rose",
-            rise if rise < -first.number.abs() * 0.03 => "own.fell",
+    // Since the time before: a rise over years may hide that it falls now.
+    if let [.., before, end] = row.series.as_slice() {
+        let key = match end.number - before.number {
+            rise if rise > before.number.abs() * 0.03 => "own.rose",
+            rise if rise < -before.number.abs() * 0.03 => "own.fell",
             _ => "own.stayed",
         };
-        sentences.push(visit.reader.fill(key, &[("from", &first.text), ("to", &end.text), ("date", &first.date)]));
+        sentences.push(visit.reader.fill(key, &[("from", &before.text), ("to", &end.text), ("date", &before.date)]));
     }
     sentences
 }

@@ -54,7 +54,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
     people.truncate(LINES);
     for person in &mut people {
         person.when = visit.reader.short_moment(person.last);
-        person.did = person.things.iter().map(|thing| told(visit, thing)).collect();
+        person.did = told(visit, &person.things);
     }
     let empty = Empty { icon: "eye", title: visit.text("own.nobody"), text: visit.text("own.nobody_help"), action: None };
     let page = visit.page(visit.text("own.seen")).at(SEEN);
@@ -130,10 +130,38 @@ fn thing(visit: &Visit, sight: &Sight) -> String {
     let kind = sight.resource_type.as_deref().unwrap_or_default();
     let find = |group: &str| i18n::find(visit.reader.language, &format!("{group}.{kind}"));
     let word = find("own.type").or_else(|| find("type")).unwrap_or_else(|| visit.text("own.data"));
-    word.to_lowercase()
+    lowered(word)
 }
 
-fn told(visit: &Visit, thing: &Thing) -> String {
-    let said = visit.reader.fill(thing.verb, &[("what", &thing.what)]);
-    if thing.times > 1 { format!("{said} ({})", visit.reader.count("own.times", thing.times)) } else { said }
+/// As it stands inside a sentence; an abbreviation stays.
+fn lowered(word: &str) -> String {
+    let is_abbreviation = word.chars().nth(1).is_some_and(char::is_uppercase);
+    if is_abbreviation { word.to_owned() } else { word.to_lowercase() }
+}
+
+/// One line for each verb: "Registró: visitas (8), EPS".
+fn told(visit: &Visit, things: &[Thing]) -> Vec<String> {
+    let mut lines: Vec<(&'static str, Vec<String>)> = Vec::new();
+    for thing in things {
+        let times = if thing.times > 1 { format!(" ({})", visit.reader.whole(thing.times)) } else { String::new() };
+        let what = format!("{}{times}", thing.what);
+        match lines.iter_mut().find(|(verb, _)| *verb == thing.verb) {
+            Some((_, list)) => list.push(what),
+            None => lines.push((thing.verb, vec![what])),
+        }
+    }
+    lines.iter().map(|(verb, list)| visit.reader.fill(verb, &[("what", list.join(", ").trim())]).trim_end().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_stand_inside_a_sentence() {
+        let check = |word: &str, expected: &str| assert_eq!(lowered(word), expected);
+        check("Órdenes", "órdenes");
+        check("EPS", "EPS");
+        check("", "");
+    }
 }
