@@ -16,6 +16,7 @@ mod hl7;
 mod import;
 mod lifecycle;
 mod pages;
+mod pages_medico;
 mod races;
 mod search;
 mod statements;
