@@ -93,7 +93,7 @@ fn observations_and_problems_are_kept_and_corrected() {
         let mut browser = Browser::of("medico").await;
         let address = format!("/paciente/{id}/observacion");
         for typed in ["potasio", "potassium", "2823-3"] {
-            shows(&browser.get(&format!("{address}?q={typed}")).await.expect(200), "codigo=2823-3");
+            shows(&browser.get(&format!("{address}?q={typed}")).await.expect(200), "codigo&#x3D;2823-3");
         }
         let form = browser.get(&format!("{address}?codigo=2823-3")).await.expect(200);
         let values = [("valor", "6,30"), ("minimo", "3,5"), ("maximo", "5,1"), ("fecha", "01/06/2024"), ("hora", "08:00")];
