@@ -195,7 +195,7 @@ fn banner(visit: &Visit, record: &Record) -> Banner {
         actions.push(act(format!("{chart}/agregar"), "chart.add", None, false));
     }
     if crate::access::role::exports(visit.caller.role) {
-        actions.push(act(format!("/exportar_pdf/{}", encoded(&record.id)), "chart.pdf", Some("page"), false));
+        actions.push(act(format!("/exportar_pdf/{}", encoded(&record.id)), "chart.pdf", None, false));
     }
     Banner { surnames: who.surnames.clone(), names: who.names.clone(), facts: facts.into_iter().flatten().collect(), allergies, actions }
 }
