@@ -19,7 +19,7 @@ use serde::Serialize;
 
 /// Lines of a panel, and rows of results, before "see all".
 const LINES: usize = 6;
-const ROWS: usize = 14;
+const ROWS: usize = 9;
 /// The query parameter that shows everything.
 const WHOLE: &str = "todo";
 
@@ -166,12 +166,14 @@ fn banner(visit: &Visit, record: &Record) -> Banner {
     let fact = |term: Option<&str>, hidden: &str, text: &str, desk: bool| {
         (!text.is_empty()).then(|| Fact { term: term.map(|key| reader.text(key)), hidden: reader.text(hidden), text: text.to_owned(), desk })
     };
+    // "EPS EPS Ejemplo" says it twice.
+    let insurer = who.insurance.first().and_then(|text| text.split(" · ").next()).map_or("", |text| text.strip_prefix(reader.text("banner.insurer")).unwrap_or(text).trim());
     let facts = [
         fact(Some("banner.age"), "banner.age", &who.age, false),
         fact(None, "banner.sex", &who.sex, false),
         fact(None, "banner.document", who.document(), false),
         fact(Some("banner.born"), "banner.born", &who.birth.text, true),
-        fact(Some("banner.insurer"), "banner.insurer", who.insurance.first().map_or("", String::as_str), true),
+        fact(Some("banner.insurer"), "banner.insurer", insurer, true),
         fact(None, "banner.bed", &who.place, false),
         fact(Some("chart.died"), "chart.died", who.deceased.as_deref().unwrap_or_default(), false),
     ];
@@ -181,7 +183,7 @@ fn banner(visit: &Visit, record: &Record) -> Banner {
         AllergyState::NoneKnown => Some(Allergies::none(reader, Some(record.allergies.asked.text.clone()).filter(|text| !text.is_empty()))),
         AllergyState::Known => {
             let known = record.allergies.items.iter().filter(|item| item.active);
-            let allergy = |item: &Item| Allergy { substance: item.what.clone(), reaction: Some(item.detail.clone()).filter(|text| !text.is_empty()) };
+            let allergy = |item: &Item| Allergy { substance: item.what.clone(), reaction: Some(reaction(&item.detail)).filter(|text| !text.is_empty()) };
             Some(Allergies::has(reader, known.map(allergy).collect()))
         }
     };
@@ -193,9 +195,14 @@ fn banner(visit: &Visit, record: &Record) -> Banner {
         actions.push(act(format!("{chart}/agregar"), "chart.add", None, false));
     }
     if crate::access::role::exports(visit.caller.role) {
-        actions.push(act(format!("/exportar_pdf/{}", encoded(&record.id)), "chart.pdf", Some("page"), false));
+        actions.push(act(format!("/exportar_pdf/{}", encoded(&record.id)), "chart.pdf", None, false));
     }
     Banner { surnames: who.surnames.clone(), names: who.names.clone(), facts: facts.into_iter().flatten().collect(), allergies, actions }
+}
+
+/// What happened and how bad it was; criticality and notes stand in the panel of allergies.
+fn reaction(detail: &str) -> String {
+    detail.split(", ").take(2).collect::<Vec<_>>().join(", ")
 }
 
 fn model(visit: &Visit, page: Page, record: &Record, whole: bool) -> Model {
@@ -268,8 +275,14 @@ pub fn moment(visit: &Visit, reading: &Reading) -> String {
 }
 
 fn group_of(visit: &Visit, record: &Record, group: &Group) -> Results {
-    let when = group.when.iso.parse::<Timestamp>().map_or_else(|_| group.when.text.clone(), |at| visit.reader.short_moment(at));
+    let when = group.when.iso.parse::<Timestamp>().map_or_else(|_| group.when.text.clone(), |at| short(visit, at));
     Results { title: group.title.clone(), when, rows: group.rows.iter().map(|row| result_row(visit, record, row)).collect() }
+}
+
+/// `hoy 05:31`, else `20 nov, 12:48`.
+fn short(visit: &Visit, at: Timestamp) -> String {
+    let reader = &visit.reader;
+    if reader.local(at).date() == reader.today() { reader.moment(at) } else { reader.short_moment(at) }
 }
 
 fn result_row(visit: &Visit, record: &Record, row: &Row) -> ResultRow {
@@ -335,7 +348,7 @@ fn signs(visit: &Visit, record: &Record, signs: &Signs) -> SignTable {
         let date = at.map(|at| visit.reader.local(at).date());
         times.push(match at {
             Some(at) if date == day => visit.reader.time(at),
-            Some(at) => visit.reader.short_moment(at),
+            Some(at) => short(visit, at),
             None => when.text.clone(),
         });
         day = date;
@@ -400,10 +413,18 @@ impl Lister<'_> {
             href: entry(&self.record.id, item.kind, &item.id),
             what: item.what.clone(),
             code: if list == "problemas" { item.code.clone() } else { String::new() },
-            second: record::words::joined([&when, &item.detail], " · "),
+            second: record::words::joined([when.as_str(), &self.detail(list, item)], " · "),
             badge,
             now: item.active,
         }
+    }
+
+    /// Of an encounter where it was, on the chart; the rest stands on its own page.
+    fn detail(&self, list: &str, item: &Item) -> String {
+        if list != "encuentros" || self.whole {
+            return item.detail.clone();
+        }
+        record::words::joined(item.detail.split(" · ").filter(|part| *part != item.what).take(2), " · ")
     }
 
     /// Everything else that has lines.

@@ -15,6 +15,8 @@ use std::collections::HashMap;
 const OPEN: &str = "arrived,triaged,in-progress,onleave";
 /// As many as are looked through.
 const MOST: usize = 50;
+/// Characters of a badge.
+const WIDEST: usize = 42;
 
 #[derive(Serialize)]
 struct Model {
@@ -107,7 +109,9 @@ fn place(visit: &Visit, stay: &Value) -> String {
     let service = stay.get("serviceType").map(|service| text(service, "text")).unwrap_or_default();
     let open = list(stay, "location").find(|place| matches!(text(place, "status"), "active" | ""));
     let bed = open.and_then(|place| place.get("location")).map(|location| text(location, "display")).unwrap_or_default();
-    let place = joined([service, bed], " · ");
+    // What does not fit a phone is said by the place alone.
+    let long = service.chars().count() + bed.chars().count() > WIDEST;
+    let place = if bed.starts_with(service) || (long && !bed.is_empty()) { bed.to_owned() } else { joined([service, bed], " · ") };
     let class = stay.get("class").map(|class| text(class, "code")).unwrap_or_default();
     let word = crate::i18n::find(visit.reader.language, &format!("class.{class}")).unwrap_or_else(|| visit.text("medico.here"));
     if place.is_empty() { word.to_owned() } else { place }

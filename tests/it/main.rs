@@ -22,6 +22,7 @@ mod psql;
 mod pages;
 mod pages_paciente;
 mod pages_admission;
+mod pages_medico;
 mod races;
 mod record;
 mod search;
