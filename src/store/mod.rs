@@ -10,8 +10,8 @@ pub mod audit;
 pub mod cluster;
 pub mod code;
 pub mod embedded;
-pub mod everything;
 pub mod form;
+pub mod everything;
 pub mod installation;
 pub mod message;
 pub mod migrate;
@@ -32,9 +32,9 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("account", account::STATEMENTS),
     ("attempt", attempt::STATEMENTS),
     ("audit", audit::STATEMENTS),
-    ("everything", everything::STATEMENTS),
     ("code", code::STATEMENTS),
     ("form", form::STATEMENTS),
+    ("everything", everything::STATEMENTS),
     ("installation", installation::STATEMENTS),
     ("message", message::STATEMENTS),
     ("placement", placement::STATEMENTS),

@@ -22,7 +22,7 @@ macro_rules! templates {
 const PARTIALS: &[(&str, &str)] = templates![
     "partials/layout", "partials/mark", "partials/message", "partials/banner", "partials/field", "partials/keys",
     "partials/badge", "partials/flag", "partials/row", "partials/result", "partials/trend", "partials/chart",
-    "partials/empty", "partials/own-line", "partials/own-meaning", "partials/own-list",
+    "partials/empty", "partials/lines", "partials/results", "partials/own-line", "partials/own-meaning", "partials/own-list",
 ];
 
 /// One template per screen.
@@ -36,6 +36,7 @@ const PAGES: &[(&str, &str)] = templates![
     // admin
     "admin/users", "admin/user", "admin/shown", "admin/dialog", "admin/clients", "admin/client", "admin/messages", "admin/audit",
     // physician
+    "medico", "chart-page", "add", "signs", "observe", "problem", "versions", "correct",
     // results
     // patient
     "own", "own-results", "own-result", "own-visits", "own-seen",

@@ -22,7 +22,7 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admision/llegadas", "admission.arrivals", "arrive"),
             ("/admision/registrar", "admission.register", "plus"),
         ],
-        Role::Medico => &[],
+        Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
         Role::Resultados => &[],
         Role::Paciente => &[
             ("/mi-historia", "own.area", "home"),

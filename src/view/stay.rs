@@ -73,7 +73,7 @@ fn address(patient: &str) -> String {
 pub async fn page(visit: &Visit) -> Result<Reply> {
     let (patient, encounters, covers, more) = visit
         .unit(async |unit| {
-            let patient = patient::resolve(unit, visit, visit.part("id")).await?;
+            let patient = patient::resolve(unit, visit.part("id")).await?;
             let id = encounter::id(&patient).to_owned();
             let open = search(unit, "Encounter", &format!("patient={id}&status=planned,{}&_count=50", encounter::OPEN)).await?;
             let past = search(unit, "Encounter", &format!("patient={id}&status=finished,cancelled&_sort=-date&_count={PAST}")).await?;
@@ -423,7 +423,7 @@ fn typed(form: &Form) -> Result<Typed<'_>> {
 
 /// `/admision/paciente/{id}/ingresar`.
 pub async fn admission(visit: &Visit) -> Result<Reply> {
-    let patient = visit.unit(async |unit| patient::resolve(unit, visit, visit.part("id")).await).await?;
+    let patient = visit.unit(async |unit| patient::resolve(unit, visit.part("id")).await).await?;
     shown(visit, Change::Receive, &patient, None, visit.draft.as_ref(), Problems::default(), false)
 }
 
@@ -431,12 +431,12 @@ pub async fn admission(visit: &Visit) -> Result<Reply> {
 pub async fn admit(visit: &Visit, form: &Form) -> Result<Reply> {
     let problems = problems(visit, Change::Receive, form);
     if !problems.is_empty() {
-        let patient = visit.unit(async |unit| patient::resolve(unit, visit, visit.part("id")).await).await?;
+        let patient = visit.unit(async |unit| patient::resolve(unit, visit.part("id")).await).await?;
         return shown(visit, Change::Receive, &patient, None, Some(form), problems, false);
     }
     let to = visit
         .once(async |unit| {
-            let patient = patient::resolve(unit, visit, visit.part("id")).await?;
+            let patient = patient::resolve(unit, visit.part("id")).await?;
             let id = encounter::id(&patient);
             let (typed, mut resource) = (typed(form)?, Map::new());
             encounter::admit(&mut resource, typed, id, &encounter::now(&visit.reader));

@@ -36,7 +36,7 @@
     if (!form || !region) continue;
     let timer = 0, turn = 0;
     const options = () => [...region.querySelectorAll("[data-option]")];
-    const mark = (at) => options().forEach((option, n) => option.setAttribute("aria-selected", String(n === at)));
+    const mark = (at) => options().forEach((option, n) => option.toggleAttribute("data-selected", n === at));
     const run = async () => {
       const mine = ++turn, url = new URL(form.action);
       url.search = new URLSearchParams(new FormData(form));
@@ -47,7 +47,7 @@
     };
     input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(run, 180); });
     input.addEventListener("keydown", (event) => {
-      const all = options(), at = all.findIndex((option) => option.getAttribute("aria-selected") === "true");
+      const all = options(), at = all.findIndex((option) => option.hasAttribute("data-selected"));
       if (event.key === "ArrowDown" || event.key === "ArrowUp") {
         if (!all.length) return;
         event.preventDefault();

@@ -8,11 +8,13 @@
 //! | `/assets/...` | [`assets`] |
 //! | `/admision/...` | [`admission`] |
 //! | `/mi-historia/...` | [`own`] |
+//! | `/medico`, `/paciente/{id}` and below | [`medico`] |
 //! | `/`, `/cuenta`, `/sesion` | here |
 
 pub mod admin;
 pub mod admission;
 pub mod assets;
+pub mod medico;
 pub mod own;
 pub mod register;
 pub mod screen;
@@ -32,15 +34,14 @@ pub fn routes(config: &mut web::ServiceConfig) {
     open(config);
     admission::routes(config);
     own::routes(config);
+    medico::routes(config);
     admin::routes(config);
     config
         .service(screen("/", &[], home))
         .service(screen("/sesion", &[], still_here))
         .service(form("/cuenta", &[], view::account::page, view::account::change))
         .service(act("/cuenta/sesion", &[], view::account::end))
-        .service(act("/paciente/{id}/codigo", &[Role::Admisionista], view::activation::make))
-        .service(screen("/paciente/{id}", &[], record))
-        .service(screen("/exportar_pdf/{id}", &[], view::export::show));
+        .service(act("/paciente/{id}/codigo", &[Role::Admisionista], view::activation::make));
 }
 
 /// What answers without a session.
@@ -94,9 +95,4 @@ async fn home(visit: &Visit) -> Result<Reply> {
 /// `/sesion`: says that somebody is there.
 async fn still_here(_: &Visit) -> Result<Reply> {
     Ok(Reply::Json { status: 200, body: "{}".to_owned() })
-}
-
-/// `/paciente/{id}`: JSON; the page is not there yet.
-async fn record(visit: &Visit) -> Result<Reply> {
-    if visit.wants_html { Err(absent()) } else { view::record::json(visit).await }
 }

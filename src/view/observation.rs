@@ -1,0 +1,167 @@
+//! What pages write: Observations and their parts as FHIR JSON, with the digits that were typed. Pure.
+
+use crate::view::format::{NumberProblem, Reader, typed_date, typed_number};
+use jiff::Timestamp;
+use jiff::civil::{Date, Time};
+use serde_json::{Value, json};
+
+/// The units of UCUM.
+const UCUM: &str = "http://unitsofmeasure.org";
+const LOINC: &str = "http://loinc.org";
+/// What is typed a little ahead of our clock is now.
+const AHEAD: i64 = 300;
+
+/// Of whom, when, in which encounter and by whom something was observed.
+pub struct Circumstances<'a> {
+    pub patient: &'a str,
+    /// Encounter.id.
+    pub encounter: Option<&'a str>,
+    /// An instant with its offset.
+    pub at: &'a str,
+    /// The person who writes.
+    pub by: &'a str,
+}
+
+/// The number of a field: its digits as JSON.
+pub fn number(typed: &str) -> Result<Value, NumberProblem> {
+    let digits = typed_number(typed)?;
+    serde_json::from_str(&digits).map_err(|_| NumberProblem::NotANumber)
+}
+
+/// What a number is compared by.
+pub fn float(number: &Value) -> f64 {
+    number.to_string().parse().unwrap_or(f64::NAN)
+}
+
+pub fn quantity(number: &Value, unit: &str, ucum: &str) -> Value {
+    let unit = if unit.is_empty() { ucum } else { unit };
+    json!({"value": number, "unit": unit, "system": UCUM, "code": ucum})
+}
+
+pub fn concept(codes: &[&str], name: &str) -> Value {
+    let coding: Vec<Value> = codes.iter().map(|code| json!({"system": LOINC, "code": code, "display": name})).collect();
+    json!({"coding": coding, "text": name})
+}
+
+/// A final observation, without its value.
+pub fn observation(of: &Circumstances<'_>, category: &str, code: Value) -> Value {
+    let mut made = json!({
+        "resourceType": "Observation",
+        "status": "final",
+        "category": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": category}]}],
+        "code": code,
+        "subject": {"reference": format!("Patient/{}", of.patient)},
+        "effectiveDateTime": of.at,
+        "performer": [{"display": of.by}],
+    });
+    if let Some(encounter) = of.encounter {
+        put(&mut made, "encounter", json!({"reference": format!("Encounter/{encounter}")}));
+    }
+    made
+}
+
+/// Sets a member.
+pub fn put(resource: &mut Value, name: &str, value: Value) {
+    if let Some(members) = resource.as_object_mut() {
+        members.insert(name.to_owned(), value);
+    }
+}
+
+/// The reference range of a holder of a value, and the interpretation that follows from it.
+pub fn judge(holder: &mut Value, number: f64, (low, high): (Option<Value>, Option<Value>), unit: &str, ucum: &str) {
+    let ends = [("low", &low), ("high", &high)];
+    let range: serde_json::Map<String, Value> = ends.iter().filter_map(|(name, end)| Some(((*name).to_owned(), quantity(end.as_ref()?, unit, ucum)))).collect();
+    if range.is_empty() {
+        return;
+    }
+    put(holder, "referenceRange", json!([range]));
+    let (code, display) = match (low.map(|end| float(&end)), high.map(|end| float(&end))) {
+        (Some(low), _) if number < low => ("L", "Low"),
+        (_, Some(high)) if number > high => ("H", "High"),
+        _ => ("N", "Normal"),
+    };
+    put(holder, "interpretation", json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": code, "display": display}]}]));
+}
+
+/// What is wrong with a typed date or time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MomentProblem {
+    Date,
+    Time,
+    Future,
+}
+
+impl MomentProblem {
+    /// Its field, and the key of its text.
+    pub fn field(self) -> (&'static str, &'static str) {
+        match self {
+            MomentProblem::Date => ("fecha", "taken.date_wrong"),
+            MomentProblem::Time => ("hora", "taken.time_wrong"),
+            MomentProblem::Future => ("fecha", "taken.future"),
+        }
+    }
+}
+
+/// `24/11/2026` and `14:05` as an instant of here.
+pub fn moment(reader: &Reader, date: &str, time: &str) -> Result<String, MomentProblem> {
+    let date: Date = typed_date(date).filter(|date| date.year() >= 1900).ok_or(MomentProblem::Date)?;
+    let time = typed_time(time).ok_or(MomentProblem::Time)?;
+    let at: Timestamp = reader.offset.to_timestamp(date.to_datetime(time)).map_err(|_| MomentProblem::Date)?;
+    if at.as_second() > reader.now.as_second().saturating_add(AHEAD) {
+        return Err(MomentProblem::Future);
+    }
+    let seconds = reader.offset.seconds();
+    let (sign, minutes) = (if seconds < 0 { '-' } else { '+' }, seconds.abs() / 60);
+    Ok(format!("{date}T{:02}:{:02}:00{sign}{:02}:{:02}", time.hour(), time.minute(), minutes / 60, minutes % 60))
+}
+
+fn typed_time(text: &str) -> Option<Time> {
+    let (hour, minute) = text.trim().split_once([':', '.', 'h'])?;
+    let digits = |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    if !digits(hour) || !digits(minute) {
+        return None;
+    }
+    Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::i18n::Language;
+    use jiff::tz::Offset;
+
+    #[test]
+    fn moments_are_of_here_and_not_of_the_future() {
+        let reader = Reader { language: Language::Es, offset: Offset::from_seconds(-18_000).unwrap(), now: "2026-11-24T15:00:00Z".parse().unwrap() };
+        let check = |date: &str, time: &str, expected: Result<&str, MomentProblem>| {
+            assert_eq!(moment(&reader, date, time).as_deref().map_err(|e| *e), expected, "{date} {time}");
+        };
+        check("24/11/2026", "9:05", Ok("2026-11-24T09:05:00-05:00"));
+        check("24/11/2026", "10:04", Ok("2026-11-24T10:04:00-05:00"));
+        check("24/11/2026", "10:06", Err(MomentProblem::Future));
+        check("25/11/2026", "09:00", Err(MomentProblem::Future));
+        check("31/11/2026", "09:00", Err(MomentProblem::Date));
+        check("24/11/2026", "24:00", Err(MomentProblem::Time));
+        check("24/11/2026", "", Err(MomentProblem::Time));
+        check("", "09:00", Err(MomentProblem::Date));
+    }
+
+    #[test]
+    fn digits_stay_and_values_are_judged() {
+        let typed = number("36,80").unwrap();
+        assert_eq!(typed.to_string(), "36.80");
+        assert_eq!(number("007"), Err(NumberProblem::NotANumber));
+        let check = |value: f64, expected: &str| {
+            let mut holder = json!({});
+            judge(&mut holder, value, (Some(json!(36.0)), Some(json!(37.5))), "°C", "Cel");
+            assert_eq!(holder["interpretation"][0]["coding"][0]["code"], expected, "{value}");
+        };
+        check(35.9, "L");
+        check(36.0, "N");
+        check(37.5, "N");
+        check(37.6, "H");
+        let mut open = json!({});
+        judge(&mut open, 1.0, (None, None), "", "%");
+        assert_eq!(open, json!({}));
+    }
+}
