@@ -1,7 +1,7 @@
 //! Versions of resources by their place: current, old, all.
 //!
-//! Each statement computes `visible` from the caller's [`Access`] and gives the body only then, so that what is hidden
-//! and what is not there take the same way. A version is visible only if it and the current row are.
+//! Each statement computes from the caller's [`Access`] whether a row is visible and gives the body only then, so that
+//! what is hidden and what is not there take the same way. A version is visible only if it and the current row are.
 
 use crate::access::Access;
 use crate::error::{Error, Result};
@@ -38,45 +38,34 @@ impl Stored {
     }
 }
 
+/// The guard of access on a row `r`: $4 = owner (null: anybody's), $5 = labels that bind, $6 = labels that release. It
+/// stands in the columns, not beside the table: a read of one table by its key is one that Citus plans once.
+macro_rules! visible {
+    () => {
+        "($4::text is null or r.owner @> array[$4::text]) and (not r.labels && $5::text[] or r.labels && $6::text[])"
+    };
+}
+
 macro_rules! columns {
     ($from:literal) => {
         concat!(
-            "select r.documento_id, r.id, r.version, r.method, r.updated, r.deleted, r.owner, r.patient, r.labels, ",
-            "case when v.visible then r.body end, r.encoding from ", $from
+            "select r.documento_id, r.id, r.version, r.method, r.updated, r.deleted, r.owner, r.patient, r.labels, case when ", visible!(),
+            " then r.body end, r.encoding from ", $from
         )
     };
 }
 
-/// The guard of access as a lateral column; `$n` = owner (null: anybody's), labels that bind, labels that release.
-macro_rules! visible {
-    ($owner:literal, $if_any:literal, $then_any:literal) => {
-        concat!(
-            " cross join lateral (select (", $owner, "::text is null or r.owner @> array[", $owner, "::text]) and (not r.labels && ", $if_any,
-            "::text[] or r.labels && ", $then_any, "::text[]) as visible) v "
-        )
-    };
-}
-
-const CURRENT: &str = concat!(
-    columns!("resource r"), visible!("$4", "$5", "$6"), "where r.documento_id = $1 and r.resource_type = $2 and r.id = $3"
-);
-const CURRENT_LOCKED: &str = concat!(
-    columns!("resource r"), visible!("$4", "$5", "$6"), "where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 for update of r"
-);
+const CURRENT: &str = concat!(columns!("resource r"), " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3");
+const CURRENT_LOCKED: &str = concat!(columns!("resource r"), " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 for update of r");
 // LIMIT keeps the look-up a look-up: without it a young table is read from end to end.
-const CURRENT_SET: &str = concat!(
-    columns!(
-        "unnest($2::text[], $3::text[]) k(resource_type, id) cross join lateral (select * from resource o where o.documento_id = $1 and o.resource_type = k.resource_type and o.id = k.id limit 1) r"
-    ),
-    visible!("$4", "$5", "$6")
+const CURRENT_SET: &str = columns!(
+    "unnest($2::text[], $3::text[]) k(resource_type, id) cross join lateral (select * from resource o where o.documento_id = $1 and o.resource_type = k.resource_type and o.id = k.id limit 1) r"
 );
-const VERSION: &str = concat!(
-    columns!("resource_history r"), visible!("$4", "$5", "$6"),
-    "where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 and r.version = $7"
-);
+const VERSION: &str =
+    concat!(columns!("resource_history r"), " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 and r.version = $7");
 const HISTORY: &str = concat!(
-    columns!("resource_history r"), visible!("$4", "$5", "$6"),
-    "where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 and r.version < $7 and v.visible order by r.version desc limit $8"
+    columns!("resource_history r"), " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 and r.version < $7 and ", visible!(),
+    " order by r.version desc limit $8"
 );
 const EXISTING: &str = "\
 select k.resource_type, k.id, r.documento_id from unnest($2::text[], $3::text[]) k(resource_type, id) cross join lateral (
