@@ -8,6 +8,7 @@ use crate::fhir::documento::Systems;
 use crate::search::Context;
 use crate::search::hash::Hasher;
 use crate::store::audit::Writer;
+use crate::store::group::Group;
 use crate::store::placement::Placement;
 use crate::store::{Pool, installation, migrate, session};
 use jiff::Timestamp;
@@ -27,6 +28,7 @@ pub struct App {
     pub placement: Placement,
     pub hasher: Hasher,
     pub audit: Writer,
+    pub group: Group,
     pub sessions: Sessions,
     pub systems: Systems,
     /// Seconds east of UTC of dates and times without a zone.
@@ -58,6 +60,7 @@ impl App {
         let app = Arc::new(App {
             base: format!("{public_url}/fhir"),
             audit: Writer::start(pool.clone()),
+            group: Group::start(pool.clone(), &conn),
             placement: Placement::default(),
             sessions: Sessions::default(),
             local: offset_seconds(&config.hl7v2.time_zone),

@@ -37,6 +37,7 @@ pub mod metric {
     pub const INTERACTIONS: &str = "historia_interactions_total";
     pub const POOL_WAIT_SECONDS: &str = "historia_pool_wait_seconds";
     pub const AUDIT_BATCH: &str = "historia_audit_batch_records";
+    pub const WRITE_BATCH: &str = "historia_write_batch_records";
     pub const HL7_MESSAGES: &str = "historia_hl7_messages_total";
     pub const MLLP_CONNECTIONS: &str = "historia_mllp_connections";
 }

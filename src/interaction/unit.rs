@@ -499,17 +499,11 @@ impl<'a> Unit<'a> {
         if self.set.is_empty() && self.tx.is_none() {
             return self.app.audit.record(std::mem::take(&mut self.events)).await;
         }
-        if let (None, true, Some(access)) = (&self.tx, self.set.is_one(), self.access.clone()) {
+        if let (None, true, true, Some(access)) = (&self.tx, self.set.is_one(), self.app.group.serves(), self.access.clone()) {
             self.check_targets().await?;
-            let Some(version) = self.set.versions.first() else { return Err(Error::internal("no version")) };
-            let conn = self.app.pool.get().await?;
-            // Citus would send the parts of the one statement to every node: one that is down would stop all writes.
-            if !conn.is_citus() {
-                return match self.app.pool.within(store::write::one(&conn, &access, version, &self.events)).await? {
-                    true => Ok(()),
-                    false => Err(store::race()),
-                };
-            }
+            let Some(version) = self.set.versions.pop() else { return Err(Error::internal("no version")) };
+            let written = self.app.group.write(access, version, std::mem::take(&mut self.events)).await?;
+            return if written { Ok(()) } else { Err(store::race()) };
         }
         self.flush().await?;
         let Some(tx) = self.tx.take() else { return Err(Error::internal("no transaction")) };

@@ -260,7 +260,7 @@ async fn write(pool: Arc<Pool>, mut queue: mpsc::Receiver<Waiting>) {
 /// repetition of what did arrive fails on its key and is reported as not written: the request is answered 503.
 async fn insert_batch(pool: &Pool, conn: &mut Option<Conn>, batch: &[Waiting]) -> bool {
     if conn.as_ref().is_none_or(Conn::is_closed) {
-        match pool.dedicated().await {
+        match pool.writer().await {
             Ok(opened) => *conn = Some(opened),
             Err(error) => {
                 tracing::error!(%error, "the audit trail has no connection");

@@ -12,6 +12,7 @@ pub mod code;
 pub mod embedded;
 pub mod form;
 pub mod everything;
+pub mod group;
 pub mod installation;
 pub mod message;
 pub mod migrate;
@@ -78,6 +79,12 @@ pub(crate) fn race() -> Error {
 pub(crate) fn is_race(error: &Error) -> bool {
     let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
     source.starts_with("SQLSTATE 40001") || source.starts_with("SQLSTATE 40P01")
+}
+
+/// Whether the database answered and did nothing: the connection lives, and a transaction is rolled back.
+pub(crate) fn is_refusal(error: &Error) -> bool {
+    let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
+    source.strip_prefix("SQLSTATE ").is_some_and(|code| !code.starts_with("08") && !code.starts_with("57P"))
 }
 
 /// An error as text, for the log: keeps nothing of the row.

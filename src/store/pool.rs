@@ -25,6 +25,10 @@ const GENERATED_KEPT: usize = 200;
 /// Shared connections: two keep both cores of a small server busy, more only make the batches smaller.
 const LANES: usize = 2;
 
+/// Session of a writer. How many rows an array holds is guessed too high when its values are not known, so PostgreSQL
+/// would find each execution worth a plan of its own, which is a fifth of the CPU of an insert.
+const WRITER: &str = "set plan_cache_mode = force_generic_plan";
+
 /// One connection with its prepared statements.
 pub struct Conn {
     client: Client,
@@ -215,6 +219,15 @@ impl Pool {
             bb8::RunError::User(e) => e,
             bb8::RunError::TimedOut => Error::new(Kind::Transient, "no database connection is free"),
         })
+    }
+
+    /// A connection outside the pool for a task that writes rows by a few static statements.
+    pub async fn writer(&self) -> Result<Conn> {
+        let conn = self.dedicated().await?;
+        if !conn.is_citus() {
+            conn.batch(WRITER).await?;
+        }
+        Ok(conn)
     }
 
     /// A connection outside the pool, for a task that keeps it (migrations, the listener's fallback).

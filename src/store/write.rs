@@ -19,6 +19,9 @@ pub const STATEMENTS: &[&str] = &[
     CREATE_ONE, UPDATE_ONE, CREATE, HISTORY, UPDATE, CLEAR_STRING, CLEAR_RANGE, STRINGS, RANGES, RECORDS, DIRECTORY, RECORD_KEYS, KEYS_AT, SHAPES,
 ];
 
+/// The statements of [`one`].
+pub const SINGLE: &[&str] = &[CREATE_ONE, UPDATE_ONE];
+
 /// Statements that are in flight at once: up to this many are surely sent in their order.
 const PIPELINED: usize = 24;
 
