@@ -118,6 +118,10 @@ impl App {
     }
 }
 
+/// How long an end waits for its own notice, and then for the other instances to have had it too.
+const PATIENCE: Duration = Duration::from_millis(500);
+pub const GRACE: Duration = Duration::from_millis(20);
+
 /// The ended, unexpired sessions, as this instance knows them.
 #[derive(Default)]
 pub struct Sessions {
@@ -156,6 +160,17 @@ impl Sessions {
             }
         };
         tokio::time::timeout(patience, arrival).await.is_ok()
+    }
+
+    /// After the commit that ended sessions: they are dead here at once, and on the other instances when this returns.
+    pub async fn let_all_hear(&self, ended: &[Uuid]) {
+        ended.iter().for_each(|jti| self.end_here(*jti));
+        if let (true, Some(last)) = (self.hears(), ended.last())
+            && !self.heard(*last, PATIENCE).await
+        {
+            tracing::warn!("the notice of an ended session has not come back in time");
+        }
+        tokio::time::sleep(GRACE).await;
     }
 
     /// Forgets the sessions that were opened before `then`: they have expired. Ids are version 7, so they tell.

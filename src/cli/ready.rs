@@ -15,8 +15,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// The file, member for member as the contract names them. Addresses are absolute URLs, but that of MLLP is IP:PORT
-/// (`127.0.0.1:2575`, as clients of MLLP take it).
+/// The file, member for member as the contract names them. Addresses are absolute URLs, that of MLLP too
+/// (`mllp://127.0.0.1:2575`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ready {
     pub pid: u32,

@@ -51,9 +51,11 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, id: &s
 /// Who was bound to a Patient that is deleted may not sign in any more, and is signed out everywhere with the commit.
 async fn close_accounts(unit: &mut Unit<'_>, patient: &str) -> Result<()> {
     let now = clock::now();
+    let mut ended = Vec::new();
     let conn = unit.transaction().await?;
     for usuario in store::account::disable_of_patient(conn, patient, now).await? {
-        store::session::end_all(conn, &Holder::Usuario(usuario), now).await?;
+        ended.extend(store::session::end_all(conn, &Holder::Usuario(usuario), now).await?);
     }
+    unit.ends_sessions(ended);
     Ok(())
 }

@@ -12,6 +12,7 @@ pub mod operation;
 mod planned;
 pub mod request;
 mod search;
+pub mod sight;
 mod transaction;
 pub mod unit;
 mod update;

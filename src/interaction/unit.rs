@@ -25,6 +25,7 @@ use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
+use uuid::Uuid;
 
 pub struct Unit<'a> {
     pub(super) app: &'a Arc<App>,
@@ -47,6 +48,8 @@ pub struct Unit<'a> {
     pub(super) place: Option<String>,
     /// Whether answers of writes carry the resource.
     pub(super) wants_body: bool,
+    /// Sessions that end with the commit.
+    ended: Vec<Uuid>,
 }
 
 /// The connection that a unit reads with.
@@ -89,6 +92,7 @@ impl<'a> Unit<'a> {
             targets: Vec::new(),
             place: None,
             wants_body: true,
+            ended: Vec::new(),
         }
     }
 
@@ -114,6 +118,10 @@ impl<'a> Unit<'a> {
             Interaction::Transaction { bundle } => Box::pin(transaction::run(self, bundle)).await,
             Interaction::Batch { .. } => Err(Error::new(Kind::Invalid, "a batch is not one unit of work")),
         }
+    }
+
+    pub(super) fn ends_sessions(&mut self, ended: Vec<Uuid>) {
+        self.ended.extend(ended);
     }
 
     pub(super) fn audit(&mut self, event: Event) {
@@ -526,6 +534,8 @@ impl<'a> Unit<'a> {
         let done = self.make_durable().await;
         if done.is_err() {
             self.abandon().await;
+        } else if !self.ended.is_empty() {
+            self.app.sessions.let_all_hear(&self.ended).await;
         }
         done
     }

@@ -11,7 +11,7 @@ use crate::fhir::documento::DocumentoId;
 use crate::fhir::reference::Id;
 use crate::oauth::grant::{self, LONGEST_ID};
 use crate::oauth::token::{OWN_CLIENT, actor_of_client, actor_of_usuario};
-use crate::oauth::{login, password, scope};
+use crate::oauth::{password, scope};
 use crate::store::account::{self as accounts, Credential, OauthClient, Usuario};
 pub use crate::store::session::Open as OpenSession;
 use crate::store::session::{self, Holder};
@@ -94,7 +94,7 @@ pub async fn disable_user(app: &App, usuario: &str, by: &Caller) -> Result<()> {
         let now = clock::now();
         // The row first: a sign-in that holds it is waited for, and its session is then among those that end.
         accounts::set_active(conn, &account.documento_id, account.usuario_id, false, now).await?;
-        session::end_all(conn, &Holder::Usuario(account.usuario_id), now).await
+        session::end_all(conn, &Holder::Usuario(account.usuario_id), now).await.map(drop)
     })
     .await?;
     heard().await;
@@ -111,7 +111,7 @@ pub async fn reset_password(app: &App, usuario: &str, clave: &str, temporary: bo
         let now = clock::now();
         accounts::set_password(conn, &usuario, &hash, expiry(temporary), now).await?;
         accounts::set_active(conn, &account.documento_id, account.usuario_id, true, now).await?;
-        session::end_all(conn, &Holder::Usuario(account.usuario_id), now).await
+        session::end_all(conn, &Holder::Usuario(account.usuario_id), now).await.map(drop)
     })
     .await?;
     heard().await;
@@ -285,7 +285,7 @@ pub async fn disable_client(app: &App, id: &str, by: &Caller) -> Result<()> {
         if !accounts::set_client_active(conn, id, false).await? {
             return Err(Error::at(Kind::NotFound, "id", "there is no such client"));
         }
-        session::end_all(conn, &Holder::Client(id.to_owned()), clock::now()).await
+        session::end_all(conn, &Holder::Client(id.to_owned()), clock::now()).await.map(drop)
     })
     .await?;
     heard().await;
@@ -299,7 +299,7 @@ pub async fn list_clients(app: &App) -> Result<Vec<OauthClient>> {
 
 /// Lets the notice of ended sessions reach the instances before the change is said to be done: then they are dead.
 async fn heard() {
-    tokio::time::sleep(login::GRACE).await;
+    tokio::time::sleep(crate::app::GRACE).await;
 }
 
 /// One transaction: the change and its record.

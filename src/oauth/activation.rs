@@ -158,7 +158,7 @@ async fn open(app: &App, hash: &[u8], patient: &Value, documento: DocumentoId, c
         }
         accounts::set_password(conn, &account.usuario, &secret, None, now).await?;
         accounts::set_active(conn, &account.documento_id, account.id, true, now).await?;
-        session::end_all(conn, &Holder::Usuario(account.id), now).await
+        session::end_all(conn, &Holder::Usuario(account.id), now).await.map(drop)
     });
     match done.await {
         Ok(()) => Ok(Some(usuario)),

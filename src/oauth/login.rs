@@ -17,12 +17,7 @@ use crate::store::session::{self, Holder};
 use crate::store::{self, Conn};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use std::time::Duration;
 use uuid::Uuid;
-
-/// How long a sign-out waits for its own notice, and then for the other instances to have had it too.
-const PATIENCE: Duration = Duration::from_millis(500);
-pub(super) const GRACE: Duration = Duration::from_millis(20);
 
 /// The value of a new cookie: 256 random bits, of which the database keeps the SHA-256.
 pub struct NewCookie {
@@ -95,11 +90,7 @@ pub async fn logout(app: &App, identity: &Identity, request_id: &str) -> Result<
         tx.commit().await
     });
     ended.await?;
-    app.sessions.end_here(identity.jti);
-    if app.sessions.hears() && !app.sessions.heard(identity.jti, PATIENCE).await {
-        tracing::warn!("the notice of an ended session has not come back in time");
-    }
-    tokio::time::sleep(GRACE).await;
+    app.sessions.let_all_hear(&[identity.jti]).await;
     Ok(())
 }
 

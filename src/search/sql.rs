@@ -63,9 +63,17 @@ pub enum Plan {
 
 /// Which plans to try, in this order, until one is complete. Without statistics yet: a clause is taken as rare by its
 /// parameter alone (`Query::selective`). A walk needs an index in the order of the sort, which `_id` has not.
-pub fn plans(query: &Query) -> &'static [Plan] {
-    if query.patient.is_some() || query.ids().is_some() {
-        return &[Plan::Timeline];
+///
+/// `documents` as for [`timeline`]. `distributed`: the rows lie on several nodes. Citus sends a plain statement to each of
+/// them, order and limit included; what stands behind a fence it would gather on the coordinator first, or refuse.
+pub fn plans(query: &Query, documents: &[String], distributed: bool) -> &'static [Plan] {
+    match query.patient.is_some() || query.ids().is_some() {
+        // A patient or id that nobody knows.
+        true if documents.is_empty() => return &[],
+        true if distributed && documents.len() > 1 => return &[Plan::Plain],
+        true => return &[Plan::Timeline],
+        false if distributed => return &[Plan::Plain],
+        false => {}
     }
     let prefix = query.clauses.iter().any(|clause| matches!(clause, Clause::Prefix { .. }));
     let walks = query.sort.by != SortBy::Id;
@@ -83,7 +91,7 @@ const CAPPED_ROW: &str = "select null::text, null::text, null::int8, null::times
 
 /// T. `documents`: the keys under which the rows of `query.patient` (else of `query.ids()`) may lie. Complete; never GIN.
 pub fn timeline(query: &Query, guard: &Guard, documents: &[String]) -> Statement {
-    let mut text = Text::default();
+    let mut text = Text { documents: Some(documents.to_vec()), ..Text::default() };
     text.add(ROW).add(", null::int8 as found, false as capped from (select * from resource w where w.documento_id = any(");
     text.bind(Bind::Texts(documents.to_vec())).add(")");
     text.of_type(query).guard(guard);
@@ -114,8 +122,7 @@ pub fn walk(query: &Query, guard: &Guard, cap: i64) -> Statement {
 }
 
 /// P. All matches of the key clauses by GIN, or, when there are none, those of the first string clause by its index, up to
-/// `cap`, then sorted. DISTINCT ON keeps each look-up a look-up, where a join would read a young table from end to end; a
-/// LIMIT would do the same, but Citus refuses it there.
+/// `cap`, then sorted.
 pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
     let mut text = Text::default();
     let by_text = query.clauses.iter().position(|clause| matches!(clause, Clause::Prefix { .. }));
@@ -123,7 +130,7 @@ pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
         Some(at) if !query.has_positive_key() => {
             text.candidates(query, at, cap);
             text.add("p as materialized (select w.documento_id, w.resource_type, w.id, w.sort_date, w.updated from (select distinct documento_id, resource_type, id from s) c ")
-                .add("cross join lateral (select distinct on (r.documento_id, r.resource_type, r.id) r.* from resource r where r.documento_id = c.documento_id and r.resource_type = c.resource_type and r.id = c.id) w ")
+                .add("cross join lateral (select * from resource r where r.documento_id = c.documento_id and r.resource_type = c.resource_type and r.id = c.id limit 1) w ")
                 .add("where not w.deleted");
             text.of_type(query).guard(guard).clauses(query, Some(at)).cursor(query).add(")");
             "s"
@@ -137,18 +144,18 @@ pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
     };
     text.add(", t as (select * from p").order(query, "p").page(query).add(") ");
     text.add("select * from ((").add(ROW).add(", (select count(*) from p) as found, (select count(*) from ").add(source);
-    text.add(") >= ").bind(Bind::Int(cap)).add(" as capped from t cross join lateral (select distinct on (r.documento_id, r.resource_type, r.id) r.* from resource r where r.documento_id = t.documento_id ");
-    text.add("and r.resource_type = t.resource_type and r.id = t.id) w").order(query, "t").add(") union all (");
+    text.add(") >= ").bind(Bind::Int(cap)).add(" as capped from t cross join lateral (select * from resource r where r.documento_id = t.documento_id ");
+    text.add("and r.resource_type = t.resource_type and r.id = t.id limit 1) w").order(query, "t").add(") union all (");
     text.add(CAPPED_ROW).add(" from ").add(source).add(" offset ").bind(Bind::Int(cap.saturating_sub(1)));
     text.add(" limit 1)) u").page(query);
     text.finish()
 }
 
-/// The planner's choice: right for every query, fast for most.
-pub fn plain(query: &Query, guard: &Guard) -> Statement {
+/// The planner's choice: right for every query, fast for most. `documents` as for [`count`].
+pub fn plain(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Statement {
     let mut text = Text::default();
     text.add(ROW).add(", null::int8 as found, false as capped from resource w where not w.deleted");
-    text.of_type(query).guard(guard).clauses(query, None).bounds(query).cursor(query).order(query, "w").page(query);
+    text.of_type(query).within(query, documents).guard(guard).clauses(query, None).bounds(query).cursor(query).order(query, "w").page(query);
     text.finish()
 }
 
@@ -199,6 +206,8 @@ pub fn count_up_to(query: &Query, guard: &Guard, documents: Option<&[String]>, c
 struct Text {
     sql: String,
     params: Vec<Bind>,
+    /// Where the rows lie. Citus must be told so of each table: `= any` does not go over from one to the other.
+    documents: Option<Vec<String>>,
 }
 
 impl Text {
@@ -222,6 +231,16 @@ impl Text {
         self
     }
 
+    /// The rows of a search table that belong to the row `w`, without the closing parenthesis.
+    fn exists(&mut self, from: &'static str) -> &mut Self {
+        self.add(" and exists (select 1 from ").add(from);
+        self.add(" s where s.documento_id = w.documento_id and s.resource_type = w.resource_type and s.id = w.id");
+        if let Some(documents) = self.documents.clone() {
+            self.add(" and s.documento_id = any(").bind(Bind::Texts(documents)).add(")");
+        }
+        self
+    }
+
     fn finish(self) -> Statement {
         Statement { sql: self.sql, params: self.params }
     }
@@ -237,6 +256,7 @@ impl Text {
 
     fn guard(&mut self, guard: &Guard) -> &mut Self {
         if let Some(documents) = &guard.documents {
+            self.documents.get_or_insert_with(|| documents.clone());
             self.add(" and w.documento_id = any(").bind(Bind::Texts(documents.clone())).add(")");
         }
         if let Some(owner) = &guard.owner {
@@ -249,6 +269,18 @@ impl Text {
         self
     }
 
+    /// The rows of the patient, or of the ids, that a query is about.
+    fn within(&mut self, query: &Query, documents: Option<&[String]>) -> &mut Self {
+        if let Some(documents) = documents {
+            self.documents = Some(documents.to_vec());
+            self.add(" and w.documento_id = any(").bind(Bind::Texts(documents.to_vec())).add(")");
+        }
+        if let Some(patients) = &query.patient {
+            self.add(" and w.patient && ").bind(Bind::Texts(patients.clone()));
+        }
+        self
+    }
+
     /// The rows that a walk passes over.
     fn fence(&mut self, query: &Query, guard: &Guard) -> &mut Self {
         self.of_type(query).guard(guard).bounds(query).cursor(query)
@@ -256,14 +288,8 @@ impl Text {
 
     /// What a count counts.
     fn matching(&mut self, query: &Query, guard: &Guard, documents: Option<&[String]>) -> &mut Self {
-        if let Some(documents) = documents {
-            self.add(" and w.documento_id = any(").bind(Bind::Texts(documents.to_vec())).add(")").of_type(query);
-        } else {
-            self.keyed_type(query);
-        }
-        if let Some(patients) = &query.patient {
-            self.add(" and w.patient && ").bind(Bind::Texts(patients.clone()));
-        }
+        if documents.is_some() { self.of_type(query) } else { self.keyed_type(query) };
+        self.within(query, documents);
         self.guard(guard).clauses(query, None)
     }
 
@@ -342,12 +368,12 @@ impl Text {
                 Clause::Not(keys) => self.add(" and not w.keys && ").bind(Bind::Ints(keys.clone())),
                 Clause::Ids(ids) => self.add(" and w.id = any(").bind(Bind::Texts(ids.clone())).add(")"),
                 Clause::Prefix { key, any } => {
-                    self.add(" and exists (select 1 from search_string s where s.documento_id = w.documento_id and s.resource_type = w.resource_type and s.id = w.id");
+                    self.exists("search_string");
                     self.starts(*key, any).add(")")
                 }
                 Clause::Date(any) => self.any(any, |text, one| text.date(one)),
                 Clause::Range { key, any } => {
-                    self.add(" and exists (select 1 from search_range s where s.documento_id = w.documento_id and s.resource_type = w.resource_type and s.id = w.id and s.key = ");
+                    self.exists("search_range").add(" and s.key = ");
                     self.bind(Bind::Int(*key)).any(any, |text, one| text.range(one)).add(")")
                 }
                 Clause::Updated(any) => self.any(any, |text, one| text.updated(one)),

@@ -7,6 +7,7 @@
 pub mod account;
 pub mod attempt;
 pub mod audit;
+pub mod cluster;
 pub mod code;
 pub mod embedded;
 pub mod form;
@@ -19,6 +20,7 @@ pub mod pool;
 pub mod resource;
 pub mod search;
 pub mod session;
+pub mod trail;
 pub mod write;
 
 pub use pool::{Conn, Pool, Tx};
@@ -39,6 +41,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("resource", resource::STATEMENTS),
     ("search", search::STATEMENTS),
     ("session", session::STATEMENTS),
+    ("trail", trail::STATEMENTS),
     ("write", write::STATEMENTS),
 ];
 

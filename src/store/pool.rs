@@ -9,7 +9,7 @@
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::store::fault;
+use crate::store::{cluster, fault};
 use crate::telemetry::metric;
 use std::collections::HashMap;
 use std::future::Future;
@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{AsyncMessage, Client, NoTls, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, NoTls, Row, SimpleQueryMessage, Statement};
 
 /// Generated statements kept per connection before the cache is emptied.
 const GENERATED_KEPT: usize = 200;
@@ -30,6 +30,7 @@ pub struct Conn {
     client: Client,
     fixed: Mutex<HashMap<&'static str, Statement>>,
     generated: Mutex<HashMap<String, Statement>>,
+    citus: bool,
     /// Inside a transaction that has not ended: not fit for anybody else.
     dirty: bool,
 }
@@ -47,9 +48,10 @@ impl Conn {
                 }
             }
         });
-        let conn = Conn { client, fixed: Mutex::default(), generated: Mutex::default(), dirty: false };
-        conn.client.batch_execute(&target.session).await.map_err(fault)?;
-        Ok(conn)
+        client.batch_execute(&target.session).await.map_err(fault)?;
+        let answer = client.simple_query(cluster::EXTENSION).await.map_err(fault)?;
+        let citus = answer.iter().any(|message| matches!(message, SimpleQueryMessage::Row(_)));
+        Ok(Conn { client, fixed: Mutex::default(), generated: Mutex::default(), citus, dirty: false })
     }
 
     async fn fixed(&self, sql: &'static str) -> Result<Statement> {
@@ -110,6 +112,11 @@ impl Conn {
     /// Several statements as text: migrations and session settings only.
     pub async fn batch(&self, sql: &str) -> Result<()> {
         self.client.batch_execute(sql).await.map_err(fault)
+    }
+
+    /// Whether the rows lie on several nodes.
+    pub fn is_citus(&self) -> bool {
+        self.citus
     }
 
     pub fn is_closed(&self) -> bool {

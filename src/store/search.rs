@@ -4,6 +4,7 @@ use crate::access::Access;
 use crate::error::{Error, Result};
 use crate::search::query::{Cursor, Query, SortBy};
 use crate::search::sql::{self, Bind, Guard, Plan, Statement};
+use crate::store::cluster;
 use crate::store::pool::Conn;
 use crate::store::resource::Stored;
 use jiff::Timestamp;
@@ -43,12 +44,13 @@ pub(super) fn bound(statement: &Statement) -> Vec<(&(dyn ToSql + Sync), Type)> {
 /// One page. `documents`: where the rows lie, for queries of one patient or of given ids.
 pub async fn page(conn: &Conn, access: &Access, guard: &Guard, query: &Query, documents: &[String]) -> Result<Page> {
     let mut rows = Vec::new();
-    for plan in sql::plans(query) {
+    let within = (!documents.is_empty()).then_some(documents);
+    for plan in sql::plans(query, documents, conn.is_citus()) {
         let statement = match plan {
             Plan::Timeline => sql::timeline(query, guard, documents),
             Plan::Walk => sql::walk(query, guard, WALKED),
             Plan::Pick => sql::pick(query, guard, PICKED),
-            Plan::Plain => sql::plain(query, guard),
+            Plan::Plain => sql::plain(query, guard, within),
         };
         rows = conn.query_generated(&statement.sql, *plan != Plan::Plain, &bound(&statement)).await?;
         if is_complete(*plan, query, &rows) {
@@ -113,6 +115,9 @@ fn hit(row: &Row, access: &Access) -> Result<Stored> {
 
 /// The exact number of matches; with `cap`, that many at the most.
 pub async fn count(conn: &Conn, _: &Access, guard: &Guard, query: &Query, documents: Option<&[String]>, cap: Option<i64>) -> Result<i64> {
+    if documents.is_some_and(<[String]>::is_empty) {
+        return Ok(0);
+    }
     let statement = match cap {
         Some(cap) => sql::count_up_to(query, guard, documents, cap),
         None => sql::count(query, guard, documents),
@@ -164,9 +169,12 @@ pub async fn advisory_locks(conn: &Conn, keys: &mut Vec<i64>) -> Result<()> {
 
 const CLEAN_PENDING: &str = "select gin_clean_pending_list('resource_keys'::regclass)";
 
-/// Moves what waits in the pending list of the GIN index into the index.
+/// Moves what waits in the pending list of the GIN index into the index, on every node.
 pub async fn clean_pending(conn: &Conn) -> Result<()> {
-    conn.query(CLEAN_PENDING, &[]).await.map(drop)
+    match conn.is_citus() {
+        true => conn.batch(cluster::CLEAN_PENDING).await,
+        false => conn.query(CLEAN_PENDING, &[]).await.map(drop),
+    }
 }
 
 const ANALYZE: &str = "analyze resource, search_string, search_range";

@@ -104,35 +104,35 @@ pub async fn of_usuario(conn: &Conn, id: Uuid, now: Timestamp) -> Result<Vec<Ope
 
 /// Ends a session of an account; one of somebody else stays.
 pub async fn end_one_of(conn: &Conn, jti: Uuid, usuario: Uuid, now: Timestamp) -> Result<()> {
-    tell(conn, END_ONE_OF, &[&jti, &usuario, &now]).await
+    tell(conn, END_ONE_OF, &[&jti, &usuario, &now]).await.map(drop)
 }
 
 /// Ends all sessions of an account but one.
 pub async fn end_others(conn: &Conn, usuario: Uuid, jti: Uuid, now: Timestamp) -> Result<()> {
-    tell(conn, END_OTHERS, &[&usuario, &jti, &now]).await
+    tell(conn, END_OTHERS, &[&usuario, &jti, &now]).await.map(drop)
 }
 
 /// Ends one session, inside the transaction of `conn`, and tells every instance at its commit.
 pub async fn end(conn: &Conn, jti: Uuid, now: Timestamp) -> Result<()> {
-    tell(conn, END, &[&jti, &now]).await
+    tell(conn, END, &[&jti, &now]).await.map(drop)
 }
 
-/// Ends all sessions of an account or client.
-pub async fn end_all(conn: &Conn, holder: &Holder, now: Timestamp) -> Result<()> {
+/// Ends all sessions of an account or client, and returns them.
+pub async fn end_all(conn: &Conn, holder: &Holder, now: Timestamp) -> Result<Vec<Uuid>> {
     match holder {
         Holder::Usuario(id) => tell(conn, END_USUARIO, &[id, &now]).await,
         Holder::Client(id) => tell(conn, END_CLIENT, &[id, &now]).await,
     }
 }
 
-async fn tell(conn: &Conn, sql: &'static str, params: &crate::store::pool::Params<'_>) -> Result<()> {
-    let ended = conn.query(sql, params).await?;
+async fn tell(conn: &Conn, sql: &'static str, params: &crate::store::pool::Params<'_>) -> Result<Vec<Uuid>> {
+    let ended: Vec<Uuid> = conn.query(sql, params).await?.iter().map(|row| row.get(0)).collect();
     // A notice holds 8,000 bytes; an id takes 37.
     for some in ended.chunks(200) {
-        let ids: Vec<String> = some.iter().map(|row| row.get::<_, Uuid>(0).to_string()).collect();
+        let ids: Vec<String> = some.iter().map(Uuid::to_string).collect();
         conn.query(NOTIFY, &[&CHANNEL, &ids.join(",")]).await?;
     }
-    Ok(())
+    Ok(ended)
 }
 
 /// Ended sessions that have not expired.

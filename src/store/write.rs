@@ -134,6 +134,7 @@ pub async fn one(conn: &Conn, _: &Access, version: &Version, events: &[Event]) -
     Ok(row.is_some_and(|row| row.get::<_, i64>(0) == 1))
 }
 
+// RETURNING: Citus counts the rows that it was given, not those that met nothing; what is returned it counts.
 const CREATE: &str = "\
 insert into resource (documento_id, resource_type, id, version, method, updated, deleted, patient, owner, labels, sort_date,
     date_lo, date_hi, num_lo, num_hi, keys, body)
@@ -142,7 +143,7 @@ select $1, k.resource_type, k.id, k.version, k.method, k.updated, k.deleted, k.p
 from unnest($2::text[], $3::text[], $4::int8[], $5::text[], $6::timestamptz[], $7::bool[], $8::text[], $9::text[], $10::text[], $11::timestamptz[],
     $12::timestamptz[], $13::timestamptz[], $14::float8[], $15::float8[], $16::text[], $17::bytea[])
   k(resource_type, id, version, method, updated, deleted, patient, owner, labels, sort_date, date_lo, date_hi, num_lo, num_hi, keys, body)
-on conflict do nothing";
+on conflict do nothing returning 1";
 
 const HISTORY: &str = "\
 insert into resource_history (documento_id, resource_type, id, version, method, updated, deleted, patient, owner, labels, body, encoding)
@@ -150,7 +151,7 @@ select r.documento_id, r.resource_type, r.id, r.version, r.method, r.updated, r.
 from resource r join unnest($2::text[], $3::text[], $4::int8[]) k(resource_type, id, replaces)
   on r.resource_type = k.resource_type and r.id = k.id and r.version = k.replaces
 where r.documento_id = $1
-on conflict do nothing";
+on conflict do nothing returning 1";
 
 // One version a statement: as a set, patient, owner, labels and keys would travel as array literals, and Citus refuses an
 // UPDATE that casts a column of its source to an array (a stable function). Pipelined it costs no more.
@@ -178,14 +179,14 @@ from unnest($2::text[], $3::text[], $4::int8[], $5::float8[], $6::float8[]) k(re
 
 const RECORDS: &str = "\
 insert into record (record_id, documento_id, patient_id, identity)
-select * from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) on conflict do nothing";
+select * from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) on conflict do nothing returning 1";
 
 const DIRECTORY: &str = "\
 insert into resource_directory (resource_type, id, documento_id)
-select * from unnest($1::text[], $2::text[], $3::text[]) on conflict do nothing";
+select * from unnest($1::text[], $2::text[], $3::text[]) on conflict do nothing returning 1";
 
 const RECORD_KEYS: &str = "\
-insert into record_key (patient_id, documento_id) select * from unnest($1::text[], $2::text[]) on conflict do nothing";
+insert into record_key (patient_id, documento_id) select * from unnest($1::text[], $2::text[]) on conflict do nothing returning 1";
 
 const KEYS_AT: &str = "\
 update resource set keys_at = array_append(keys_at, $3)

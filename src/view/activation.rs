@@ -23,7 +23,7 @@ struct Model {
 
 /// Makes the code. A second sending makes another, and the first is worth nothing: what is shown last is what is good.
 pub async fn make(visit: &Visit, form: &Form) -> Result<Reply> {
-    let found = visit.unit(async |unit| patient::resolve(unit, visit, visit.part("id")).await).await?;
+    let found = visit.unit(async |unit| patient::resolve(unit, visit.part("id")).await).await?;
     let id = found.get("id").and_then(Value::as_str).unwrap_or_default();
     let code = activation::make(&visit.app, id, &visit.caller).await?;
     if !visit.wants_html {

@@ -10,8 +10,15 @@ use crate::store;
 use crate::view::format::Reader;
 use crate::view::pdf::{self, Document};
 use crate::view::record;
+use crate::view::visit::{Reply, Visit};
 use std::sync::Arc;
 use uuid::Uuid;
+
+/// `/exportar_pdf/{id}`.
+pub async fn show(visit: &Visit) -> Result<Reply> {
+    let document = pdf(&visit.app, &visit.caller, &visit.reader, visit.part("id")).await?;
+    Ok(Reply::File { media_type: "application/pdf", name: "historia-clinica.pdf", bytes: document.bytes })
+}
 
 /// What the audit trail calls it.
 const ACTION: &str = "export";

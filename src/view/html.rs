@@ -22,7 +22,7 @@ macro_rules! templates {
 const PARTIALS: &[(&str, &str)] = templates![
     "partials/layout", "partials/mark", "partials/message", "partials/banner", "partials/field", "partials/keys",
     "partials/badge", "partials/flag", "partials/row", "partials/result", "partials/trend", "partials/chart",
-    "partials/empty", "partials/lines", "partials/results",
+    "partials/empty", "partials/lines", "partials/results", "partials/own-line", "partials/own-meaning", "partials/own-list",
 ];
 
 /// One template per screen.
@@ -32,13 +32,14 @@ const PAGES: &[(&str, &str)] = templates![
     // patients without an account
     "register",
     // admission
-    "activation",
+    "activation", "admission", "admission-patient", "admission-form", "register-patient",
     // admin
     "admin/users", "admin/user", "admin/shown", "admin/dialog", "admin/clients", "admin/client", "admin/messages", "admin/audit",
     // physician
     "medico", "chart-page", "add", "signs", "observe", "problem", "versions", "correct",
     // results
     // patient
+    "own", "own-results", "own-result", "own-visits", "own-seen",
 ];
 
 const ICONS: &str = include_str!("../../templates/icons.json");

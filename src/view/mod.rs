@@ -5,7 +5,7 @@
 //! 1. **View** (`view/<screen>.rs`): `pub async fn desk(visit: &Visit) -> Result<Reply>` runs what it needs and builds a
 //!    `#[derive(Serialize)]` model, one member of which is `page: Page` (`visit.page(title).at("/section")`, then
 //!    `.inside(back, label)`, `.about(banner)`, `.says(message)`), and ends with `visit.show("template", &model)`.
-//!    * Read: `visit.unit(async |unit| { patient::resolve(unit, visit, id).await?; patient::search(unit, "Observation",
+//!    * Read: `visit.unit(async |unit| { patient::resolve(unit, id).await?; patient::search(unit, "Observation",
 //!      &format!("patient={id}&_sort=-date&_count=50")).await })`. Values in queries: `visit::encoded`. One unit a page.
 //!    * Words, dates, numbers, ages, documents: `visit.reader` ([`format::Reader`]); typed ones: `format::typed_number`,
 //!      `format::typed_date`. Trends: [`trend`]. Names: [`patient::Name`], always surnames first.
@@ -35,25 +35,32 @@
 pub mod account;
 pub mod activation;
 pub mod admin;
-pub mod chart;
+pub mod admission;
 pub mod conflict;
 pub mod export;
+pub mod duplicate;
+pub mod encounter;
+pub mod chart;
 pub mod failure;
 pub mod find;
 pub mod format;
 pub mod html;
 pub mod login;
+pub mod new_patient;
+pub mod own;
 pub mod loinc;
 pub mod medico;
 pub mod observation;
 pub mod observe;
 pub mod page;
 pub mod patient;
+pub mod patient_data;
 pub mod pdf;
 pub mod problem;
 pub mod record;
 pub mod register;
 pub mod sheet;
+pub mod stay;
 pub mod signs;
 pub mod trend;
 pub mod versions;

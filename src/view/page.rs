@@ -17,10 +17,19 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admin/mensajes", "admin.messages", "mail"),
             ("/admin/auditoria", "admin.audit", "eye"),
         ],
-        Role::Admisionista => &[],
+        Role::Admisionista => &[
+            ("/admision", "admission.patients", "search"),
+            ("/admision/llegadas", "admission.arrivals", "arrive"),
+            ("/admision/registrar", "admission.register", "plus"),
+        ],
         Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
         Role::Resultados => &[],
-        Role::Paciente => &[],
+        Role::Paciente => &[
+            ("/mi-historia", "own.area", "home"),
+            ("/mi-historia/resultados", "own.tab_results", "flask"),
+            ("/mi-historia/visitas", "own.tab_visits", "page"),
+            ("/mi-historia/accesos", "own.tab_seen", "eye"),
+        ],
         Role::Integracion => &[],
     }
 }

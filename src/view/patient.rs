@@ -1,14 +1,12 @@
 //! The patient of a page: finding one by what an address says, names as they are written here, the banner.
 
-use crate::access::{Action, authorize};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Result};
 use crate::fhir::definitions::ResourceType;
-use crate::fhir::documento::{DocumentoId, TYPES};
-use crate::fhir::reference::Id;
-use crate::interaction::{Interaction, Unit};
+use crate::fhir::documento::DocumentoId;
+use crate::interaction::{Interaction, Unit, operation};
 use crate::view::format::Reader;
 use crate::view::page::Link;
-use crate::view::visit::{Visit, encoded};
+use crate::view::visit::Visit;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -167,7 +165,7 @@ pub struct Found {
     pub more: bool,
 }
 
-/// A search by the parameters of FHIR, values encoded by [`encoded`].
+/// A search by the parameters of FHIR, values encoded by `visit::encoded`.
 pub async fn search(unit: &mut Unit<'_>, resource_type: &str, query: &str) -> Result<Found> {
     let resource_type = named(resource_type)?;
     let answer = unit.run(&Interaction::SearchType { resource_type, query: query.to_owned() }).await?;
@@ -188,44 +186,10 @@ fn parsed(body: Option<Vec<u8>>) -> Result<Value> {
     serde_json::from_slice(body.as_deref().unwrap_or_default()).map_err(Error::internal)
 }
 
-/// The Patient of an address (`docs/contract.md`): `TYPE-NUMBER` is matched with current official identifiers, never
-/// with the key; else it is a Patient.id; else a bare document number. Exactly one that is visible, else 404.
-pub async fn resolve(unit: &mut Unit<'_>, visit: &Visit, text: &str) -> Result<Value> {
-    authorize(&visit.caller, Action::Read, named("Patient")?)?;
-    if let Some(documento) = DocumentoId::parse(text) {
-        let number = documento.parts().map_or("", |(_, number)| number).to_owned();
-        return one(unit, visit, &number, |found| *found == documento).await;
-    }
-    if Id::parse(text).is_some() {
-        match read(unit, "Patient", text).await {
-            Err(error) if matches!(error.kind, Kind::NotFound | Kind::Deleted) => {}
-            read => return read,
-        }
-    }
-    // A number as people write it.
-    let bare: String = text.chars().filter(|c| !c.is_whitespace() && *c != '.').collect();
-    let fits = |found: &DocumentoId| found.parts().is_some_and(|(_, number)| number.eq_ignore_ascii_case(&bare));
-    if !TYPES.iter().any(|kind| DocumentoId::from_parts(kind, &bare).is_some()) {
-        return Err(absent());
-    }
-    one(unit, visit, &bare, fits).await
-}
-
-fn absent() -> Error {
-    Error::new(Kind::NotFound, "there is no such resource")
-}
-
-async fn one(unit: &mut Unit<'_>, visit: &Visit, number: &str, fits: impl Fn(&DocumentoId) -> bool) -> Result<Value> {
-    // Identifiers may be stored with points, so both forms are looked for.
-    let pointed = visit.reader.document(&format!("CC-{number}")).and_then(|text| text.split_once(' ').map(|(_, n)| n.to_owned()));
-    let terms: Vec<String> = std::iter::once(number.to_owned()).chain(pointed).map(|term| encoded(&term)).collect();
-    let found = search(unit, "Patient", &format!("identifier={}&_count=200", terms.join(","))).await?;
-    let current = |patient: &Value| DocumentoId::of_patient(patient, &visit.app.systems).is_some_and(|found| fits(&found));
-    let mut fitting = found.resources.into_iter().filter(current);
-    match (fitting.next(), fitting.next()) {
-        (Some(patient), None) => Ok(patient),
-        _ => Err(absent()),
-    }
+/// The Patient of an address (`docs/contract.md`): exactly one that is visible, else 404.
+pub async fn resolve(unit: &mut Unit<'_>, text: &str) -> Result<Value> {
+    let id = operation::identify(unit, text).await?;
+    read(unit, "Patient", &id).await
 }
 
 #[cfg(test)]

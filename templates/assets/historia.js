@@ -16,9 +16,19 @@
     if (form.dataset.sent) { event.preventDefault(); return; }
     form.dataset.sent = "1";
     const button = event.submitter;
-    if (button && button.dataset.busy) setTimeout(() => { button.textContent = button.dataset.busy; button.setAttribute("aria-disabled", "true"); });
+    if (button && button.dataset.busy) {
+      button.dataset.idle = button.textContent;
+      setTimeout(() => { button.textContent = button.dataset.busy; button.setAttribute("aria-disabled", "true"); });
+    }
   });
-  window.addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
+  /* Back again: the form can be sent, and what was typed stays. */
+  window.addEventListener("pageshow", () => {
+    for (const form of document.forms) delete form.dataset.sent;
+    for (const button of document.querySelectorAll("button[data-idle]")) {
+      button.textContent = button.dataset.idle;
+      button.removeAttribute("aria-disabled");
+    }
+  });
 
   /* Live search: the same address with ?q=, its result region put in place of ours. */
   for (const input of document.querySelectorAll("input[data-live]")) {
@@ -26,7 +36,7 @@
     if (!form || !region) continue;
     let timer = 0, turn = 0;
     const options = () => [...region.querySelectorAll("[data-option]")];
-    const mark = (at) => options().forEach((option, n) => option.setAttribute("aria-selected", String(n === at)));
+    const mark = (at) => options().forEach((option, n) => option.toggleAttribute("data-selected", n === at));
     const run = async () => {
       const mine = ++turn, url = new URL(form.action);
       url.search = new URLSearchParams(new FormData(form));
@@ -37,7 +47,7 @@
     };
     input.addEventListener("input", () => { clearTimeout(timer); timer = setTimeout(run, 180); });
     input.addEventListener("keydown", (event) => {
-      const all = options(), at = all.findIndex((option) => option.getAttribute("aria-selected") === "true");
+      const all = options(), at = all.findIndex((option) => option.hasAttribute("data-selected"));
       if (event.key === "ArrowDown" || event.key === "ArrowUp") {
         if (!all.length) return;
         event.preventDefault();

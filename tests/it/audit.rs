@@ -35,9 +35,9 @@ async fn asked(caller: &Fhir, method: &str, path: &str, body: Option<&Value>) ->
 }
 
 #[test]
-fn a120_each_interaction_leaves_one_record() {
+fn f119_each_interaction_leaves_one_record() {
     run(async {
-        let Some(client) = trail("a120_each_interaction_leaves_one_record").await else { return };
+        let Some(client) = trail("f119_each_interaction_leaves_one_record").await else { return };
         let medico = fhir("medico").await;
         let number = unique();
         let made = asked(&medico, "POST", "Patient", Some(&patient_with(&number))).await;
@@ -53,7 +53,7 @@ fn a120_each_interaction_leaves_one_record() {
             (asked(&medico, "GET", &format!("{path}/_history/1"), None).await.1, "vread", 0, Some("1")),
             (asked(&medico, "GET", &format!("{path}/_history"), None).await.1, "history-instance", 0, None),
             (asked(&medico, "PUT", &path, Some(&stored)).await.1, "update", 0, Some("2")),
-            (asked(&medico, "GET", &format!("{of_other}"), None).await.1, "read", 0, None),
+            (asked(&medico, "GET", &of_other, None).await.1, "read", 0, None),
             (asked(&medico, "DELETE", &of_other, None).await.1, "delete", 0, Some("2")),
             (asked(&medico, "DELETE", &path, None).await.1, "delete", 0, Some("3")),
             (asked(&medico, "GET", &path, None).await.1, "read", 4, None),
@@ -62,10 +62,18 @@ fn a120_each_interaction_leaves_one_record() {
             let found = records(&client, &request).await;
             assert_eq!(found.len(), 1, "{action}: {found:?}");
             let one = &found[0];
-            assert_eq!((one["action"].as_str(), one["outcome"].as_i64(), one["role"].as_str()), (Some(action), Some(outcome), Some("medico")), "{one}");
+            assert_eq!(
+                (one["action"].as_str(), one["outcome"].as_i64(), one["role"].as_str()),
+                (Some(action), Some(outcome), Some("medico")),
+                "{one}"
+            );
             assert!(one["actor"].as_str().unwrap().starts_with("usuario/"), "{one}");
             if outcome == 0 {
-                assert_eq!((one["patient"].as_str(), one["documento"].as_str()), (Some(id.as_str()), Some(format!("CC-{number}").as_str())), "{one}");
+                assert_eq!(
+                    (one["patient"].as_str(), one["documento"].as_str()),
+                    (Some(id.as_str()), Some(format!("CC-{number}").as_str())),
+                    "{one}"
+                );
             }
             if let Some(version) = version {
                 assert_eq!(one["version"].to_string(), version, "{one}");
@@ -75,9 +83,11 @@ fn a120_each_interaction_leaves_one_record() {
 }
 
 #[test]
-fn a_search_tells_whose_records_were_shown_and_never_what_was_sought() {
+fn f114_a_search_tells_whose_records_were_shown_and_never_what_was_sought() {
     run(async {
-        let Some(client) = trail("a_search_tells_whose_records_were_shown_and_never_what_was_sought").await else { return };
+        let Some(client) = trail("f114_a_search_tells_whose_records_were_shown_and_never_what_was_sought").await else {
+            return;
+        };
         let medico = fhir("medico").await;
         let family = format!("Secretísima{}", unique());
         let mut ids = Vec::new();
@@ -93,7 +103,12 @@ fn a_search_tells_whose_records_were_shown_and_never_what_was_sought() {
         let mut shown: Vec<&str> = found.iter().map(|one| one["patient"].as_str().unwrap()).collect();
         shown.sort_unstable();
         assert_eq!(shown, ids, "one record for each patient who is shown");
-        assert!(found.iter().all(|one| one["action"] == "search-type" && one["detail"].as_str().unwrap().contains("family")), "{found:?}");
+        assert!(
+            found
+                .iter()
+                .all(|one| one["action"] == "search-type" && one["detail"].as_str().unwrap().contains("family")),
+            "{found:?}"
+        );
         // Nothing found, and a refusal.
         let (_, nothing) = asked(&medico, "GET", &format!("Patient?family={family}x"), None).await;
         assert_eq!(records(&client, &nothing).await.len(), 1);
@@ -102,9 +117,17 @@ fn a_search_tells_whose_records_were_shown_and_never_what_was_sought() {
         // POST _search too.
         let id = format!("it-{}", unique());
         let headers = [("x-request-id", id.as_str()), ("content-type", "application/x-www-form-urlencoded")];
-        medico.send("POST", "Patient/_search", &headers, Some(format!("family={family}").into_bytes())).await.expect(200);
+        medico
+            .send("POST", "Patient/_search", &headers, Some(format!("family={family}").into_bytes()))
+            .await
+            .expect(200);
         assert_eq!(records(&client, &id).await.len(), 2);
-        let held = database::count(&client, "select count(*) from audit_event a where strpos(lower(a::text), lower($1)) > 0", &[&family]).await;
+        let held = database::count(
+            &client,
+            "select count(*) from audit_event a where strpos(lower(a::text), lower($1)) > 0",
+            &[&family],
+        )
+        .await;
         assert_eq!(held, 0, "search values or names in the trail");
         if std::env::var("HISTORIA_TEST_URL").is_err() {
             assert!(!server().log().contains(&family), "search values or names in the log");
@@ -113,38 +136,49 @@ fn a_search_tells_whose_records_were_shown_and_never_what_was_sought() {
 }
 
 #[test]
-fn denials_leave_a_record_before_the_answer() {
+fn f118_denials_leave_a_record_before_the_answer() {
     run(async {
-        let Some(client) = trail("denials_leave_a_record_before_the_answer").await else { return };
+        let Some(client) = trail("f118_denials_leave_a_record_before_the_answer").await else { return };
         let medico = fhir("medico").await;
         let own = medico.create(patient()).await["id"].as_str().unwrap().to_owned();
         let other = medico.create(patient()).await["id"].as_str().unwrap().to_owned();
         let caller = as_patient(&own).await;
         let (reply, hidden) = asked(&caller, "GET", &format!("Patient/{other}"), None).await;
         reply.expect(404);
-        let (reply, denied) = asked(&caller, "POST", "Observation", Some(&weight(&format!("Patient/{own}"), "2024"))).await;
+        let (reply, denied) =
+            asked(&caller, "POST", "Observation", Some(&weight(&format!("Patient/{own}"), "2024"))).await;
         reply.expect(403);
-        let (reply, invalid) = asked(&medico, "POST", "Patient", Some(&json!({"resourceType": "Patient", "apodo": 1}))).await;
+        let (reply, invalid) =
+            asked(&medico, "POST", "Patient", Some(&json!({"resourceType": "Patient", "apodo": 1}))).await;
         reply.expect(400);
-        for (request, action, role) in [(hidden, "read", "paciente"), (denied, "create", "paciente"), (invalid, "create", "medico")] {
+        for (request, action, role) in
+            [(hidden, "read", "paciente"), (denied, "create", "paciente"), (invalid, "create", "medico")]
+        {
             let found = records(&client, &request).await;
             assert_eq!(found.len(), 1, "{action}: {found:?}");
-            assert_eq!((found[0]["action"].as_str(), found[0]["outcome"].as_i64(), found[0]["role"].as_str()), (Some(action), Some(4), Some(role)));
+            assert_eq!(
+                (found[0]["action"].as_str(), found[0]["outcome"].as_i64(), found[0]["role"].as_str()),
+                (Some(action), Some(4), Some(role))
+            );
         }
     });
 }
 
 #[test]
-fn a_bundle_leaves_one_record_an_entry_and_a_failed_one_a_denial() {
+fn f117_a_bundle_leaves_one_record_an_entry_and_a_failed_one_a_denial() {
     run(async {
-        let Some(client) = trail("a_bundle_leaves_one_record_an_entry_and_a_failed_one_a_denial").await else { return };
+        let Some(client) = trail("f117_a_bundle_leaves_one_record_an_entry_and_a_failed_one_a_denial").await else {
+            return;
+        };
         let medico = fhir("medico").await;
         let url = "urn:uuid:11111111-1111-4111-8111-111111111111";
-        let entries = || vec![
-            entry("POST", "Patient", Some(url), Some(patient())),
-            entry("POST", "Encounter", None, Some(encounter(url))),
-            entry("POST", "Observation", None, Some(weight(url, "2024"))),
-        ];
+        let entries = || {
+            vec![
+                entry("POST", "Patient", Some(url), Some(patient())),
+                entry("POST", "Encounter", None, Some(encounter(url))),
+                entry("POST", "Observation", None, Some(weight(url, "2024"))),
+            ]
+        };
         let (reply, request) = asked(&medico, "POST", "", Some(&bundle("transaction", entries()))).await;
         reply.expect(200);
         let found = records(&client, &request).await;
@@ -157,7 +191,8 @@ fn a_bundle_leaves_one_record_an_entry_and_a_failed_one_a_denial() {
         reply.expect(404);
         let found = records(&client, &request).await;
         assert!(found.iter().all(|one| one["outcome"] == 4) && !found.is_empty(), "{found:?}");
-        let gets = bundle("batch", vec![entry("GET", "Patient/no-such-id", None, None), entry("GET", "Group/x", None, None)]);
+        let gets =
+            bundle("batch", vec![entry("GET", "Patient/no-such-id", None, None), entry("GET", "Group/x", None, None)]);
         let (reply, request) = asked(&medico, "POST", "", Some(&gets)).await;
         reply.expect(200);
         let found = records(&client, &request).await;
@@ -166,14 +201,16 @@ fn a_bundle_leaves_one_record_an_entry_and_a_failed_one_a_denial() {
 }
 
 #[test]
-fn sign_ins_and_sign_outs_leave_records() {
+fn a120_sign_ins_and_sign_outs_leave_records() {
     run(async {
-        let Some(client) = trail("sign_ins_and_sign_outs_leave_records").await else { return };
+        let Some(client) = trail("a120_sign_ins_and_sign_outs_leave_records").await else { return };
         let (usuario, clave) = server().login("medico");
         let sign_in = async |clave: &str| {
             let id = format!("it-{}", unique());
             let body = json!({"usuario": usuario, "clave": clave}).to_string().into_bytes();
-            let reply = anonymous().send("POST", "/login", &[("content-type", "application/json"), ("x-request-id", &id)], Some(body)).await;
+            let reply = anonymous()
+                .send("POST", "/login", &[("content-type", "application/json"), ("x-request-id", &id)], Some(body))
+                .await;
             (reply, id)
         };
         let (reply, good) = sign_in(&clave).await;
@@ -185,7 +222,11 @@ fn sign_ins_and_sign_outs_leave_records() {
         for (request, action, outcome) in [(good, "login", 0), (wrong, "login", 4), (out, "logout", 0)] {
             let found = records(&client, &request).await;
             assert_eq!(found.len(), 1, "{action}: {found:?}");
-            assert_eq!((found[0]["action"].as_str(), found[0]["outcome"].as_i64()), (Some(action), Some(outcome)), "{found:?}");
+            assert_eq!(
+                (found[0]["action"].as_str(), found[0]["outcome"].as_i64()),
+                (Some(action), Some(outcome)),
+                "{found:?}"
+            );
         }
     });
 }
@@ -216,7 +257,12 @@ fn messages_leave_records_with_their_writes() {
         let rows = database::rows(&client, kept, &[&control]).await;
         let states: Vec<(String, i64)> = rows.iter().map(|row| (row.get(0), row.get(1))).collect();
         assert_eq!(states, [("applied".to_owned(), 1), ("conflict".to_owned(), 1)]);
-        let held = database::count(&client, "select count(*) from audit_event a where strpos(a::text, $1) > 0", &[&visit.family]).await;
+        let held = database::count(
+            &client,
+            "select count(*) from audit_event a where strpos(a::text, $1) > 0",
+            &[&visit.family],
+        )
+        .await;
         assert_eq!(held, 0, "names in the trail");
     });
 }

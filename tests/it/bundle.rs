@@ -14,7 +14,9 @@ fn places(reply: &Reply) -> Vec<String> {
 }
 
 fn statuses(reply: &Reply) -> Vec<String> {
-    let status = |entry: &Value| entry["response"]["status"].as_str().unwrap_or_default().split(' ').next().unwrap_or_default().to_owned();
+    let status = |entry: &Value| {
+        entry["response"]["status"].as_str().unwrap_or_default().split(' ').next().unwrap_or_default().to_owned()
+    };
     reply.json()["entry"].as_array().unwrap().iter().map(status).collect()
 }
 
@@ -28,11 +30,14 @@ fn references_between_entries_become_those_of_the_server() {
         let mut observation = weight(p, "2024-05-06");
         observation["encounter"] = json!({"reference": e});
         // What refers stands before what is referred to.
-        let sent = bundle("transaction", vec![
-            entry("POST", "Observation", None, Some(observation)),
-            entry("POST", "Encounter", Some(e), Some(visit)),
-            entry("POST", "Patient", Some(p), Some(patient())),
-        ]);
+        let sent = bundle(
+            "transaction",
+            vec![
+                entry("POST", "Observation", None, Some(observation)),
+                entry("POST", "Encounter", Some(e), Some(visit)),
+                entry("POST", "Patient", Some(p), Some(patient())),
+            ],
+        );
         let reply = medico.post("", &sent).await.expect(200);
         assert_eq!(reply.json()["type"], "transaction-response");
         assert_eq!(statuses(&reply), ["201", "201", "201"]);
@@ -42,7 +47,11 @@ fn references_between_entries_become_those_of_the_server() {
         assert_eq!(observation["encounter"]["reference"], places[1]);
         let visit = medico.get(&places[1]).await.expect(200).json();
         assert_eq!(visit["subject"]["reference"], places[2]);
-        assert!(visit["text"]["div"].as_str().unwrap().contains(&format!("href=\"{}\"", places[2])), "{}", visit["text"]["div"]);
+        assert!(
+            visit["text"]["div"].as_str().unwrap().contains(&format!("href=\"{}\"", places[2])),
+            "{}",
+            visit["text"]["div"]
+        );
         let entry = &reply.json()["entry"][0]["response"];
         assert_eq!(entry["etag"], "W/\"1\"");
         assert!(entry["lastModified"].is_string());
@@ -54,7 +63,8 @@ fn two_patients_in_one_bundle_have_each_their_own() {
     run(async {
         let medico = fhir("medico").await;
         let urls = ["urn:uuid:11111111-1111-4111-8111-111111111111", "urn:uuid:22222222-2222-4222-8222-222222222222"];
-        let mut entries: Vec<Value> = urls.iter().map(|url| entry("POST", "Patient", Some(url), Some(patient()))).collect();
+        let mut entries: Vec<Value> =
+            urls.iter().map(|url| entry("POST", "Patient", Some(url), Some(patient()))).collect();
         for n in 0..6 {
             entries.push(entry("POST", "Observation", None, Some(weight(urls[n % 2], &format!("2024-05-0{}", n + 1)))));
         }
@@ -63,7 +73,8 @@ fn two_patients_in_one_bundle_have_each_their_own() {
             let found = medico.get(&format!("Observation?subject={patient}")).await.expect(200);
             let mut ids = found.ids();
             ids.sort();
-            let mut expected: Vec<String> = places[2..].iter().skip(n).step_by(2).map(|place| place.replace("Observation/", "")).collect();
+            let mut expected: Vec<String> =
+                places[2..].iter().skip(n).step_by(2).map(|place| place.replace("Observation/", "")).collect();
             expected.sort();
             assert_eq!(ids, expected);
         }
@@ -84,9 +95,15 @@ fn conditional_entries_and_references_are_resolved() {
         };
         let first = medico.post("", &sent("2024-01-01")).await.expect(200);
         let second = medico.post("", &sent("2024-01-02")).await.expect(200);
-        assert_eq!((statuses(&first), statuses(&second)), (vec!["201".into(), "201".into()], vec!["200".into(), "201".into()]));
+        assert_eq!(
+            (statuses(&first), statuses(&second)),
+            (vec!["201".into(), "201".into()], vec!["200".into(), "201".into()])
+        );
         assert_eq!(places(&first)[0], places(&second)[0]);
-        let by_reference = bundle("transaction", vec![entry("POST", "Observation", None, Some(weight(&format!("Patient?{criteria}"), "2024-01-03")))]);
+        let by_reference = bundle(
+            "transaction",
+            vec![entry("POST", "Observation", None, Some(weight(&format!("Patient?{criteria}"), "2024-01-03")))],
+        );
         let third = medico.post("", &by_reference).await.expect(200);
         let observation = medico.get(&places(&third)[0]).await.expect(200).json();
         assert_eq!(observation["subject"]["reference"], places(&first)[0]);
@@ -109,16 +126,20 @@ fn entries_are_done_in_the_order_of_the_standard() {
         let medico = fhir("medico").await;
         let one = medico.create(patient()).await;
         let subject = format!("Patient/{}", one["id"].as_str().unwrap());
-        let gone = format!("Observation/{}", medico.create(weight(&subject, "2024-01-01")).await["id"].as_str().unwrap());
+        let gone =
+            format!("Observation/{}", medico.create(weight(&subject, "2024-01-01")).await["id"].as_str().unwrap());
         let mut changed = one.clone();
         changed["birthDate"] = "1990-01-01".into();
-        let sent = bundle("transaction", vec![
-            entry("GET", &format!("Observation?subject={subject}"), None, None),
-            entry("GET", &subject, None, None),
-            entry("PUT", &subject, None, Some(changed)),
-            entry("POST", "Observation", None, Some(weight(&subject, "2024-01-02"))),
-            entry("DELETE", &gone, None, None),
-        ]);
+        let sent = bundle(
+            "transaction",
+            vec![
+                entry("GET", &format!("Observation?subject={subject}"), None, None),
+                entry("GET", &subject, None, None),
+                entry("PUT", &subject, None, Some(changed)),
+                entry("POST", "Observation", None, Some(weight(&subject, "2024-01-02"))),
+                entry("DELETE", &gone, None, None),
+            ],
+        );
         let reply = medico.post("", &sent).await.expect(200);
         assert_eq!(statuses(&reply), ["200", "200", "200", "201", "204"]);
         let entries = reply.json()["entry"].as_array().unwrap().clone();
@@ -149,10 +170,35 @@ fn f068_one_bad_entry_and_nothing_is_written() {
             stale
         };
         let cases = [
-            (entry("POST", "Observation", None, Some(invalid)), 400, "structure", "Bundle.entry[1].resource.value.value"),
-            (entry("POST", "Observation", None, Some(unknown_code)), 422, "code-invalid", "Bundle.entry[1].resource.status"),
-            (entry("POST", "Observation", None, Some(weight("Patient/no-such-patient", "2024"))), 422, "business-rule", "Bundle.entry[1].resource.subject.reference"),
-            (entry("POST", "Observation", None, Some(weight("urn:uuid:33333333-3333-4333-8333-333333333333", "2024"))), 422, "business-rule", "Bundle.entry[1].resource.subject.reference"),
+            (
+                entry("POST", "Observation", None, Some(invalid)),
+                400,
+                "structure",
+                "Bundle.entry[1].resource.value.value",
+            ),
+            (
+                entry("POST", "Observation", None, Some(unknown_code)),
+                422,
+                "code-invalid",
+                "Bundle.entry[1].resource.status",
+            ),
+            (
+                entry("POST", "Observation", None, Some(weight("Patient/no-such-patient", "2024"))),
+                422,
+                "business-rule",
+                "Bundle.entry[1].resource.subject.reference",
+            ),
+            (
+                entry(
+                    "POST",
+                    "Observation",
+                    None,
+                    Some(weight("urn:uuid:33333333-3333-4333-8333-333333333333", "2024")),
+                ),
+                422,
+                "business-rule",
+                "Bundle.entry[1].resource.subject.reference",
+            ),
             (stale, 412, "conflict", "Bundle.entry[1].request"),
             (entry("GET", "Patient/no-such-patient", None, None), 404, "not-found", "Bundle.entry[1]"),
             (entry("GET", "Patient?nombre=x", None, None), 400, "not-supported", "Bundle.entry[1].request"),
@@ -163,8 +209,16 @@ fn f068_one_bad_entry_and_nothing_is_written() {
         for (bad, status, code, expression) in cases {
             let reply = medico.post("", &bundle("transaction", vec![person(), bad])).await.refused(status, code);
             let expressions = reply.expressions();
-            assert!(expressions.iter().any(|e| e == expression), "{expression} is not among {expressions:?}: {}", reply.text());
-            assert_eq!(medico.get(&format!("Patient?identifier={number}")).await.expect(200).ids(), [""; 0], "{expression}: something was written");
+            assert!(
+                expressions.iter().any(|e| e == expression),
+                "{expression} is not among {expressions:?}: {}",
+                reply.text()
+            );
+            assert_eq!(
+                medico.get(&format!("Patient?identifier={number}")).await.expect(200).ids(),
+                [""; 0],
+                "{expression}: something was written"
+            );
         }
     });
 }
@@ -177,7 +231,10 @@ fn problems_of_all_entries_are_told_at_once() {
         bad["apodo"] = "x".into();
         let sent = bundle("transaction", (0..3).map(|_| entry("POST", "Patient", None, Some(bad.clone()))).collect());
         let reply = medico.post("", &sent).await.refused(400, "structure");
-        assert_eq!(reply.expressions(), ["Bundle.entry[0].resource.apodo", "Bundle.entry[1].resource.apodo", "Bundle.entry[2].resource.apodo"]);
+        assert_eq!(
+            reply.expressions(),
+            ["Bundle.entry[0].resource.apodo", "Bundle.entry[1].resource.apodo", "Bundle.entry[2].resource.apodo"]
+        );
     });
 }
 
@@ -203,7 +260,10 @@ fn f070_entries_that_are_none_are_refused() {
         integracion.post("", &bundle("collection", vec![])).await.refused(400, "invalid");
         integracion.post("", &patient()).await.refused(400, "invalid");
         let url = "urn:uuid:11111111-1111-4111-8111-111111111111";
-        let twice = vec![entry("POST", "Patient", Some(url), Some(patient())), entry("POST", "Patient", Some(url), Some(patient()))];
+        let twice = vec![
+            entry("POST", "Patient", Some(url), Some(patient())),
+            entry("POST", "Patient", Some(url), Some(patient())),
+        ];
         integracion.post("", &bundle("transaction", twice)).await.refused(400, "invalid");
         let one = integracion.create(patient()).await;
         let put = entry("PUT", &format!("Patient/{}", one["id"].as_str().unwrap()), None, Some(one));
@@ -219,13 +279,16 @@ fn f068_a_batch_does_each_entry_for_itself() {
         let number = unique();
         let mut bad = patient();
         bad["apodo"] = "x".into();
-        let sent = bundle("batch", vec![
-            entry("POST", "Patient", None, Some(patient_with(&number))),
-            entry("POST", "Patient", None, Some(bad)),
-            entry("GET", "Patient/no-such-id", None, None),
-            entry("GET", &format!("Patient?identifier={number}"), None, None),
-            entry("POST", "Group", None, Some(json!({"resourceType": "Group", "type": "person", "actual": true}))),
-        ]);
+        let sent = bundle(
+            "batch",
+            vec![
+                entry("POST", "Patient", None, Some(patient_with(&number))),
+                entry("POST", "Patient", None, Some(bad)),
+                entry("GET", "Patient/no-such-id", None, None),
+                entry("GET", &format!("Patient?identifier={number}"), None, None),
+                entry("POST", "Group", None, Some(json!({"resourceType": "Group", "type": "person", "actual": true}))),
+            ],
+        );
         let reply = medico.post("", &sent).await.expect(200);
         assert_eq!(reply.json()["type"], "batch-response");
         assert_eq!(statuses(&reply), ["201", "400", "404", "200", "403"]);
@@ -241,7 +304,10 @@ fn a_transaction_is_the_same_requests_one_by_one() {
         let medico = fhir("medico").await;
         let number = unique();
         let (a, b) = (medico.create(patient_with(&number)).await, patient());
-        let made = medico.post("", &bundle("transaction", vec![entry("POST", "Patient", None, Some(b.clone()))])).await.expect(200);
+        let made = medico
+            .post("", &bundle("transaction", vec![entry("POST", "Patient", None, Some(b.clone()))]))
+            .await
+            .expect(200);
         let read = medico.get(&places(&made)[0]).await.expect(200).json();
         let strip = |resource: &Value| {
             let mut content = crate::harness::data::content(resource);
@@ -250,7 +316,9 @@ fn a_transaction_is_the_same_requests_one_by_one() {
         };
         assert_eq!(strip(&read), strip(&a));
         let text = weight(&places(&made)[0], "2024").to_string().replace("72.5", "1.0E2");
-        let sent = format!("{{\"resourceType\":\"Bundle\",\"type\":\"transaction\",\"entry\":[{{\"request\":{{\"method\":\"POST\",\"url\":\"Observation\"}},\"resource\":{text}}}]}}");
+        let sent = format!(
+            "{{\"resourceType\":\"Bundle\",\"type\":\"transaction\",\"entry\":[{{\"request\":{{\"method\":\"POST\",\"url\":\"Observation\"}},\"resource\":{text}}}]}}"
+        );
         let made = medico.raw("POST", "", &[], &sent).await.expect(200);
         let back = medico.get(&places(&made)[0]).await.expect(200).text();
         assert!(back.contains("\"value\":1.0E2,"), "{back}");

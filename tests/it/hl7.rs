@@ -1,9 +1,9 @@
 //! HL7 v2 admissions over MLLP and HTTP (issue 3, Must show 4): exactly once in effect, whatever the network does.
 
+use crate::harness::fhir::signed_in;
 use crate::harness::hl7::{Visit, accepted, code, refusal, segment};
 use crate::harness::instance::{Folder, Start};
 use crate::harness::mllp::{Mllp, framed};
-use crate::harness::fhir::signed_in;
 use crate::harness::{Fhir, Reply, fhir, run, server, skip, unique};
 use serde_json::Value;
 use std::path::Path;
@@ -27,7 +27,7 @@ fn version(resource: &Value) -> &str {
 }
 
 #[test]
-fn h_a01_a08_a03_of_one_visit_are_one_patient_and_one_finished_encounter() {
+fn h058_h071_a01_a08_a03_of_one_visit_are_one_patient_and_one_finished_encounter() {
     run(async {
         let medico = fhir("medico").await;
         let mut mllp = connect().await;
@@ -37,12 +37,20 @@ fn h_a01_a08_a03_of_one_visit_are_one_patient_and_one_finished_encounter() {
         let ack = mllp.ask(a01.as_bytes()).await;
         accepted(&ack, &first);
         let msh = segment(&ack, "MSH");
-        assert_eq!((msh[3].as_str(), msh[5].as_str(), msh[9].as_str()), ("HISTORIA", "HIS", "ACK^A01^ACK"), "{}", String::from_utf8_lossy(&ack));
+        assert_eq!(
+            (msh[3].as_str(), msh[5].as_str(), msh[9].as_str()),
+            ("HISTORIA", "HIS", "ACK^A01^ACK"),
+            "{}",
+            String::from_utf8_lossy(&ack)
+        );
         let (patient, encounters) = record(&medico, &visit.document).await;
         assert_eq!(patient["name"][0]["family"], "MUÑOZ PEÑA");
         assert_eq!(patient["birthDate"], "1984-02-29");
         assert_eq!(encounters.len(), 1);
-        assert_eq!((encounters[0]["status"].as_str(), encounters[0]["class"]["code"].as_str()), (Some("in-progress"), Some("IMP")));
+        assert_eq!(
+            (encounters[0]["status"].as_str(), encounters[0]["class"]["code"].as_str()),
+            (Some("in-progress"), Some("IMP"))
+        );
         assert_eq!(encounters[0]["period"]["start"], "2024-03-01T08:10:00-05:00");
 
         accepted(&mllp.ask(visit.a08(&second, "CARRERA 7 # 12-34").as_bytes()).await, &second);
@@ -66,7 +74,7 @@ fn h_a01_a08_a03_of_one_visit_are_one_patient_and_one_finished_encounter() {
 }
 
 #[test]
-fn h_a04_registers_an_outpatient() {
+fn h100_a04_registers_an_outpatient() {
     run(async {
         let medico = fhir("medico").await;
         let (visit, control) = (Visit::new(), unique());
@@ -78,7 +86,7 @@ fn h_a04_registers_an_outpatient() {
 }
 
 #[test]
-fn h_packets_are_no_messages() {
+fn h002_h003_packets_are_no_messages() {
     run(async {
         let medico = fhir("medico").await;
         let mut mllp = connect().await;
@@ -105,7 +113,7 @@ fn h_packets_are_no_messages() {
 }
 
 #[test]
-fn h_other_bytes_under_a_used_control_id_are_never_applied() {
+fn h072_other_bytes_under_a_used_control_id_are_never_applied() {
     run(async {
         let medico = fhir("medico").await;
         let mut mllp = connect().await;
@@ -127,7 +135,7 @@ fn h_other_bytes_under_a_used_control_id_are_never_applied() {
 }
 
 #[test]
-fn h_what_cannot_be_applied_is_answered_and_changes_nothing() {
+fn h034_h061_what_cannot_be_applied_is_answered_and_changes_nothing() {
     run(async {
         let mut mllp = connect().await;
         let visit = Visit::new();
@@ -147,11 +155,152 @@ fn h_what_cannot_be_applied_is_answered_and_changes_nothing() {
             assert!(!err.is_empty(), "{name}: no ERR-3");
             assert!(!String::from_utf8_lossy(&ack).contains("MUÑOZ"), "{name}: values in the answer");
         }
-        assert_eq!(fhir("medico").await.get(&format!("Patient?identifier={}", visit.document)).await.expect(200).ids().len(), 0);
+        assert_eq!(
+            fhir("medico").await.get(&format!("Patient?identifier={}", visit.document)).await.expect(200).ids().len(),
+            0
+        );
         // Without MSH there is nobody to answer; the connection goes on.
         mllp.packet(&framed(b"PID|1||x")).await;
         let control = unique();
         accepted(&mllp.ask(visit.a01(&control).as_bytes()).await, &control);
+    });
+}
+
+#[test]
+fn h003_a_message_may_be_cut_anywhere() {
+    run(async {
+        let (visit, control) = (Visit::new(), unique());
+        let message = visit.a01(&control);
+        let mut mllp = connect().await;
+        let ack = mllp.ask(message.as_bytes()).await;
+        accepted(&ack, &control);
+        let frame = framed(message.as_bytes());
+        // At the ends of the frame each offset, in between every thirtieth: a resend, so the answer is known to the byte.
+        let ends = (1..6).chain(frame.len() - 6..frame.len());
+        for at in ends.chain((6..frame.len() - 6).step_by(30)) {
+            mllp.packet(&frame[..at]).await;
+            tokio::time::sleep(Duration::from_millis(3)).await;
+            mllp.packet(&frame[at..]).await;
+            assert_eq!(mllp.answer().await.as_ref(), Some(&ack), "cut at {at}");
+        }
+    });
+}
+
+#[test]
+fn h004_h006_h009_what_is_around_a_frame_does_no_harm() {
+    run(async {
+        let mut mllp = connect().await;
+        let (visit, first) = (Visit::new(), unique());
+        mllp.packet(&[b"\r\n  basura ".as_slice(), &framed(visit.a01(&first).as_bytes())].concat()).await;
+        accepted(&mllp.answer().await.unwrap(), &first);
+        // A frame that was begun and never ended, then a whole one.
+        let (second, third) = (unique(), unique());
+        mllp.packet(&framed(visit.a08(&unique(), "A MEDIAS").as_bytes())[..60]).await;
+        mllp.packet(&framed(visit.a08(&second, "ENTERA").as_bytes())).await;
+        accepted(&mllp.answer().await.unwrap(), &second);
+        for ending in ["\n", "\r\n"] {
+            let control = unique();
+            accepted(&mllp.ask(visit.a08(&control, "OTRA").replace('\r', ending).as_bytes()).await, &control);
+        }
+        // An acknowledgement is not acknowledged: the next answer is that of the next message.
+        let ack = format!("MSH|^~\\&|HIS|HOSPITAL|HISTORIA|RED|20240301||ACK^A01^ACK|{}|P|2.5.1\rMSA|AA|1\r", unique());
+        mllp.packet(&framed(ack.as_bytes())).await;
+        accepted(&mllp.ask(visit.a08(&third, "FIN").as_bytes()).await, &third);
+    });
+}
+
+#[test]
+fn h008_a_frame_over_the_limit_is_refused_and_others_go_on() {
+    run(async {
+        let mut mllp = connect().await;
+        let visit = Visit::new();
+        let long = format!("{}NTE|1||{}\r", visit.a01(&unique()), "x".repeat(11 << 20));
+        mllp.packet(&framed(long.as_bytes())[..10 << 20]).await;
+        mllp.packet(&framed(long.as_bytes())[10 << 20..]).await;
+        let ack = mllp.answer().await.expect("an answer: MSH was read");
+        assert_eq!(code(&ack).0, "AR", "{}", String::from_utf8_lossy(&ack));
+        let control = unique();
+        accepted(&connect().await.ask(visit.a01(&control).as_bytes()).await, &control);
+    });
+}
+
+#[test]
+fn h030_other_delimiters_work() {
+    run(async {
+        let (visit, control) = (Visit::new(), unique());
+        let message: String = visit
+            .a01(&control)
+            .chars()
+            .map(|c| match c {
+                '|' => '#',
+                '^' => '*',
+                '#' => ' ',
+                c => c,
+            })
+            .collect();
+        let ack = connect().await.ask(message.as_bytes()).await;
+        let text = String::from_utf8_lossy(&ack).into_owned();
+        assert!(text.starts_with("MSH#*") && text.contains("MSA#AA#") || text.contains("MSA|AA|"), "{text}");
+        record(&fhir("medico").await, &visit.document).await;
+    });
+}
+
+#[test]
+fn h031_what_the_header_must_have_is_named() {
+    run(async {
+        let mut mllp = connect().await;
+        // MSH-9, MSH-10, MSH-11, MSH-12 taken away, one at a time.
+        for field in [9, 10, 11, 12] {
+            let message = Visit::new().a01(&unique());
+            let (head, rest) = message.split_once('\r').unwrap();
+            let mut fields: Vec<&str> = head.split('|').collect();
+            fields[field - 1] = "";
+            let ack = mllp.ask(format!("{}\r{rest}", fields.join("|")).as_bytes()).await;
+            assert_ne!(code(&ack).0, "AA", "MSH-{field}");
+            assert!(
+                segment(&ack, "ERR").get(2).is_some_and(|place| place.contains(&format!("MSH^1^{field}"))),
+                "MSH-{field}: {}",
+                String::from_utf8_lossy(&ack)
+            );
+        }
+    });
+}
+
+#[test]
+fn h073_one_message_on_two_connections_at_once_has_one_effect() {
+    run(async {
+        let (visit, control) = (Visit::new(), unique());
+        let message = visit.a01(&control);
+        let mut tasks = Vec::new();
+        for _ in 0..6 {
+            let message = message.clone();
+            tasks.push(tokio::spawn(async move { connect().await.ask(message.as_bytes()).await }));
+        }
+        let mut answers = Vec::new();
+        for task in tasks {
+            answers.push(task.await.unwrap());
+        }
+        accepted(&answers[0], &control);
+        assert!(answers.iter().all(|answer| *answer == answers[0]), "the answers differ");
+        let (patient, encounters) = record(&fhir("medico").await, &visit.document).await;
+        assert_eq!((version(&patient), encounters.len(), version(&encounters[0])), ("1", 1, "1"));
+    });
+}
+
+#[test]
+fn h102_another_person_under_the_same_number_is_held() {
+    run(async {
+        let mut mllp = connect().await;
+        let (visit, control) = (Visit::new(), unique());
+        accepted(&mllp.ask(visit.a01(&control).as_bytes()).await, &control);
+        let other = visit
+            .a08(&unique(), "X")
+            .replace("MUÑOZ PEÑA^MARÍA^JOSÉ", "RÍOS SOTO^LUIS^")
+            .replace("19840229|F", "19500101|M");
+        let ack = mllp.ask(other.as_bytes()).await;
+        assert_eq!(code(&ack).0, "AE", "{}", String::from_utf8_lossy(&ack));
+        let (patient, _) = record(&fhir("medico").await, &visit.document).await;
+        assert_eq!((patient["name"][0]["family"].as_str(), version(&patient)), (Some("MUÑOZ PEÑA"), "1"));
     });
 }
 
@@ -160,7 +309,7 @@ async fn posted(caller: &Fhir, media: &str, body: Vec<u8>) -> Reply {
 }
 
 #[test]
-fn h_messages_come_over_http_as_well() {
+fn h070_messages_come_over_http_as_well() {
     run(async {
         let integracion = fhir("integracion").await;
         let (visit, control) = (Visit::new(), unique());
@@ -184,11 +333,12 @@ fn h_messages_come_over_http_as_well() {
 }
 
 #[test]
-fn h_messages_in_latin_1_are_read_as_such() {
+fn h037_messages_in_latin_1_are_read_as_such() {
     run(async {
         let (visit, control) = (Visit::new(), unique());
         let text = visit.a01(&control).replace("UNICODE UTF-8", "8859/1");
-        let bytes: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).expect("a letter of ISO 8859-1")).collect();
+        let bytes: Vec<u8> =
+            text.chars().map(|c| u8::try_from(u32::from(c)).expect("a letter of ISO 8859-1")).collect();
         assert!(String::from_utf8(bytes.clone()).is_err());
         accepted(&connect().await.ask(&bytes).await, &control);
         let (patient, _) = record(&fhir("medico").await, &visit.document).await;
@@ -204,7 +354,7 @@ fn h_messages_in_latin_1_are_read_as_such() {
 }
 
 #[test]
-fn h_a_cut_connection_and_a_resend_are_one_effect() {
+fn h078_a_cut_connection_and_a_resend_are_one_effect() {
     run(async {
         let medico = fhir("medico").await;
         let (visit, control) = (Visit::new(), unique());
@@ -228,8 +378,8 @@ fn h_a_cut_connection_and_a_resend_are_one_effect() {
 }
 
 #[test]
-fn r_killed_between_commit_and_acknowledgement_a_resend_is_one_effect() {
-    const NAME: &str = "r_killed_between_commit_and_acknowledgement_a_resend_is_one_effect";
+fn h059_killed_between_commit_and_acknowledgement_a_resend_is_one_effect() {
+    const NAME: &str = "h059_killed_between_commit_and_acknowledgement_a_resend_is_one_effect";
     if !cfg!(feature = "failpoints") {
         return skip(NAME, "built without the feature failpoints");
     }
@@ -254,10 +404,15 @@ fn r_killed_between_commit_and_acknowledgement_a_resend_is_one_effect() {
 }
 
 #[test]
-fn h_the_examples_of_the_repository_are_taken() {
+fn the_messages_of_the_repository_are_taken() {
     run(async {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/hl7v2");
-        let mut files: Vec<_> = std::fs::read_dir(folder).unwrap().flatten().map(|e| e.path()).filter(|p| p.extension().is_some_and(|e| e == "hl7")).collect();
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .flatten()
+            .map(|e| e.path())
+            .filter(|p| p.extension().is_some_and(|e| e == "hl7"))
+            .collect();
         files.sort();
         assert!(files.len() >= 6);
         let mut mllp = connect().await;

@@ -41,7 +41,7 @@ async fn until(what: &str, condition: impl AsyncFn() -> bool) {
 }
 
 #[test]
-fn r_what_was_acknowledged_survives_kill_9_of_both() {
+fn r001_what_was_acknowledged_survives_kill_9_of_both() {
     run(async {
         let folder = Folder::new();
         let mut instance = Start::dev().within(&folder.path).ready();
@@ -70,7 +70,7 @@ fn r_what_was_acknowledged_survives_kill_9_of_both() {
 }
 
 #[test]
-fn r_a_killed_server_leaves_its_postgresql_to_the_next_start() {
+fn r001_a_killed_server_leaves_its_postgresql_to_the_next_start() {
     run(async {
         let folder = Folder::new();
         let mut instance = Start::dev().within(&folder.path).ready();
@@ -88,7 +88,7 @@ fn r_a_killed_server_leaves_its_postgresql_to_the_next_start() {
 }
 
 #[test]
-fn r_sigterm_and_sigint_end_all_of_it() {
+fn r030_sigterm_and_sigint_end_all_of_it() {
     run(async {
         let folder = Folder::new();
         for signal in ["TERM", "INT"] {
@@ -118,7 +118,10 @@ fn r_sigterm_and_sigint_end_all_of_it() {
 #[test]
 fn a_second_instance_on_the_same_folder_is_refused() {
     if std::env::var("HISTORIA_TEST_URL").is_ok() {
-        return skip("a_second_instance_on_the_same_folder_is_refused", "HISTORIA_TEST_URL: the folder is not this run's");
+        return skip(
+            "a_second_instance_on_the_same_folder_is_refused",
+            "HISTORIA_TEST_URL: the folder is not this run's",
+        );
     }
     let mut second = Start::dev().within(&server().data_dir).spawn();
     let status = second.ended(SOON);
@@ -133,7 +136,11 @@ fn a_second_instance_on_the_same_folder_is_refused() {
 fn a_port_in_use_is_exit_3_and_names_the_key() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for (variable, key) in [("HISTORIA_HTTP__LISTEN", "http.listen"), ("HISTORIA_MLLP__LISTEN", "mllp.listen"), ("HISTORIA_OPS__LISTEN", "ops.listen")] {
+    for (variable, key) in [
+        ("HISTORIA_HTTP__LISTEN", "http.listen"),
+        ("HISTORIA_MLLP__LISTEN", "mllp.listen"),
+        ("HISTORIA_OPS__LISTEN", "ops.listen"),
+    ] {
         let folder = Folder::new();
         let mut instance = Start::dev().within(&folder.path).with(variable, &address).spawn();
         let status = instance.ended(SOON);
@@ -147,7 +154,7 @@ fn in_front(database: &Instance) -> Instance {
 }
 
 #[test]
-fn r_without_its_database_a_server_says_so_and_comes_back() {
+fn r034_without_its_database_a_server_says_so_and_comes_back() {
     run(async {
         let folder = Folder::new();
         let keeper = Start::dev().within(&folder.path).ready();
@@ -175,7 +182,7 @@ fn r_without_its_database_a_server_says_so_and_comes_back() {
 }
 
 #[test]
-fn r_a_postgresql_that_ends_by_itself_is_started_again() {
+fn r033_a_postgresql_that_ends_by_itself_is_started_again() {
     run(async {
         let folder = Folder::new();
         let instance = Start::dev().within(&folder.path).ready();
@@ -224,6 +231,7 @@ fn the_logins_of_dev_are_the_same_after_a_restart() {
     drop(first);
     let second = Start::dev().within(&folder.path).ready();
     assert_eq!((&second.ready["logins"], &second.ready["client"]), (&logins, &client));
-    let names: BTreeSet<&str> = logins.as_array().unwrap().iter().map(|login| login["clave"].as_str().unwrap()).collect();
+    let names: BTreeSet<&str> =
+        logins.as_array().unwrap().iter().map(|login| login["clave"].as_str().unwrap()).collect();
     assert_eq!(names.len(), 5, "passwords are each its own");
 }

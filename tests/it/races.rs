@@ -9,7 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 /// Runs `n` tasks at once.
-async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(n: usize, task: impl Fn(usize) -> F) -> Vec<T> {
+async fn at_once<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    n: usize,
+    task: impl Fn(usize) -> F,
+) -> Vec<T> {
     let tasks: Vec<_> = (0..n).map(|number| tokio::spawn(task(number))).collect();
     let mut results = Vec::new();
     for task in tasks {
@@ -29,7 +32,7 @@ fn down_from(n: i64) -> Vec<i64> {
 }
 
 #[test]
-fn fifty_conditional_creates_of_one_identifier_leave_one() {
+fn r008_fifty_conditional_creates_of_one_identifier_leave_one() {
     run(async {
         let medico = fhir("medico").await;
         let number = unique();
@@ -50,7 +53,7 @@ fn fifty_conditional_creates_of_one_identifier_leave_one() {
 }
 
 #[test]
-fn conditional_creates_in_transactions_leave_one_too() {
+fn r008_conditional_creates_in_transactions_leave_one_too() {
     run(async {
         let medico = fhir("medico").await;
         let number = unique();
@@ -60,7 +63,8 @@ fn conditional_creates_in_transactions_leave_one_too() {
                 let url = "urn:uuid:11111111-1111-4111-8111-111111111111";
                 let mut person = entry("POST", "Patient", Some(url), Some(patient_with(&number)));
                 person["request"]["ifNoneExist"] = format!("identifier={number}").into();
-                let observation = entry("POST", "Observation", None, Some(weight(url, &format!("2024-01-{:02}", n + 1))));
+                let observation =
+                    entry("POST", "Observation", None, Some(weight(url, &format!("2024-01-{:02}", n + 1))));
                 medico.post("", &bundle("transaction", vec![person, observation])).await.status
             }
         })
@@ -73,7 +77,7 @@ fn conditional_creates_in_transactions_leave_one_too() {
 }
 
 #[test]
-fn fifty_updates_with_if_match_win_each_version_once() {
+fn r006_fifty_updates_with_if_match_win_each_version_once() {
     run(async {
         let medico = fhir("medico").await;
         let one = medico.create(patient()).await;
@@ -120,7 +124,7 @@ fn fifty_updates_with_if_match_win_each_version_once() {
 }
 
 #[test]
-fn fifty_plain_updates_all_succeed() {
+fn r005_fifty_plain_updates_all_succeed() {
     run(async {
         let medico = fhir("medico").await;
         let one = medico.create(patient()).await;
@@ -146,7 +150,7 @@ fn fifty_plain_updates_all_succeed() {
 }
 
 #[test]
-fn fifty_creates_of_one_id_make_one_history() {
+fn r005_fifty_creates_of_one_id_make_one_history() {
     run(async {
         let medico = fhir("medico").await;
         let mut one = patient();
@@ -164,7 +168,7 @@ fn fifty_creates_of_one_id_make_one_history() {
 }
 
 #[test]
-fn deletes_and_updates_at_once_leave_a_whole_history() {
+fn r005_deletes_and_updates_at_once_leave_a_whole_history() {
     run(async {
         let medico = fhir("medico").await;
         let one = medico.create(patient()).await;
@@ -181,14 +185,19 @@ fn deletes_and_updates_at_once_leave_a_whole_history() {
         .await;
         assert!(statuses.iter().all(|status| matches!(status, 200 | 201 | 204)), "{statuses:?}");
         let history = medico.get(&format!("{path}/_history?_count=1000")).await.expect(200).json();
-        let etags: Vec<String> = history["entry"].as_array().unwrap().iter().map(|e| e["response"]["etag"].as_str().unwrap().to_owned()).collect();
+        let etags: Vec<String> = history["entry"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|e| e["response"]["etag"].as_str().unwrap().to_owned())
+            .collect();
         let expected: Vec<String> = down_from(etags.len() as i64).iter().map(|n| format!("W/\"{n}\"")).collect();
         assert_eq!(etags, expected);
     });
 }
 
 #[test]
-fn ten_messages_of_one_new_patient_at_once_make_one_patient() {
+fn h075_ten_messages_of_one_new_patient_at_once_make_one_patient() {
     run(async {
         let medico = fhir("medico").await;
         let visit = Visit::new();

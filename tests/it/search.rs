@@ -32,22 +32,29 @@ fn strings_are_found_by_the_start_of_words_without_accents() {
         let id = person(&medico, &family, |one| one["name"][0]["given"] = json!(["José", "Íñigo"])).await;
         let second = family.split(' ').nth(1).unwrap();
         let own = format!("family={}", family.replace(' ', "%20"));
-        check(&medico, "Patient", &id, &[
-            &own,
-            &format!("family={folded}"),
-            &format!("family={second}"),
-            &format!("family={}", second.to_uppercase()),
-            &format!("name={second}&given=jose"),
-            &format!("name={second}&given=JOSE%CC%81"),
-            &format!("name={second}&given=I%C3%B1igo"),
-            &format!("family:exact={}", family.replace(' ', "%20")),
-            &format!("family=nada,{second}"),
-        ], &[
-            &format!("family={}", &second[1..]),
-            &format!("family:exact={folded}"),
-            &format!("family={second}x"),
-            &format!("name={second}&given=pepe"),
-        ]).await;
+        check(
+            &medico,
+            "Patient",
+            &id,
+            &[
+                &own,
+                &format!("family={folded}"),
+                &format!("family={second}"),
+                &format!("family={}", second.to_uppercase()),
+                &format!("name={second}&given=jose"),
+                &format!("name={second}&given=JOSE%CC%81"),
+                &format!("name={second}&given=I%C3%B1igo"),
+                &format!("family:exact={}", family.replace(' ', "%20")),
+                &format!("family=nada,{second}"),
+            ],
+            &[
+                &format!("family={}", &second[1..]),
+                &format!("family:exact={folded}"),
+                &format!("family={second}x"),
+                &format!("name={second}&given=pepe"),
+            ],
+        )
+        .await;
     });
 }
 
@@ -57,23 +64,30 @@ fn tokens_are_found_with_and_without_their_system() {
         let medico = fhir("medico").await;
         let number = unique();
         let id = medico.create(patient_with(&number)).await["id"].as_str().unwrap().to_owned();
-        check(&medico, "Patient", &id, &[
-            &format!("identifier={number}"),
-            &format!("identifier=https://www.registraduria.gov.co|{number}"),
-            &format!("identifier=x,{number}"),
-            &format!("identifier={number}&gender=female"),
-            &format!("identifier={number}&gender=http://hl7.org/fhir/administrative-gender|female"),
-            &format!("identifier={number}&gender:not=male"),
-            &format!("identifier={number}&gender:not=male,unknown"),
-            &format!("identifier={number}&active=true"),
-        ], &[
-            &format!("identifier={number}0"),
-            &format!("identifier=|{number}"),
-            &format!("identifier=http://other|{number}"),
-            &format!("identifier={number}&gender=male"),
-            &format!("identifier={number}&gender:not=female"),
-            &format!("identifier={number}&active=false"),
-        ]).await;
+        check(
+            &medico,
+            "Patient",
+            &id,
+            &[
+                &format!("identifier={number}"),
+                &format!("identifier=https://www.registraduria.gov.co|{number}"),
+                &format!("identifier=x,{number}"),
+                &format!("identifier={number}&gender=female"),
+                &format!("identifier={number}&gender=http://hl7.org/fhir/administrative-gender|female"),
+                &format!("identifier={number}&gender:not=male"),
+                &format!("identifier={number}&gender:not=male,unknown"),
+                &format!("identifier={number}&active=true"),
+            ],
+            &[
+                &format!("identifier={number}0"),
+                &format!("identifier=|{number}"),
+                &format!("identifier=http://other|{number}"),
+                &format!("identifier={number}&gender=male"),
+                &format!("identifier={number}&gender:not=female"),
+                &format!("identifier={number}&active=false"),
+            ],
+        )
+        .await;
     });
 }
 
@@ -86,9 +100,42 @@ fn dates_are_compared_as_intervals() {
         let made = medico.create(weight(&subject, "2024-05-06T10:30:00-05:00")).await;
         let id = made["id"].as_str().unwrap();
         let of = |date: &str| format!("subject={subject}&date={date}");
-        let found = ["2024", "2024-05", "2024-05-06", "2024-05-06T10:30:00-05:00", "2024-05-06T15:30:00Z", "2024-05-06T15:30Z", "ge2024-05-06", "le2024-05-06", "gt2024-05-05", "lt2024-05-07", "sa2024-05-05", "eb2024-05-07", "ne2023", "2023,2024"];
-        let not = ["2023", "2024-06", "2024-05-06T10:30:00Z", "gt2024-05-06T15:30:00Z", "lt2024-05-06T15:30:00Z", "sa2024-05-06", "eb2024-05-06", "ne2024", "gt2024-05-07", "lt2024-05-06"];
-        check(&medico, "Observation", id, &found.map(of).iter().map(String::as_str).collect::<Vec<_>>(), &not.map(of).iter().map(String::as_str).collect::<Vec<_>>()).await;
+        let found = [
+            "2024",
+            "2024-05",
+            "2024-05-06",
+            "2024-05-06T10:30:00-05:00",
+            "2024-05-06T15:30:00Z",
+            "2024-05-06T15:30Z",
+            "ge2024-05-06",
+            "le2024-05-06",
+            "gt2024-05-05",
+            "lt2024-05-07",
+            "sa2024-05-05",
+            "eb2024-05-07",
+            "ne2023",
+            "2023,2024",
+        ];
+        let not = [
+            "2023",
+            "2024-06",
+            "2024-05-06T10:30:00Z",
+            "gt2024-05-06T15:30:00Z",
+            "lt2024-05-06T15:30:00Z",
+            "sa2024-05-06",
+            "eb2024-05-06",
+            "ne2024",
+            "gt2024-05-07",
+            "lt2024-05-06",
+        ];
+        check(
+            &medico,
+            "Observation",
+            id,
+            &found.map(of).iter().map(String::as_str).collect::<Vec<_>>(),
+            &not.map(of).iter().map(String::as_str).collect::<Vec<_>>(),
+        )
+        .await;
         let both = format!("subject={subject}&date=ge2024-05-01&date=lt2024-06-01");
         check(&medico, "Observation", id, &[&both], &[&both.replace("2024-06-01", "2024-05-02")]).await;
 
@@ -96,9 +143,22 @@ fn dates_are_compared_as_intervals() {
         visit["period"] = json!({"start": "2024-01-10", "end": "2024-01-20"});
         let visit = medico.create(visit).await;
         let of = |date: &str| format!("patient={subject}&date={date}");
-        check(&medico, "Encounter", visit["id"].as_str().unwrap(),
-            &["ge2024-01-15", "le2024-01-15", "2024-01", "2024", "sa2024-01-09", "eb2024-01-21"].map(of).iter().map(String::as_str).collect::<Vec<_>>(),
-            &["2024-01-15", "sa2024-01-10", "eb2024-01-20", "lt2024-01-10", "gt2024-01-20"].map(of).iter().map(String::as_str).collect::<Vec<_>>()).await;
+        check(
+            &medico,
+            "Encounter",
+            visit["id"].as_str().unwrap(),
+            &["ge2024-01-15", "le2024-01-15", "2024-01", "2024", "sa2024-01-09", "eb2024-01-21"]
+                .map(of)
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
+            &["2024-01-15", "sa2024-01-10", "eb2024-01-20", "lt2024-01-10", "gt2024-01-20"]
+                .map(of)
+                .iter()
+                .map(String::as_str)
+                .collect::<Vec<_>>(),
+        )
+        .await;
     });
 }
 
@@ -113,22 +173,29 @@ fn references_are_found_by_their_target() {
         observation["encounter"] = json!({"reference": format!("Encounter/{visit}")});
         let id = medico.create(observation).await["id"].as_str().unwrap().to_owned();
         let root = server().http();
-        check(&medico, "Observation", &id, &[
-            &format!("subject=Patient/{patient_id}"),
-            &format!("subject={patient_id}"),
-            &format!("subject:Patient={patient_id}"),
-            &format!("patient={patient_id}"),
-            &format!("patient=Patient/{patient_id}"),
-            &format!("subject={root}/fhir/Patient/{patient_id}"),
-            &format!("encounter=Encounter/{visit}"),
-            &format!("encounter={visit}"),
-            &format!("subject=Patient/{other},Patient/{patient_id}"),
-        ], &[
-            &format!("subject=Patient/{other}"),
-            &format!("subject=Group/{patient_id}"),
-            &format!("subject=http://example.org/fhir/Patient/{patient_id}"),
-            &format!("encounter=Encounter/{patient_id}"),
-        ]).await;
+        check(
+            &medico,
+            "Observation",
+            &id,
+            &[
+                &format!("subject=Patient/{patient_id}"),
+                &format!("subject={patient_id}"),
+                &format!("subject:Patient={patient_id}"),
+                &format!("patient={patient_id}"),
+                &format!("patient=Patient/{patient_id}"),
+                &format!("subject={root}/fhir/Patient/{patient_id}"),
+                &format!("encounter=Encounter/{visit}"),
+                &format!("encounter={visit}"),
+                &format!("subject=Patient/{other},Patient/{patient_id}"),
+            ],
+            &[
+                &format!("subject=Patient/{other}"),
+                &format!("subject=Group/{patient_id}"),
+                &format!("subject=http://example.org/fhir/Patient/{patient_id}"),
+                &format!("encounter=Encounter/{patient_id}"),
+            ],
+        )
+        .await;
     });
 }
 
@@ -147,24 +214,31 @@ fn common_parameters() {
         let made = medico.create(one).await;
         let id = made["id"].as_str().unwrap();
         let updated = made["meta"]["lastUpdated"].as_str().unwrap();
-        check(&medico, "Patient", id, &[
-            &format!("_id={id}"),
-            &format!("_id=otro,{id}"),
-            &format!("_tag={mark}"),
-            &format!("_tag=urn:tag|{mark}"),
-            &format!("_security=R{mark}"),
-            &format!("_profile=http://example.org/StructureDefinition/{mark}"),
-            &format!("_id={id}&_lastUpdated=ge{updated}"),
-            &format!("_id={id}&_lastUpdated=le{updated}"),
-            &format!("_id={id}&_lastUpdated=ge2024"),
-        ], &[
-            &format!("_id={id}x"),
-            &format!("_tag=urn:other|{mark}"),
-            &format!("_tag={mark}x"),
-            &format!("_profile=http://example.org/StructureDefinition/{mark}x"),
-            &format!("_id={id}&_lastUpdated=lt2024"),
-            &format!("_id={id}&_lastUpdated=gt{updated}"),
-        ]).await;
+        check(
+            &medico,
+            "Patient",
+            id,
+            &[
+                &format!("_id={id}"),
+                &format!("_id=otro,{id}"),
+                &format!("_tag={mark}"),
+                &format!("_tag=urn:tag|{mark}"),
+                &format!("_security=R{mark}"),
+                &format!("_profile=http://example.org/StructureDefinition/{mark}"),
+                &format!("_id={id}&_lastUpdated=ge{updated}"),
+                &format!("_id={id}&_lastUpdated=le{updated}"),
+                &format!("_id={id}&_lastUpdated=ge2024"),
+            ],
+            &[
+                &format!("_id={id}x"),
+                &format!("_tag=urn:other|{mark}"),
+                &format!("_tag={mark}x"),
+                &format!("_profile=http://example.org/StructureDefinition/{mark}x"),
+                &format!("_id={id}&_lastUpdated=lt2024"),
+                &format!("_id={id}&_lastUpdated=gt{updated}"),
+            ],
+        )
+        .await;
     });
 }
 
@@ -178,9 +252,23 @@ fn what_was_changed_or_deleted_is_found_as_it_is_now() {
         one["identifier"][0]["value"] = after.as_str().into();
         one["name"][0]["family"] = format!("Otra{after}").into();
         medico.put(&format!("Patient/{id}"), &one).await.expect(200);
-        check(&medico, "Patient", &id, &[&format!("identifier={after}"), &format!("family=otra{after}")], &[&format!("identifier={before}")]).await;
+        check(
+            &medico,
+            "Patient",
+            &id,
+            &[&format!("identifier={after}"), &format!("family=otra{after}")],
+            &[&format!("identifier={before}")],
+        )
+        .await;
         medico.delete(&format!("Patient/{id}")).await.expect(204);
-        check(&medico, "Patient", &id, &[], &[&format!("identifier={after}"), &format!("family=otra{after}"), &format!("_id={id}")]).await;
+        check(
+            &medico,
+            "Patient",
+            &id,
+            &[],
+            &[&format!("identifier={after}"), &format!("family=otra{after}"), &format!("_id={id}")],
+        )
+        .await;
     });
 }
 
@@ -192,7 +280,11 @@ async fn pages(medico: &Fhir, query: &str, size: usize, expected: &BTreeSet<Stri
     assert_eq!(ids.len(), set.len(), "{query}: duplicates");
     assert_eq!(&set, expected, "{query}");
     let full = pages.len().saturating_sub(1);
-    assert!(pages[..full].iter().all(|page| page.len() == size), "{query}: {:?}", pages.iter().map(Vec::len).collect::<Vec<_>>());
+    assert!(
+        pages[..full].iter().all(|page| page.len() == size),
+        "{query}: {:?}",
+        pages.iter().map(Vec::len).collect::<Vec<_>>()
+    );
     let keys: Vec<String> = pages.iter().flatten().map(order).collect();
     let mut sorted = keys.clone();
     sorted.sort();
@@ -208,9 +300,17 @@ fn f031_pages_have_no_gaps_and_no_duplicates() {
         let medico = fhir("medico").await;
         let subject = format!("Patient/{}", medico.create(patient()).await["id"].as_str().unwrap());
         // Many equal dates: the id alone keeps the order.
-        let entries = (0..47).map(|n| entry("POST", "Observation", None, Some(weight(&subject, &format!("2024-05-0{}", n % 5 + 1))))).collect();
+        let entries = (0..47)
+            .map(|n| entry("POST", "Observation", None, Some(weight(&subject, &format!("2024-05-0{}", n % 5 + 1)))))
+            .collect();
         medico.post("", &bundle("transaction", entries)).await.expect(200);
-        let all: BTreeSet<String> = medico.get(&format!("Observation?subject={subject}&_count=1000")).await.expect(200).ids().into_iter().collect();
+        let all: BTreeSet<String> = medico
+            .get(&format!("Observation?subject={subject}&_count=1000"))
+            .await
+            .expect(200)
+            .ids()
+            .into_iter()
+            .collect();
         assert_eq!(all.len(), 47);
         let date = |one: &Value| one["effectiveDateTime"].as_str().unwrap().to_owned();
         let updated = |one: &Value| one["meta"]["lastUpdated"].as_str().unwrap().to_owned();
@@ -220,7 +320,8 @@ fn f031_pages_have_no_gaps_and_no_duplicates() {
         }
         for sort in ["date", "-date"] {
             pages(&medico, &format!("Observation?subject={subject}&code=29463-7&_sort={sort}"), 10, &all, date).await;
-            pages(&medico, &format!("Observation?subject={subject}&date=ge2024-05-01&_sort={sort}"), 10, &all, date).await;
+            pages(&medico, &format!("Observation?subject={subject}&date=ge2024-05-01&_sort={sort}"), 10, &all, date)
+                .await;
         }
         for sort in ["_lastUpdated", "-_lastUpdated"] {
             pages(&medico, &format!("Observation?subject={subject}&_sort={sort}"), 10, &all, updated).await;
@@ -243,15 +344,25 @@ fn pages_over_all_patients_are_whole_too() {
             })
             .collect();
         medico.post("", &bundle("transaction", entries)).await.expect(200);
-        let all: BTreeSet<String> = medico.get(&format!("Patient?_tag={mark}&_count=1000")).await.expect(200).ids().into_iter().collect();
+        let all: BTreeSet<String> =
+            medico.get(&format!("Patient?_tag={mark}&_count=1000")).await.expect(200).ids().into_iter().collect();
         assert_eq!(all.len(), 53);
         for sort in ["birthdate", "-birthdate"] {
-            pages(&medico, &format!("Patient?_tag={mark}&_sort={sort}"), 10, &all, |one| one["birthDate"].as_str().unwrap().to_owned()).await;
+            pages(&medico, &format!("Patient?_tag={mark}&_sort={sort}"), 10, &all, |one| {
+                one["birthDate"].as_str().unwrap().to_owned()
+            })
+            .await;
         }
         for sort in ["_id", "-_id"] {
-            pages(&medico, &format!("Patient?_tag={mark}&_sort={sort}"), 9, &all, |one| one["id"].as_str().unwrap().to_owned()).await;
+            pages(&medico, &format!("Patient?_tag={mark}&_sort={sort}"), 9, &all, |one| {
+                one["id"].as_str().unwrap().to_owned()
+            })
+            .await;
         }
-        pages(&medico, &format!("Patient?_tag={mark}&family=pena&_sort=-_lastUpdated"), 11, &all, |one| one["meta"]["lastUpdated"].as_str().unwrap().to_owned()).await;
+        pages(&medico, &format!("Patient?_tag={mark}&family=pena&_sort=-_lastUpdated"), 11, &all, |one| {
+            one["meta"]["lastUpdated"].as_str().unwrap().to_owned()
+        })
+        .await;
         let first = medico.get(&format!("Patient?_tag={mark}&_total=accurate&_count=5")).await.expect(200);
         assert_eq!(first.total(), Some(53));
         let counted = medico.get(&format!("Patient?_tag={mark}&_summary=count")).await.expect(200);
@@ -259,7 +370,10 @@ fn pages_over_all_patients_are_whole_too() {
         assert_eq!(medico.get(&format!("Patient?_tag={mark}&_count=0")).await.expect(200).total(), Some(53));
         let entry = &first.json()["entry"][0];
         assert_eq!(entry["search"]["mode"], "match");
-        assert_eq!(entry["fullUrl"], format!("{}/fhir/Patient/{}", server().http(), entry["resource"]["id"].as_str().unwrap()));
+        assert_eq!(
+            entry["fullUrl"],
+            format!("{}/fhir/Patient/{}", server().http(), entry["resource"]["id"].as_str().unwrap())
+        );
     });
 }
 
@@ -293,7 +407,9 @@ fn what_is_not_known_is_refused_with_what_is_near() {
     run(async {
         let medico = fhir("medico").await;
         let near = |query: &'static str, text: &'static str| (query, text);
-        for (query, text) in [near("famly=x", "family"), near("identifer=x", "identifier"), near("birthdat=2020", "birthdate")] {
+        for (query, text) in
+            [near("famly=x", "family"), near("identifer=x", "identifier"), near("birthdat=2020", "birthdate")]
+        {
             let reply = medico.get(&format!("Patient?{query}")).await.refused(400, "not-supported");
             assert!(reply.diagnostics().contains(text), "{}", reply.diagnostics());
         }
@@ -321,7 +437,8 @@ fn what_is_not_known_is_refused_with_what_is_near() {
         assert_eq!(both.expressions(), ["famly", "nombre"]);
         let secret = medico.get("Patient?birthdate=Pe%C3%B1aSecreta").await.expect(400);
         assert!(!secret.text().contains("Secreta"), "{}", secret.text());
-        let many = medico.get(&format!("Patient?identifier={}", vec!["x"; 501].join(","))).await.refused(400, "too-costly");
+        let many =
+            medico.get(&format!("Patient?identifier={}", vec!["x"; 501].join(","))).await.refused(400, "too-costly");
         assert!(many.diagnostics().contains("500"), "{}", many.diagnostics());
         // A larger page than the limit is served, and the self link says so.
         let large = medico.get("Patient?_count=5000&_tag=nada").await.expect(200);

@@ -7,6 +7,7 @@ use crate::harness::{Fhir, Reply, Start, anonymous, fhir, run, server, skip, uni
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
+use std::time::Duration;
 
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 const JSON: (&str, &str) = ("content-type", "application/json");
@@ -27,6 +28,17 @@ async fn lives(caller: &Fhir) -> bool {
         401 => false,
         other => panic!("{other}"),
     }
+}
+
+/// Whether the token dies within a second: a notice has to make its way to the other processes.
+async fn dies(caller: &Fhir) -> bool {
+    for _ in 0..20 {
+        if !lives(caller).await {
+            return true;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    false
 }
 
 #[test]
@@ -53,7 +65,8 @@ fn a055_wrong_unknown_and_disabled_are_one_answer() {
     run(async {
         let (usuario, clave) = account(server(), "medico", &format!("CC-{}", unique()), None);
         let wrong = sign_in(&json!({"usuario": usuario, "clave": "otra cosa"})).await.expect(401);
-        let unknown = sign_in(&json!({"usuario": format!("nadie-{}", unique()), "clave": "otra cosa"})).await.expect(401);
+        let unknown =
+            sign_in(&json!({"usuario": format!("nadie-{}", unique()), "clave": "otra cosa"})).await.expect(401);
         let output = server().command(&["user", "disable", "--usuario", &usuario]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
         let disabled = sign_in(&json!({"usuario": usuario, "clave": clave})).await.expect(401);
@@ -67,7 +80,10 @@ fn a055_wrong_unknown_and_disabled_are_one_answer() {
 fn a_client_gets_a_token_by_form_or_by_basic_and_nothing_else() {
     run(async {
         let (id, secret) = server().client();
-        let granted = token(&format!("grant_type=client_credentials&client_id={id}&client_secret={secret}"), &[]).await.expect(200).json();
+        let granted = token(&format!("grant_type=client_credentials&client_id={id}&client_secret={secret}"), &[])
+            .await
+            .expect(200)
+            .json();
         assert_eq!(granted["token_type"], "Bearer");
         assert!(granted["expires_in"].is_u64() && granted["rol"].is_null());
         let basic = format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")));
@@ -76,7 +92,12 @@ fn a_client_gets_a_token_by_form_or_by_basic_and_nothing_else() {
         let (usuario, clave) = server().login("medico");
         for (form, headers, status, error) in [
             (format!("grant_type=client_credentials&client_id={id}&client_secret=x"), &[][..], 401, "invalid_client"),
-            (format!("grant_type=client_credentials&client_id=nadie&client_secret={secret}"), &[], 401, "invalid_client"),
+            (
+                format!("grant_type=client_credentials&client_id=nadie&client_secret={secret}"),
+                &[],
+                401,
+                "invalid_client",
+            ),
             (format!("grant_type=password&username={usuario}&password={clave}"), &[], 400, "unsupported_grant_type"),
             ("grant_type=client_credentials&grant_type=client_credentials".to_owned(), &[], 400, "invalid_request"),
             (String::new(), &[], 400, "invalid_request"),
@@ -129,7 +150,15 @@ fn a001_a009_a_token_that_was_touched_is_no_token() {
         refused(with(&[("kid", "' or 1=1 --".into())]), "kid of SQL").await;
         refused(with(&[("kid", "x".repeat(10_000).into())]), "long kid").await;
         refused(with(&[("jku", "http://127.0.0.1:1/jwks".into())]), "jku").await;
-        for (name, value) in [("rol", json!("admin")), ("role", json!("admin")), ("sub", json!("usuario/x")), ("exp", json!(4_000_000_000_u64)), ("exp", json!("4000000000")), ("aud", json!("x")), ("iss", json!("http://x"))] {
+        for (name, value) in [
+            ("rol", json!("admin")),
+            ("role", json!("admin")),
+            ("sub", json!("usuario/x")),
+            ("exp", json!(4_000_000_000_u64)),
+            ("exp", json!("4000000000")),
+            ("aud", json!("x")),
+            ("iss", json!("http://x")),
+        ] {
             let mut changed = decoded(&claims);
             changed[name] = value;
             refused(format!("{header}.{}.{signature}", encoded(&changed)), name).await;
@@ -169,7 +198,9 @@ fn second(name: &str) -> Option<crate::harness::Instance> {
         skip(name, "HISTORIA_TEST_URL: a second instance is not started beside a running server");
         return None;
     }
-    let start = Start::serve(&server().database_url()).with("HISTORIA_HTTP__PUBLIC_URL", &server().http()).with("HISTORIA_MLLP__LISTEN", "off");
+    let start = Start::serve(&server().database_url())
+        .with("HISTORIA_HTTP__PUBLIC_URL", &server().http())
+        .with("HISTORIA_MLLP__LISTEN", "off");
     Some(start.ready())
 }
 
@@ -183,32 +214,43 @@ fn a013_a084_what_is_ended_here_is_dead_everywhere() {
         let other = signed_in(server(), "medico").await;
         assert!(lives(&caller).await && lives(&there(&caller)).await);
         caller.send("POST", "/logout", &[], None).await.expect(204);
-        assert!(!lives(&caller).await && !lives(&there(&caller)).await, "logout");
+        assert!(!lives(&caller).await && dies(&there(&caller)).await, "logout");
         assert!(lives(&other).await && lives(&there(&other)).await, "another session of the same person");
         caller.send("POST", "/logout", &[], None).await.expect(401);
         // logout at the second
         there(&other).send("POST", "/logout", &[], None).await.expect(204);
-        assert!(!lives(&other).await, "logout at the other instance");
+        assert!(dies(&other).await, "logout at the other instance");
         // a disabled account
         let (usuario, clave) = account(server(), "medico", &format!("CC-{}", unique()), None);
         let caller = login(&server().http(), &usuario, &clave).await;
         assert!(lives(&caller).await && lives(&there(&caller)).await);
         assert!(server().command(&["user", "disable", "--usuario", &usuario]).status.success());
-        assert!(!lives(&caller).await && !lives(&there(&caller)).await, "disabled");
+        assert!(dies(&caller).await && dies(&there(&caller)).await, "disabled");
         // a new password
         let (usuario, clave) = account(server(), "medico", &format!("CC-{}", unique()), None);
         let caller = login(&server().http(), &usuario, &clave).await;
         let output = server().command(&["user", "reset", "--usuario", &usuario]);
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        assert!(!lives(&caller).await && !lives(&there(&caller)).await, "reset");
+        assert!(dies(&caller).await && dies(&there(&caller)).await, "reset");
         // a disabled client
         let id = format!("cliente-{}", unique());
-        let output = server().command(&["client", "add", "--id", &id, "--tipo", "confidential", "--rol", "integracion", "--json"]);
-        let made: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
+        let output = server().command(&[
+            "client",
+            "add",
+            "--id",
+            &id,
+            "--tipo",
+            "confidential",
+            "--rol",
+            "integracion",
+            "--json",
+        ]);
+        let made: Value = serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{e}: {}", String::from_utf8_lossy(&output.stderr)));
         let caller = client_credentials(&server().http(), &id, made["secret"].as_str().unwrap()).await;
         assert!(lives(&caller).await && lives(&there(&caller)).await);
         assert!(server().command(&["client", "disable", "--id", &id]).status.success());
-        assert!(!lives(&caller).await && !lives(&there(&caller)).await, "disabled client");
+        assert!(dies(&caller).await && dies(&there(&caller)).await, "disabled client");
     });
 }
 
@@ -221,7 +263,7 @@ fn a_patient_that_is_deleted_is_signed_out() {
         let caller = login(&server().http(), &usuario, &clave).await;
         caller.get(&format!("Patient/{id}")).await.expect(200);
         medico.delete(&format!("Patient/{id}")).await.expect(204);
-        assert_eq!(caller.get("Patient").await.status, 401);
+        assert!(dies(&caller).await);
         sign_in(&json!({"usuario": usuario, "clave": clave})).await.expect(401);
     });
 }
@@ -232,7 +274,8 @@ fn a081_a087_a_cookie_is_for_the_pages_of_this_server() {
         let (usuario, clave) = server().login("medico");
         let root = server().http();
         let form = format!("usuario={usuario}&clave={clave}").into_bytes();
-        let reply = anonymous().send("POST", "/login", &[FORM, ("origin", &root)], Some(form.clone())).await.expect(303);
+        let reply =
+            anonymous().send("POST", "/login", &[FORM, ("origin", &root)], Some(form.clone())).await.expect(303);
         let set = reply.header("set-cookie").to_owned();
         for attribute in ["__Host-", "Path=/", "Secure", "HttpOnly", "SameSite="] {
             assert!(set.contains(attribute), "{attribute}: {set}");
@@ -266,9 +309,16 @@ fn a081_a087_a_cookie_is_for_the_pages_of_this_server() {
 fn a020_the_sign_in_leads_nowhere_else() {
     run(async {
         let (usuario, clave) = server().login("medico");
-        for (next, expected) in [("/paciente/x", "/paciente/x"), ("http://example.org/", "/"), ("//example.org", "/"), ("/\\example.org", "/"), ("javascript:alert(1)", "/")] {
+        for (next, expected) in [
+            ("/paciente/x", "/paciente/x"),
+            ("http://example.org/", "/"),
+            ("//example.org", "/"),
+            ("/\\example.org", "/"),
+            ("javascript:alert(1)", "/"),
+        ] {
             let form = format!("usuario={usuario}&clave={clave}&next={next}").into_bytes();
-            let reply = anonymous().send("POST", "/login", &[FORM, ("origin", &server().http())], Some(form)).await.expect(303);
+            let reply =
+                anonymous().send("POST", "/login", &[FORM, ("origin", &server().http())], Some(form)).await.expect(303);
             assert_eq!(reply.header("location"), expected, "{next}");
         }
         let page = anonymous().get("/login?next=%22%3E%3Cscript%3E").await.expect(200);

@@ -6,12 +6,16 @@
 //! | `/registro` | [`register`] |
 //! | `/admin/...` | [`admin`] |
 //! | `/assets/...` | [`assets`] |
+//! | `/admision/...` | [`admission`] |
+//! | `/mi-historia/...` | [`own`] |
 //! | `/medico`, `/paciente/{id}` and below | [`medico`] |
 //! | `/`, `/cuenta`, `/sesion` | here |
 
 pub mod admin;
+pub mod admission;
 pub mod assets;
 pub mod medico;
+pub mod own;
 pub mod register;
 pub mod screen;
 pub mod session;
@@ -28,6 +32,8 @@ use screen::{act, form, other, screen};
 pub fn routes(config: &mut web::ServiceConfig) {
     assets::name_assets();
     open(config);
+    admission::routes(config);
+    own::routes(config);
     medico::routes(config);
     admin::routes(config);
     config
@@ -36,7 +42,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(form("/cuenta", &[], view::account::page, view::account::change))
         .service(act("/cuenta/sesion", &[], view::account::end))
         .service(act("/paciente/{id}/codigo", &[Role::Admisionista], view::activation::make));
-
 }
 
 /// What answers without a session.

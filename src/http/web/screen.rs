@@ -199,13 +199,14 @@ async fn submit<S>(state: &State, req: &HttpRequest, body: web::Payload, roles: 
 where
     S: AsyncFn(&Visit, &Form) -> Result<Reply>,
 {
-    let form = match posted(req, body).await {
-        Ok(form) => form,
-        Err(error) => return failed(state, req, None, &error),
-    };
+    let form = posted(req, body).await;
     let (mut visit, proof) = match visit(state, req).await {
         Ok(visit) => visit,
-        Err(error) => return unknown(state, req, Some(&form), &error),
+        Err(error) => return unknown(state, req, form.as_ref().ok(), &error),
+    };
+    let form = match form {
+        Ok(form) => form,
+        Err(error) => return failed(state, req, Some(&visit), &error),
     };
     let checked = permitted(state, req, &visit, proof, &form, roles);
     match checked {
@@ -273,12 +274,12 @@ fn permitted(state: &State, req: &HttpRequest, visit: &Visit, proof: Proof, form
     if forms.is_csrf(visit.jti, form.typed("csrf")) { Ok(Sent::Fresh) } else { Ok(Sent::OtherSession) }
 }
 
-/// The form of a request. An empty body is an empty form: programs send none.
+/// The form of a request. An empty body is an empty form, and so is `{}`: programs have nothing to say.
 async fn posted(req: &HttpRequest, body: web::Payload) -> Result<Form> {
     let too_long = || Error::new(Kind::TooLong, "a form is at most 128 kB");
     let body = body.to_bytes_limited(LONGEST_OF_PAGE).await.map_err(|_| too_long())?;
     let body = body.map_err(|_| Error::new(Kind::Invalid, "the form was cut"))?;
-    if body.is_empty() {
+    if body.is_empty() || body.as_ref() == b"{}" {
         return Ok(Form::default());
     }
     if super::super::oauth::media_type(req) != "application/x-www-form-urlencoded" {

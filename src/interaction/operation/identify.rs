@@ -23,7 +23,7 @@ const LOOKED_AT: u32 = 50;
 const LONGEST: usize = 64;
 
 /// The id of the one Patient.
-pub(in crate::interaction) async fn identify(unit: &mut Unit<'_>, given: &str) -> Result<String> {
+pub async fn identify(unit: &mut Unit<'_>, given: &str) -> Result<String> {
     let resource_type = ResourceType::parse("Patient").ok_or_else(|| Error::internal("no type Patient"))?;
     let access = access::authorize(unit.caller, Action::Search, resource_type)?;
     let none = || read::not_found(resource_type);

@@ -4,4 +4,4 @@ mod everything;
 mod identify;
 
 pub(super) use everything::run as everything;
-pub(super) use identify::identify;
+pub use identify::identify;

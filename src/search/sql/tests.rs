@@ -58,7 +58,8 @@ fn statements() -> Vec<(String, Statement)> {
                 all.push(named("timeline", timeline(q, &guard(), &documents)));
                 all.push(named("walk", walk(q, &guard(), 3000)));
                 all.push(named("pick", pick(q, &guard(), 2001)));
-                all.push(named("plain", plain(q, &guard())));
+                all.push(named("plain", plain(q, &guard(), None)));
+                all.push(named("plain under documents", plain(q, &guard(), Some(&documents))));
                 all.push(named("count", count(q, &guard(), None)));
                 all.push(named("count under documents", count(q, &guard(), Some(&documents))));
                 all.push(named("count up to", count_up_to(q, &guard(), None, 10_001)));
@@ -86,7 +87,7 @@ fn the_guard_stands_before_every_limit_on_rows() {
     for (name, statement) in statements() {
         // Wherever rows of the table come in (plan P by text: by their ids), the guard is on them before any limit.
         let places: Vec<usize> = statement.sql.match_indices(" w where ").map(|(place, _)| place).collect();
-        let enters = |place: &usize| ["from resource", "r.id = c.id)"].iter().any(|end| statement.sql[..*place].ends_with(end));
+        let enters = |place: &usize| ["from resource", "limit 1)"].iter().any(|end| statement.sql[..*place].ends_with(end));
         let places: Vec<usize> = places.into_iter().filter(enters).collect();
         assert!(!places.is_empty(), "{name}");
         for place in places {
@@ -104,7 +105,7 @@ fn the_guard_stands_before_every_limit_on_rows() {
 fn plans_by_query() {
     let check = |clauses: Vec<Clause>, by, selective, expected: &[Plan]| {
         let q = Query { clauses, patient: None, selective, ..query(by, true) };
-        assert_eq!(plans(&q), expected, "{:?}", q.clauses);
+        assert_eq!(plans(&q, &["a".to_owned()], false), expected, "{:?}", q.clauses);
     };
     use Plan::*;
     let prefix = || Clause::Prefix { key: 1, any: vec!["a".into()] };
@@ -117,7 +118,13 @@ fn plans_by_query() {
     check(vec![prefix()], SortBy::Date, false, &[Pick, Walk, Plain]);
     check(vec![prefix(), Clause::Any(vec![1])], SortBy::Date, false, &[Walk, Pick, Plain]);
     check(vec![Clause::Ids(vec!["a".into()])], SortBy::Date, false, &[Timeline]);
-    assert_eq!(plans(&query(SortBy::Date, true)), [Timeline]);
+    // On several nodes only what Citus sends whole to each.
+    let (one, two) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
+    assert_eq!(plans(&query(SortBy::Date, true), &one, false), [Timeline]);
+    assert_eq!(plans(&query(SortBy::Date, true), &one, true), [Timeline]);
+    assert_eq!(plans(&query(SortBy::Date, true), &[], true), []);
+    assert_eq!(plans(&query(SortBy::Date, true), &two, true), [Plain]);
+    assert_eq!(plans(&Query { clauses: vec![prefix()], patient: None, ..query(SortBy::Date, true) }, &[], true), [Plain]);
 }
 
 #[test]

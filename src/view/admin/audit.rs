@@ -3,6 +3,7 @@
 use crate::access::Role;
 use crate::audit::Event;
 use crate::error::{Error, Kind, Result};
+use crate::i18n;
 use crate::oauth::account;
 use crate::oauth::token::{actor_of_client, actor_of_usuario};
 use crate::store::account::Usuario;
@@ -22,6 +23,19 @@ const DESK: &str = "/admin/auditoria";
 const ROWS: usize = 50;
 /// Days that are looked at when no date is given.
 const DAYS: i32 = 7;
+
+/// What is recorded: interactions by FHIR's codes, and what touches no resource.
+const ACTIONS: [&str; 24] = [
+    "read", "vread", "history-instance", "search-type", "create", "update", "delete", "transaction", "batch", "operation",
+    "login", "logout", "token", "password", "register", "activation-code", "user-add", "user-disable", "user-reset",
+    "client-add", "client-disable", "message", "audit-list", "message-counts",
+];
+
+/// The words of an action; its code when a later version has recorded it.
+fn action_word(reader: &Reader, code: &str) -> String {
+    let key = format!("action.{}", code.replace('-', "_"));
+    i18n::find(reader.language, &key).map_or_else(|| code.to_owned(), str::to_owned)
+}
 
 #[derive(Serialize)]
 struct Row {
@@ -94,7 +108,11 @@ fn sheet<'v>(visit: &'v Visit, from: Date, to: Date) -> Sheet<'v> {
     sheet.line("desde", "admin.from", &date_field(from)).digits().longest(10);
     sheet.line("hasta", "admin.to", &date_field(to)).digits().longest(10);
     sheet.line("quien", "admin.actor", query.typed("quien")).plain().longest(120);
-    sheet.line("accion", "admin.action", query.typed("accion")).plain().longest(40);
+    let any = [("", visit.text("admin.any").to_owned())];
+    let words = ACTIONS.iter().map(|code| (*code, action_word(&visit.reader, code)));
+    let actions: Vec<(&str, String)> = any.into_iter().chain(words).collect();
+    let actions: Vec<(&str, &str)> = actions.iter().map(|(code, word)| (*code, word.as_str())).collect();
+    sheet.choice("accion", "admin.action", query.typed("accion"), &actions);
     sheet.line("paciente", "admin.patient_id", query.typed("paciente")).plain().longest(64);
     let outcomes = [("", "admin.any"), ("0", "admin.ok"), ("4", "admin.refused"), ("8", "admin.fault")];
     let outcomes: Vec<(&str, &str)> = outcomes.iter().map(|(value, key)| (*value, visit.text(key))).collect();
@@ -147,8 +165,11 @@ fn row(visit: &Visit, shown: &Shown, names: &HashMap<String, &Usuario>) -> Row {
         when: visit.reader.moment(shown.recorded),
         who: names.get(&shown.actor).map_or_else(|| shown.actor.clone(), |user| format!("{} ({})", user.nombre, user.usuario)),
         role: Role::parse(&shown.role).map_or_else(String::new, |role| visit.text(role_key(role)).to_owned()),
-        action: shown.action.clone(),
-        on: on.iter().flatten().copied().collect::<Vec<_>>().join("/"),
+        action: action_word(&visit.reader, &shown.action),
+        on: match shown.resource_id.as_deref().and_then(|id| names.get(id)) {
+            Some(user) => user.usuario.clone(),
+            None => on.iter().flatten().copied().collect::<Vec<_>>().join("/"),
+        },
         patient: shown.patient_id.clone(),
         outcome,
         detail: shown.detail.clone(),
@@ -159,6 +180,15 @@ fn row(visit: &Visit, shown: &Shown, names: &HashMap<String, &Usuario>) -> Row {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_action_has_its_words() {
+        for language in [i18n::Language::Es, i18n::Language::En] {
+            let reader = Reader { language, offset: jiff::tz::Offset::UTC, now: Timestamp::UNIX_EPOCH };
+            assert!(ACTIONS.iter().all(|code| action_word(&reader, code) != *code));
+            assert_eq!(action_word(&reader, "later-one"), "later-one");
+        }
+    }
 
     #[test]
     fn places_in_the_list_are_read_back() {

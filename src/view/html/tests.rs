@@ -116,3 +116,56 @@ fn texts_named_in_code_exist() {
     }
     assert!(seen > 40, "only {seen} keys were found");
 }
+
+/// Every partial with everything it may have: nothing is missing, nothing of a record is markup.
+#[test]
+fn partials_render_and_escape() {
+    let bad = "<script>alert(1)</script>\"'{{x}}";
+    let banner = json!({
+        "surnames": bad, "names": bad,
+        "facts": [{"term": "Edad", "hidden": "Edad", "text": bad, "desk": true}, {"term": null, "hidden": "Sexo", "text": "Mujer", "desk": false}],
+        "allergies": {"kind": "has", "icon": "triangle", "label": "Alergias", "items": [{"substance": bad, "reaction": bad}, {"substance": "x", "reaction": null}], "note": bad, "link": {"href": "/a?b=1&c=2", "label": bad}},
+        "actions": [{"href": "/x", "label": bad, "icon": "page", "primary": true}, {"href": "/y", "label": "B", "icon": null, "primary": false}]
+    });
+    let row = json!({
+        "href": "/paciente/1", "first": true, "surnames": [{"text": bad, "hit": true}, {"text": "ñaranda", "hit": false}], "names": [{"text": bad, "hit": false}],
+        "lines": [bad], "badge": {"kind": "info", "icon": null, "label": bad}, "act": bad
+    });
+    let end = json!({"kind": "crit", "path": "M0 0"});
+    let trend = json!({"width": "104", "height": "26", "band": {"y": "1", "height": "2", "marks": []}, "line": "0,0 1,1", "end": end, "sentence": bad});
+    let result = json!({
+        "critical": true, "href": null, "name": bad, "tone": "crit", "value": bad, "unit": bad, "flag": {"crit": true, "icon": "octagon", "label": bad},
+        "reference": bad, "trend": trend, "status": {"kind": "warn", "icon": "half", "label": bad}
+    });
+    let label = json!({"x": "1", "y": "2", "text": bad, "last": true});
+    let chart = json!({
+        "width": "360", "height": "190", "left": "1", "right": "2", "inner": "3", "base": "4", "band": {"y": "1", "height": "2", "marks": [label]},
+        "line": "0,0 1,1", "points": [label], "end": end, "labels": [label], "dates": [label], "sentence": bad
+    });
+    let empty = json!({"icon": "flask", "title": bad, "text": bad, "action": {"href": "/x", "label": bad}});
+    let message = json!({"kind": "crit", "icon": "octagon", "alert": true, "strong": bad, "text": bad, "link": {"href": "/x", "label": bad}, "items": [{"href": "#f-x", "label": bad}, {"href": null, "label": bad}]});
+    for language in [Language::Es, Language::En] {
+        for (name, model) in [("banner", &banner), ("row", &row), ("trend", &trend), ("result", &result), ("chart", &chart), ("empty", &empty), ("message", &message)] {
+            let html = render(language, name, model).unwrap_or_else(|e| panic!("{name}: {:?}", e.source));
+            assert!(!html.contains("<script") && html.contains("&lt;script&gt;"), "{name}: {html}");
+            assert!(!html.contains("\"'{{x}}"), "{name}: {html}");
+        }
+    }
+}
+
+#[test]
+fn a_conflict_shows_both_versions() {
+    let page = json!({
+        "lang": "es-CO", "theme": null, "title": "x", "body": "", "bare": false, "site": "H", "back": {"href": "/", "label": "Historia"}, "sections": [],
+        "person": null, "banner": null, "session": 1800, "message": null, "assets": {"css": "/a", "js": "/b", "icon": "/c"}, "csrf": "t", "form": "k.t",
+        "switch": {"href": "/idioma/en", "label": "English"}
+    });
+    let model = json!({
+        "page": page, "action": "/p", "pairs": [{"name": "peso", "label": "Peso", "stored": "71,4", "stored_shown": "71,4 kg", "typed": "<b>", "typed_shown": "<b> kg"}],
+        "carried": [{"name": "version", "value": "3"}], "stored_by": "Guardado por Yolanda, 14:03", "keep": {"href": "/q", "label": "Dejar la guardada"}
+    });
+    let html = render(Language::Es, "conflict", &model).unwrap_or_else(|e| panic!("{:?}", e.source));
+    for part in ["value=\"71,4\"", "value=\"&lt;b&gt;\" checked", "name=\"version\" value=\"3\"", "Yolanda", "name=\"csrf\" value=\"t\"", "‹ Historia"] {
+        assert!(html.contains(part), "{part}: {html}");
+    }
+}

@@ -214,6 +214,13 @@ fn allergies(paper: &mut Paper, record: &Record, reader: &Reader) {
 
 // ---------------------------------------------------------------------- the rest
 
+/// A letter and two figures, perhaps more (`J189`, `I10X`): the heading may name the classification.
+fn looks_like_icd(code: &str) -> bool {
+    let mut bytes = code.bytes();
+    let head = bytes.next().is_some_and(|b| b.is_ascii_uppercase()) && bytes.next().is_some_and(|b| b.is_ascii_digit()) && bytes.next().is_some_and(|b| b.is_ascii_digit());
+    head && code.len() <= 7
+}
+
 struct Drawer<'p> {
     paper: &'p mut Paper,
     reader: &'p Reader,
@@ -237,12 +244,13 @@ impl Drawer<'_> {
         if items.is_empty() {
             return self.nothing("pdf.problems", "pdf.no_problems");
         }
+        let icd = items.iter().all(|item| item.code.is_empty() || looks_like_icd(&item.code));
         let columns = vec![
-            Column::left(self.say("pdf.problem"), 0.5),
-            Column::left(self.say("pdf.icd"), 0.11),
-            Column::left(self.say("pdf.since"), 0.14),
-            Column::left(self.say("pdf.until"), 0.13),
-            Column::left(self.say("pdf.status"), 0.12),
+            Column::left(self.say("pdf.problem"), 0.4),
+            Column::left(self.say(if icd { "pdf.icd" } else { "pdf.item_code" }), 0.12),
+            Column::left(self.say("pdf.since"), 0.185),
+            Column::left(self.say("pdf.until"), 0.185),
+            Column::left(self.say("pdf.status"), 0.11),
         ];
         let row = |item: &Item| {
             let when = |when: &When| Cell::Text(when.text.clone());
@@ -259,10 +267,10 @@ impl Drawer<'_> {
             return self.nothing("pdf.medication", "pdf.no_medication");
         }
         let columns = vec![
-            Column::left(self.say("pdf.medicine"), 0.3),
-            Column::left(self.say("pdf.dosage"), 0.4),
-            Column::left(self.say("pdf.since"), 0.18),
-            Column::left(self.say("pdf.status"), 0.12),
+            Column::left(self.say("pdf.medicine"), 0.31),
+            Column::left(self.say("pdf.dosage"), 0.375),
+            Column::left(self.say("pdf.since"), 0.19),
+            Column::left(self.say("pdf.status"), 0.125),
         ];
         let row = |item: &Item| {
             let name = if item.active { Cell::Strong(item.what.clone()) } else { Cell::Text(item.what.clone()) };
@@ -305,11 +313,11 @@ impl Drawer<'_> {
             return;
         }
         let coded = items.iter().any(|item| !item.code.is_empty());
-        let mut columns = vec![Column::left(what, if coded { 0.5 } else { 0.65 })];
+        let mut columns = vec![Column::left(what, if coded { 0.46 } else { 0.63 })];
         if coded {
-            columns.push(Column::left(self.say("pdf.item_code"), 0.15));
+            columns.push(Column::left(self.say("pdf.item_code"), 0.17));
         }
-        columns.extend([Column::left(self.say("pdf.date"), 0.22), Column::left(self.say("pdf.status"), 0.13)]);
+        columns.extend([Column::left(self.say("pdf.date"), 0.25), Column::left(self.say("pdf.status"), 0.12)]);
         let row = |item: &Item| {
             let mut cells = vec![Cell::Two(item.what.clone(), item.detail.clone())];
             if coded {

@@ -213,6 +213,12 @@ impl<'p> Table<'p> {
                         let end = edges.get(n + over.saturating_sub(1)).map_or(x + width, |(x, width)| x + width);
                         wrapped(STRONG, text, end - x)
                     }
+                    // A number is not broken: a long one is set smaller.
+                    Cell::Strong(text) if !text.contains(' ') => {
+                        let wide = fonts.width(STRONG.weight, STRONG.size, text);
+                        let size = if wide > width { (STRONG.size * width / wide).max(5.0) } else { STRONG.size };
+                        wrapped(Style { size, ..STRONG }, text, width + 0.1)
+                    }
                     Cell::Strong(text) => wrapped(STRONG, text, width),
                     Cell::Two(first, second) => [wrapped(TEXT, first, width), wrapped(SECOND, second, width)].concat(),
                     Cell::StrongTwo(first, second) => [wrapped(STRONG, first, width), wrapped(SECOND, second, width)].concat(),

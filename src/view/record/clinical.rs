@@ -25,7 +25,7 @@ pub struct Item {
     pub active: bool,
     /// Dose, place, reason, notes: whatever else is recorded.
     pub detail: String,
-    /// Stands before others of its list.
+    /// Stands before others of its list: an allergy of high criticality, a report with a conclusion.
     #[serde(skip)]
     pub grave: bool,
 }
@@ -166,7 +166,7 @@ impl Words<'_> {
         if active && !has_end {
             when.text = joined([when.text.as_str(), self.say("rec.in_progress")], ", ");
         }
-        let detail = [
+        let mut detail = vec![
             if word.is_empty() { String::new() } else { kinds.clone() },
             self.concept(resource.get("serviceType")),
             joined(&places, ", "),
@@ -176,6 +176,8 @@ impl Words<'_> {
             self.concept(resource.get("priority")),
             stay.unwrap_or_default(),
         ];
+        let mut said = Vec::new();
+        detail.retain(|text| !said.contains(text) && { said.push(text.clone()); true });
         Item { what: if word.is_empty() { kinds } else { word }, code: class.to_owned(), when, active, detail: joined(detail, " · "), ..item }
     }
 
@@ -238,7 +240,9 @@ impl Words<'_> {
             self.people(resource, "resultsInterpreter", ""),
         ];
         let when = self.when(resource, &["effective", "issued"]);
-        Item { what: self.concept(resource.get("code")), code: code_of(resource.get("code"), |_| true), when, detail: joined(detail, " · "), ..self.item("DiagnosticReport", resource) }
+        // Says something that its results do not.
+        let grave = ["conclusion", "conclusionCode", "presentedForm"].iter().any(|name| resource.get(*name).is_some());
+        Item { grave, what: self.concept(resource.get("code")), code: code_of(resource.get("code"), |_| true), when, detail: joined(detail, " · "), ..self.item("DiagnosticReport", resource) }
     }
 
     pub fn document(&self, resource: &Value) -> Item {
@@ -268,7 +272,11 @@ impl Words<'_> {
         let people = list(resource, "participant").map(|p| self.named(p.get("member").or(p.get("actor")).or(p.get("individual"))));
         let mut about: Vec<String> = ["title", "description", "comment", "goal", "summary", "dosage", "achievementStatus", "severity", "outcome"]
             .iter()
-            .map(|name| if *name == "dosage" { self.dosages(resource, name) } else { self.any(resource.get(*name)) })
+            .map(|name| match *name {
+                "dosage" => self.dosages(resource, name),
+                "achievementStatus" => self.word("status", &code_of(resource.get(*name), |_| true)),
+                _ => self.any(resource.get(*name)),
+            })
             .filter(|text| *text != what)
             .collect();
         about.extend([joined(activities, "; "), joined(relatives, "; "), joined(people, ", "), self.notes(resource)]);

@@ -19,12 +19,13 @@ use crate::fhir::documento::Systems;
 use crate::fhir::format::{self, parse_json};
 use crate::interaction::{self, Answer};
 use crate::view::format::Reader;
+use crate::view::visit::{Reply, Visit};
 use clinical::{Allergies, Allergy, AllergyState, Item};
 use results::{Gathered, Group, Signs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use who::Who;
 use words::{Words, clean, joined, text};
@@ -68,7 +69,7 @@ pub struct Record {
     pub signs: Signs,
     /// Observations that are neither results nor vital signs, by category.
     pub observations: Vec<Group>,
-    /// Reports with a text of their own.
+    /// Reports that say something themselves, and those that are no heading of `results`.
     pub reports: Vec<Item>,
     pub orders: Vec<Item>,
     pub procedures: Vec<Item>,
@@ -133,6 +134,14 @@ pub async fn page(app: &Arc<App>, caller: &Caller, reader: &Reader, given: &str)
     read(app, caller, reader, given, "operation", async |record| Ok((record, "$everything page".to_owned()))).await
 }
 
+/// `/paciente/{id}` for programs: the searchset of `$everything`, as it is.
+pub async fn json(visit: &Visit) -> Result<Reply> {
+    let query = visit.address.split_once('?').map_or("", |(_, query)| query);
+    let make = async |answer: Answer| Ok((answer.body.unwrap_or_default(), "$everything".to_owned()));
+    let body = interaction::show(&visit.app, &visit.caller, visit.part("id"), query, "operation", make).await?;
+    Ok(Reply::Fhir { body })
+}
+
 impl Record {
     /// From the Bundle of `$everything`. `base`: of our FHIR addresses.
     pub fn of(bundle: &[u8], reader: &Reader, systems: &Systems, base: &str, sees: Sees) -> Result<Record> {
@@ -167,6 +176,8 @@ impl Record {
         }
         let sorted = gathered.sorted(&words);
         (record.results, record.signs, record.observations) = (sorted.results, sorted.signs, sorted.observations);
+        let headings: HashSet<&str> = record.results.iter().filter_map(|group| group.report.as_deref()).collect();
+        record.reports.retain(|report| report.grave || !headings.contains(report.id.as_str()));
         record.others = others.into_iter().map(|(kind, items)| Section { kind, title: words.word("type", kind), items }).collect();
         record.counted = counted.into_iter().collect();
         record.order();
@@ -202,10 +213,7 @@ impl Record {
             "Observation" => gathered.observation(words, resource),
             "DiagnosticReport" => {
                 gathered.report(words, resource);
-                let empty = resource.get("result").is_none();
-                if empty || ["conclusion", "conclusionCode", "presentedForm"].iter().any(|name| resource.get(*name).is_some()) {
-                    self.reports.push(words.report(resource));
-                }
+                self.reports.push(words.report(resource));
             }
             "ServiceRequest" => self.orders.push(words.order(resource)),
             "Procedure" => self.procedures.push(words.procedure(resource)),
@@ -238,6 +246,7 @@ impl Record {
     }
 
     fn order(&mut self) {
+        self.reports.iter_mut().for_each(|report| report.grave = false);
         let lists = [
             &mut self.allergies.items, &mut self.problems, &mut self.medication, &mut self.visits, &mut self.reports, &mut self.orders,
             &mut self.procedures, &mut self.vaccines, &mut self.documents,

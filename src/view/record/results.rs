@@ -117,6 +117,8 @@ pub struct Row {
 /// Last results that belong together: those of one report, of one day, or of one category.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct Group {
+    /// The DiagnosticReport that it is of.
+    pub report: Option<String>,
     pub title: String,
     pub when: When,
     pub rows: Vec<Row>,
@@ -143,8 +145,8 @@ pub const TIMES: usize = 4;
 const SYSTOLIC: &str = "8480-6";
 const DIASTOLIC: &str = "8462-4";
 /// The order in which vital signs are read, by LOINC code.
-const SIGNS: [&str; 14] = [
-    "85354-9", "8480-6", "8462-4", "8867-4", "9279-1", "8310-5", "59408-5", "2708-6", "72514-3", "29463-7", "8302-2", "39156-5", "9843-4", "2339-0",
+const SIGNS: [&str; 13] = [
+    "85354-9", "8480-6", "8462-4", "8867-4", "9279-1", "8310-5", "59408-5", "2708-6", "72514-3", "29463-7", "8302-2", "39156-5", "9843-4",
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -169,6 +171,7 @@ struct Taken {
 
 /// A DiagnosticReport as a bracket around results.
 struct Report {
+    id: String,
     title: String,
     when: When,
     results: Vec<String>,
@@ -197,6 +200,7 @@ impl Gathered {
             target.strip_prefix(base).unwrap_or(target).strip_prefix("Observation/").map(str::to_owned)
         };
         self.reports.push(Report {
+            id: text(resource, "id").to_owned(),
             title: words.concept(resource.get("code")),
             when: words.when(resource, &["effective", "issued"]),
             results: list(resource, "result").filter_map(target).collect(),
@@ -297,7 +301,7 @@ struct Placed {
 fn push_by_title(groups: &mut Vec<Group>, title: String, row: Row) {
     match groups.iter_mut().find(|group| group.title == title) {
         Some(group) => group.rows.push(row),
-        None => groups.push(Group { title, when: Words::never(), rows: vec![row] }),
+        None => groups.push(Group { report: None, title, when: Words::never(), rows: vec![row] }),
     }
 }
 
@@ -308,8 +312,8 @@ fn by_report(words: &Words<'_>, reports: &[Report], mut results: Vec<Placed>) ->
     for Placed { report, row, .. } in results {
         let day = words.reader.day_of(&row.last.when.iso).filter(|_| report.is_none());
         let group = groups.entry((report, day)).or_insert_with(|| match report.and_then(|n| reports.get(n)) {
-            Some(report) => Group { title: report.title.clone(), when: report.when.clone(), rows: Vec::new() },
-            None => Group { title: words.say("rec.other_results").to_owned(), when: row.last.when.clone(), rows: Vec::new() },
+            Some(report) => Group { report: Some(report.id.clone()), title: report.title.clone(), when: report.when.clone(), rows: Vec::new() },
+            None => Group { report: None, title: words.say("rec.other_results").to_owned(), when: row.last.when.clone(), rows: Vec::new() },
         });
         group.rows.push(row);
     }

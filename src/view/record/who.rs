@@ -1,7 +1,7 @@
 //! Who the patient is: name, documents, age, sex, where from, how reached, who pays, where now.
 
 use crate::fhir::documento::DocumentoId;
-use crate::view::record::words::{When, Words, clean, joined, list, text};
+use crate::view::record::words::{When, Words, clean, code_of, joined, list, text};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -112,7 +112,8 @@ impl Words<'_> {
             let code = list(address.get("_city").unwrap_or(&Value::Null), "extension").find_map(|extension| extension.get("valueCoding"));
             let code = code.map(|coding| format!("({})", clean(text(coding, "code")))).unwrap_or_default();
             let city = joined([clean(text(address, "city")), code], " ");
-            who.municipality = joined([city, clean(text(address, "state"))], ", ");
+            let state = clean(text(address, "state"));
+            who.municipality = if state == text(address, "city").trim() { city } else { joined([city, state], ", ") };
             let lines = joined(list(address, "line").filter_map(Value::as_str).map(clean), ", ");
             let lines = if lines.is_empty() { clean(text(address, "text")) } else { lines };
             who.address = joined([lines, clean(text(address, "district")), clean(text(address, "postalCode")), clean(text(address, "country"))], ", ");
@@ -126,7 +127,9 @@ impl Words<'_> {
             let (family, given) = name_parts(name);
             self.fact(who, "rec.other_name", joined([family, given], ", "));
         }
-        self.fact(who, "rec.marital", self.concept(patient.get("maritalStatus")));
+        let marital = code_of(patient.get("maritalStatus"), |_| true);
+        let word = self.word("marital", &marital);
+        self.fact(who, "rec.marital", if word == marital { self.concept(patient.get("maritalStatus")) } else { word });
         for contact in list(patient, "contact") {
             let (family, given) = contact.get("name").map(name_parts).unwrap_or_default();
             let telecom = joined(list(contact, "telecom").map(|t| clean(text(t, "value"))), ", ");

@@ -94,7 +94,8 @@ pub fn content(resource: &Value) -> Value {
 pub fn unpacked(name: &str) -> Option<PathBuf> {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _guard = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let shared = std::env::var_os("HISTORIA_SHARED").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
+    let shared = std::env::var_os("HISTORIA_SHARED")
+        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
     let archive = shared.join("data").join(format!("{name}.tar.zst"));
     let target = Path::new(env!("CARGO_TARGET_TMPDIR")).join("data").join(name);
     if target.is_dir() {

@@ -89,7 +89,10 @@ impl Reply {
 
     pub fn version(&self) -> i64 {
         let etag = self.header("etag");
-        etag.trim_start_matches("W/").trim_matches('"').parse().unwrap_or_else(|_| panic!("{}: ETag {etag}", self.asked))
+        etag.trim_start_matches("W/")
+            .trim_matches('"')
+            .parse()
+            .unwrap_or_else(|_| panic!("{}: ETag {etag}", self.asked))
     }
 
     /// Resources of a Bundle.
@@ -268,14 +271,29 @@ pub async fn client_credentials(root: &str, id: &str, secret: &str) -> Fhir {
 pub async fn login(root: &str, usuario: &str, clave: &str) -> Fhir {
     let nobody = Fhir::new(root, None);
     let body = json!({"usuario": usuario, "clave": clave}).to_string();
-    let reply = nobody.send("POST", "/login", &[("content-type", "application/json")], Some(body.into_bytes())).await.expect(200);
+    let reply = nobody
+        .send("POST", "/login", &[("content-type", "application/json")], Some(body.into_bytes()))
+        .await
+        .expect(200);
     Fhir { token: reply.json()["access_token"].as_str().map(str::to_owned), ..nobody }
 }
 
 /// An account of a test's own, with its password, made at the command line.
 pub fn account(instance: &Instance, rol: &str, documento: &str, patient: Option<&str>) -> (String, String) {
     let (usuario, clave) = (format!("{rol}-{}", crate::harness::unique()), "una frase bastante larga 7".to_owned());
-    let mut arguments = vec!["user", "add", "--rol", rol, "--usuario", &usuario, "--documento", documento, "--nombre", "De Prueba", "--clave-stdin"];
+    let mut arguments = vec![
+        "user",
+        "add",
+        "--rol",
+        rol,
+        "--usuario",
+        &usuario,
+        "--documento",
+        documento,
+        "--nombre",
+        "De Prueba",
+        "--clave-stdin",
+    ];
     if let Some(patient) = patient {
         arguments.extend(["--paciente", patient]);
     }

@@ -13,11 +13,19 @@ pub struct Visit {
 
 impl Visit {
     pub fn new() -> Visit {
-        Visit { document: unique(), visit: format!("V-{}", unique()), family: "MUÑOZ PEÑA".to_owned(), facility: "HOSPITAL".to_owned() }
+        Visit {
+            document: unique(),
+            visit: format!("V-{}", unique()),
+            family: "MUÑOZ PEÑA".to_owned(),
+            facility: "HOSPITAL".to_owned(),
+        }
     }
 
     fn header(&self, event: &str, structure: &str, control: &str, time: &str) -> String {
-        format!("MSH|^~\\&|HIS|{}|HISTORIA|RED|{time}-0500||ADT^{event}^{structure}|{control}|P|2.5.1|||||COL|UNICODE UTF-8\rEVN|{event}|{time}-0500\r", self.facility)
+        format!(
+            "MSH|^~\\&|HIS|{}|HISTORIA|RED|{time}-0500||ADT^{event}^{structure}|{control}|P|2.5.1|||||COL|UNICODE UTF-8\rEVN|{event}|{time}-0500\r",
+            self.facility
+        )
     }
 
     fn person(&self, address: &str) -> String {
@@ -36,17 +44,23 @@ impl Visit {
 
     pub fn a01(&self, control: &str) -> String {
         let stay = self.stay(&[(2, "I"), (3, "URG^101^A"), (4, "E"), (44, "20240301081000")]);
-        self.header("A01", "ADT_A01", control, "20240301081500") + &self.person("CALLE 10 # 5-20^APTO 301^BOGOTÁ^DC^110111^COL^H") + &stay
+        self.header("A01", "ADT_A01", control, "20240301081500")
+            + &self.person("CALLE 10 # 5-20^APTO 301^BOGOTÁ^DC^110111^COL^H")
+            + &stay
     }
 
     pub fn a04(&self, control: &str) -> String {
         let stay = self.stay(&[(2, "O"), (3, "CONSULTA^4"), (44, "20240301081000")]);
-        self.header("A04", "ADT_A01", control, "20240301081500") + &self.person("CALLE 10 # 5-20^^BOGOTÁ^DC^110111^COL^H") + &stay
+        self.header("A04", "ADT_A01", control, "20240301081500")
+            + &self.person("CALLE 10 # 5-20^^BOGOTÁ^DC^110111^COL^H")
+            + &stay
     }
 
     pub fn a08(&self, control: &str, address: &str) -> String {
         let stay = self.stay(&[(2, "I"), (3, "UCI^3^B")]);
-        self.header("A08", "ADT_A01", control, "20240302100000") + &self.person(&format!("{address}^^BOGOTÁ^DC^110111^COL^H")) + &stay
+        self.header("A08", "ADT_A01", control, "20240302100000")
+            + &self.person(&format!("{address}^^BOGOTÁ^DC^110111^COL^H"))
+            + &stay
     }
 
     pub fn a03(&self, control: &str) -> String {

@@ -52,10 +52,14 @@ impl Start {
 
     /// `serve` without TLS on a database that is there.
     pub fn serve(database_url: &str) -> Start {
+        Start::serve_alone().with("DATABASE_URL", database_url)
+    }
+
+    /// `serve` without TLS, with a PostgreSQL of its own and nothing in it.
+    pub fn serve_alone() -> Start {
         Start::of("serve")
             .with("HISTORIA_HTTP__TLS_LISTEN", "off")
             .with("HISTORIA_HTTP__PUBLIC_URL", "http://127.0.0.1")
-            .with("DATABASE_URL", database_url)
     }
 
     fn of(command: &'static str) -> Start {
@@ -88,7 +92,12 @@ impl Start {
         let log = log_of(&data_dir);
         let out = File::options().create(true).append(true).open(&log).expect("a log file");
         let mut command = Command::new("sh");
-        command.args(["-c", GUARD, "guard"]).arg(&data_dir).arg(if own { "1" } else { "0" }).arg(BINARY).arg(self.command);
+        command
+            .args(["-c", GUARD, "guard"])
+            .arg(&data_dir)
+            .arg(if own { "1" } else { "0" })
+            .arg(BINARY)
+            .arg(self.command);
         bare(&mut command);
         command.envs(&self.env).env("HISTORIA_DATA_DIR", &data_dir);
         command.stdin(Stdio::piped()).stdout(out.try_clone().expect("a file handle")).stderr(out);
@@ -288,7 +297,8 @@ pub fn server() -> &'static Instance {
 
 /// The server of `HISTORIA_TEST_URL`; `HISTORIA_TEST_READY` is the path of its ready.json.
 fn running() -> Instance {
-    let file = std::env::var("HISTORIA_TEST_READY").expect("HISTORIA_TEST_URL needs HISTORIA_TEST_READY, the path of its ready.json");
+    let file = std::env::var("HISTORIA_TEST_READY")
+        .expect("HISTORIA_TEST_URL needs HISTORIA_TEST_READY, the path of its ready.json");
     let text = std::fs::read(&file).expect("HISTORIA_TEST_READY can be read");
     let mut ready: Value = serde_json::from_slice(&text).expect("HISTORIA_TEST_READY is a ready.json");
     let url = std::env::var("HISTORIA_TEST_URL").unwrap();

@@ -1,6 +1,7 @@
 //! What every test uses: the server under test, its clients, its data.
 
 pub mod browser;
+pub mod cluster;
 pub mod data;
 pub mod database;
 pub mod fhir;

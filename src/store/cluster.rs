@@ -1,0 +1,13 @@
+//! Citus: the only place that names its functions (<https://docs.citusdata.com/en/v13.0/develop/api_udf.html>).
+//!
+//! The store runs the same statements on one node and on many; here is what cannot be the same. Whether a database is a
+//! cluster each connection learns when it is opened ([`crate::store::Conn::is_citus`]).
+
+pub const STATEMENTS: &[&str] = &[CLEAN_PENDING];
+
+/// A row when the database has the extension.
+pub(super) const EXTENSION: &str = "select 1 from pg_extension where extname = 'citus'";
+
+/// The index of the coordinator's own, empty table holds nothing: each shard has its own.
+pub(super) const CLEAN_PENDING: &str = "\
+select success from run_command_on_shards('resource', $$select gin_clean_pending_list(replace('%s', 'resource', 'resource_keys')::regclass)$$)";

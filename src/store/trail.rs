@@ -1,0 +1,49 @@
+//! The audit trail of one patient: who has done what with the record, without content.
+
+use crate::error::Result;
+use crate::store::pool::Conn;
+use jiff::Timestamp;
+use std::collections::HashMap;
+use uuid::Uuid;
+
+pub const STATEMENTS: &[&str] = &[OF_PATIENT, NAMES];
+
+/// One thing that somebody did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    pub recorded: Timestamp,
+    pub action: String,
+    pub actor: String,
+    pub role: String,
+    pub resource_type: Option<String>,
+}
+
+// The keys of the record lead: one shard each on Citus, and the primary key walked backwards.
+const OF_PATIENT: &str = "\
+select recorded, action, actor, role, resource_type from audit_event
+where documento_id = any($1) and patient_id = $2 and actor <> $3 and outcome = 0
+order by recorded desc, id desc limit $4";
+
+/// The newest records of a patient that are not of `except`, at most `most`. `documents`: the keys under which they lie.
+pub async fn of_patient(conn: &Conn, documents: &[String], patient: &str, except: &str, most: i64) -> Result<Vec<Sight>> {
+    let rows = conn.query(OF_PATIENT, &[&documents, &patient, &except, &most]).await?;
+    let sight = |row: &tokio_postgres::Row| Sight {
+        recorded: row.get(0),
+        action: row.get(1),
+        actor: row.get(2),
+        role: row.get(3),
+        resource_type: row.get(4),
+    };
+    Ok(rows.iter().map(sight).collect())
+}
+
+const NAMES: &str = "select id, nombre from usuario where id = any($1)";
+
+/// What accounts are called.
+pub async fn names(conn: &Conn, ids: &[Uuid]) -> Result<HashMap<Uuid, String>> {
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let rows = conn.query(NAMES, &[&ids]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}

@@ -1,0 +1,399 @@
+//! Registering a patient: the form, what is wrong or unlikely, who it might be already, and the one create.
+//!
+//! Nobody is registered twice: who has the same document is found before, and the create is conditional on it, so that of
+//! two clerks at once one creates and both arrive at the same patient. Rules of documents by age are warnings: they are
+//! said once, and sending the form again saves.
+
+use crate::error::{Error, Kind, Result};
+use crate::fhir::documento::{DocumentoId, V2_0203};
+use crate::interaction::{Content, Interaction, Unit};
+use crate::oauth::form::Form;
+use crate::search::param::string::fold;
+use crate::view::admission::years;
+use crate::view::duplicate::{self, Match, Typed, Why};
+use crate::view::encounter;
+use crate::view::find::{escaped, spellings};
+use crate::view::format::typed_date;
+use crate::view::page::{Link, Message, Page, Tone};
+use crate::view::patient::{self, Name, named, search};
+use crate::view::sheet::{Fields, Problems, Sheet};
+use crate::view::stay::Fact;
+use crate::view::visit::{Reply, Visit, encoded};
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The Colombian list of identity documents and its numbers, as the HL7 entrance writes them too.
+const DOCUMENT_TYPES: &str = "https://fhir.minsalud.gov.co/rda/CodeSystem/ColombianPersonIdentifier";
+const DOCUMENTS: &str = "https://fhir.minsalud.gov.co/rda/NamingSystem/RNEC";
+pub(super) const FATHERS_FAMILY: &str = "http://hl7.org/fhir/StructureDefinition/humanname-fathers-family";
+pub(super) const MOTHERS_FAMILY: &str = "http://hl7.org/fhir/StructureDefinition/humanname-mothers-family";
+
+/// The types that a desk registers, the frequent ones first.
+const KINDS: [&str; 15] = ["CC", "TI", "RC", "CE", "PPT", "PA", "PT", "PE", "CN", "CD", "SC", "DE", "AS", "MS", "SI"];
+/// Those of somebody who is not known yet.
+const UNKNOWN: [&str; 3] = ["AS", "MS", "SI"];
+const REGIMES: [&str; 5] = ["contributivo", "subsidiado", "especial", "particular", "ninguno"];
+const GENDERS: [&str; 3] = ["female", "male", "other"];
+const LONGEST: usize = 60;
+/// Nobody is older.
+const OLDEST: i16 = 130;
+/// Possible duplicates that are shown.
+const SHOWN: usize = 3;
+const CANDIDATES: usize = 100;
+
+#[derive(Serialize)]
+pub(super) struct Possible {
+    id: String,
+    name: Name,
+    line: String,
+    why: Vec<Why>,
+    open: Link,
+}
+
+/// The template: a new Patient, or (with `version`) one that is corrected.
+#[derive(Serialize)]
+pub(super) struct Model {
+    pub page: Page,
+    pub title: &'static str,
+    pub save: &'static str,
+    pub action: String,
+    pub back: String,
+    pub version: Option<String>,
+    /// What is stored by now, when somebody else was first.
+    pub stored: Vec<Fact>,
+    pub fields: Fields,
+    pub possible: Vec<Possible>,
+    /// Ids of those of whom the clerk says that they are others.
+    pub others: String,
+    /// Of whom that was said before, when nobody else is in question.
+    pub settled: String,
+    /// Whether "another person" may be said: never with the same document.
+    pub may_go_on: bool,
+    /// What was warned of already.
+    pub warned: String,
+}
+
+/// `/admision/registrar`.
+pub async fn page(visit: &Visit) -> Result<Reply> {
+    let insurers = visit.unit(async |unit| insurers(unit).await).await?;
+    shown(visit, 200, visit.draft.as_ref(), Problems::default(), &[], Vec::new(), &insurers)
+}
+
+/// The insurers of the directory, by name.
+async fn insurers(unit: &mut Unit<'_>) -> Result<BTreeMap<String, String>> {
+    let found = search(unit, "Organization", "type=ins&_count=200").await?;
+    let pair = |one: &Value| Some((one.get("name")?.as_str()?.to_owned(), encounter::id(one).to_owned()));
+    Ok(found.resources.iter().filter_map(pair).collect())
+}
+
+// ------------------------------------------------------------------ what was typed
+
+fn kind(form: &Form) -> &'static str {
+    KINDS.into_iter().find(|kind| *kind == form.typed("tipo")).unwrap_or("")
+}
+
+fn joined(form: &Form, names: [&str; 2]) -> String {
+    let parts: Vec<&str> = names.iter().map(|name| form.typed(name)).filter(|text| !text.is_empty()).collect();
+    parts.join(" ")
+}
+
+pub(super) fn typed(form: &Form) -> Typed {
+    Typed {
+        documento: DocumentoId::from_parts(kind(form), form.typed("numero")),
+        surnames: joined(form, ["apellido1", "apellido2"]),
+        names: joined(form, ["nombre1", "nombre2"]),
+        birth: typed_date(form.typed("nacimiento")),
+        gender: form.typed("sexo").to_owned(),
+        city: form.typed("municipio").to_owned(),
+    }
+}
+
+/// What is wrong, in the order of the form.
+pub(super) fn problems(visit: &Visit, form: &Form, typed: &Typed) -> Problems {
+    let (reader, kind) = (&visit.reader, kind(form));
+    let is_unknown = UNKNOWN.contains(&kind);
+    let mut problems = Problems::default();
+    let missing = |problems: &mut Problems, name: &'static str| {
+        if form.typed(name).is_empty() {
+            problems.add(name, visit.text("form.missing"));
+        }
+    };
+    if kind.is_empty() {
+        problems.add("tipo", visit.text("register_patient.choose_kind"));
+    }
+    missing(&mut problems, "numero");
+    let number: String = form.typed("numero").chars().filter(|c| !c.is_whitespace() && *c != '.').collect();
+    let digits = number.chars().all(|c| c.is_ascii_digit());
+    if !kind.is_empty() && typed.documento.is_none() {
+        problems.add("numero", visit.text("register_patient.number_wrong"));
+    } else if matches!(kind, "CC" | "TI" | "RC") && !digits {
+        problems.add("numero", visit.text("register_patient.digits_only"));
+    }
+    missing(&mut problems, "apellido1");
+    missing(&mut problems, "nombre1");
+    let born = form.typed("nacimiento");
+    if !(born.is_empty() && is_unknown) {
+        missing(&mut problems, "nacimiento");
+        match typed.birth {
+            None => problems.add("nacimiento", visit.text("register_patient.birth_wrong")),
+            Some(date) if date > reader.today() => problems.add("nacimiento", visit.text("register_patient.birth_future")),
+            Some(date) if years(reader, date).is_none_or(|years| years > OLDEST) => problems.add("nacimiento", visit.text("register_patient.birth_old")),
+            Some(_) => {}
+        }
+    }
+    if !GENDERS.contains(&typed.gender.as_str()) {
+        problems.add("sexo", visit.text("form.missing"));
+    }
+    if !is_unknown {
+        missing(&mut problems, "municipio");
+    }
+    let code = form.typed("municipio_codigo");
+    if !code.is_empty() && (code.len() != 5 || !code.bytes().all(|b| b.is_ascii_digit())) {
+        problems.add("municipio_codigo", visit.text("register_patient.code_wrong"));
+    }
+    let phone = digits_of(form.typed("celular"));
+    if !form.typed("celular").is_empty() && phone.len() != 10 {
+        problems.add("celular", reader.count("register_patient.phone_wrong", i64::try_from(phone.len()).unwrap_or(0)));
+    }
+    for name in ["apellido1", "apellido2", "nombre1", "nombre2", "municipio", "direccion", "eps"] {
+        if form.typed(name).chars().count() > LONGEST {
+            problems.add(name, reader.fill("admission.too_long", &[("n", &LONGEST.to_string())]));
+        }
+    }
+    problems
+}
+
+fn digits_of(text: &str) -> String {
+    text.chars().filter(char::is_ascii_digit).collect()
+}
+
+/// What is unlikely: the type of document and the age do not go together (rules of the Colombian registry).
+pub(super) fn unlikely(visit: &Visit, form: &Form, typed: &Typed) -> Option<(&'static str, String)> {
+    let reader = &visit.reader;
+    let age = years(reader, typed.birth?)?;
+    let key = match (kind(form), age) {
+        ("CC", ..18) => "register_patient.cc_age",
+        ("TI", ..7 | 18..) => "register_patient.ti_age",
+        ("RC" | "CN", 7..) => "register_patient.rc_age",
+        ("MS", 18..) => "register_patient.ms_age",
+        ("AS", ..18) => "register_patient.as_age",
+        _ => return None,
+    };
+    let age = reader.age(typed.birth?).unwrap_or_default();
+    Some((key, reader.fill(key, &[("age", &age)])))
+}
+
+// ------------------------------------------------------------------ who it might be
+
+/// The stored Patients that may be this one, the likeliest first.
+async fn possible(unit: &mut Unit<'_>, visit: &Visit, typed: &Typed) -> Result<Vec<(Match, Value)>> {
+    let reader = &visit.reader;
+    let mut queries = Vec::new();
+    if let Some((_, number)) = typed.documento.as_ref().and_then(DocumentoId::parts) {
+        queries.push(format!("identifier={}&_count={CANDIDATES}", spellings(reader, number)));
+    }
+    let first = |text: &str| text.split(' ').next().map(|word| encoded(&escaped(word))).unwrap_or_default();
+    if let Some(birth) = typed.birth {
+        // A letter may be another, so the day is asked for and the names are compared here.
+        queries.push(format!("birthdate={birth}&_count={CANDIDATES}"));
+    }
+    if !fold(&typed.surnames).is_empty() && !fold(&typed.names).is_empty() {
+        queries.push(format!("family={}&given={}&_count={CANDIDATES}", first(&typed.surnames), first(&typed.names)));
+    }
+    let mut known: BTreeMap<String, (Match, Value)> = BTreeMap::new();
+    for query in queries {
+        for patient in search(unit, "Patient", &query).await?.resources {
+            if let Some(found) = duplicate::compare(reader, &visit.app.systems, typed, &patient) {
+                known.insert(encounter::id(&patient).to_owned(), (found, patient));
+            }
+        }
+    }
+    let mut all: Vec<(Match, Value)> = known.into_values().collect();
+    all.sort_by_key(|(found, _)| std::cmp::Reverse(found.weight));
+    all.truncate(SHOWN);
+    Ok(all)
+}
+
+fn described(visit: &Visit, found: &Match, patient: &Value) -> Possible {
+    let reader = &visit.reader;
+    let parts = [patient::document(visit, patient), patient::age(reader, patient), patient::sex(reader, patient).map(str::to_owned)];
+    let id = encounter::id(patient).to_owned();
+    Possible {
+        name: Name::of(patient),
+        line: parts.into_iter().flatten().collect::<Vec<_>>().join(" · "),
+        why: found.why.clone(),
+        open: Link::new(format!("/admision/paciente/{}", encoded(&id)), reader.text("duplicate.is_this")),
+        id,
+    }
+}
+
+// ------------------------------------------------------------------ the form
+
+fn shown(
+    visit: &Visit, status: u16, form: Option<&Form>, problems: Problems, found: &[(Match, Value)], warnings: Vec<(&'static str, String)>,
+    insurers: &BTreeMap<String, String>,
+) -> Result<Reply> {
+    let reader = &visit.reader;
+    let mut sheet = Sheet::new(reader, form, problems);
+    fill(visit, &mut sheet, insurers, &warnings);
+    let mut page = visit.page(visit.text("register_patient.title")).at("/admision/registrar").inside("/admision", visit.text("admission.patients"));
+    let is_same = found.iter().any(|(found, _)| found.same_document);
+    if let Some(summary) = sheet.summary() {
+        page = page.says(summary);
+    } else if is_same {
+        page = page.says(Message::new(Tone::Crit, reader.text("duplicate.registered"), reader.text("duplicate.registered_help")));
+    } else if !found.is_empty() {
+        page = page.says(Message::new(Tone::Warn, reader.text("duplicate.look"), reader.text("duplicate.look_help")));
+    } else if let Some((_, text)) = warnings.first() {
+        page = page.says(Message::new(Tone::Warn, text.clone(), reader.text("register_patient.save_again")));
+    }
+    let possible: Vec<Possible> = found.iter().map(|(found, patient)| described(visit, found, patient)).collect();
+    let said = form.map_or("", |form| form.typed("otra"));
+    let settled = if possible.is_empty() { said.to_owned() } else { String::new() };
+    let all = said.split(' ').chain(possible.iter().map(|one| one.id.as_str()));
+    let others = all.filter(|id| !id.is_empty()).collect::<Vec<_>>().join(" ");
+    let model = Model {
+        title: reader.text("register_patient.title"),
+        save: reader.text("register_patient.save"),
+        action: visit.path.clone(),
+        back: "/admision".to_owned(),
+        version: None,
+        stored: Vec::new(),
+        fields: sheet.fields(),
+        possible,
+        others,
+        settled,
+        may_go_on: !is_same,
+        warned: warnings.first().map_or("", |(key, _)| key).to_owned(),
+        page,
+    };
+    visit.show_as(status, "register-patient", &model)
+}
+
+pub(super) fn fill(visit: &Visit, sheet: &mut Sheet<'_>, insurers: &BTreeMap<String, String>, warnings: &[(&'static str, String)]) {
+    let text = |key: &str| visit.text(key);
+    let names: Vec<String> = KINDS.iter().map(|kind| format!("{kind} {}", text(&format!("document.{kind}")))).collect();
+    let mut kinds = vec![("", text("admission.choose"))];
+    kinds.extend(KINDS.iter().zip(&names).map(|(kind, name)| (*kind, name.as_str())));
+    let field = sheet.choice("tipo", "register_patient.kind", "CC", &kinds);
+    if let Some((_, warning)) = warnings.first() {
+        field.soft(warning.clone());
+    }
+    sheet.line("numero", "register_patient.number", "").hint(text("register_patient.number_hint")).plain().longest(24);
+    for (name, label) in [("apellido1", "register_patient.surname1"), ("nombre1", "register_patient.name1")] {
+        sheet.line(name, label, "").longest(LONGEST);
+    }
+    for (name, label) in [("apellido2", "register_patient.surname2"), ("nombre2", "register_patient.name2")] {
+        sheet.line(name, label, "").optional().longest(LONGEST);
+    }
+    sheet.line("nacimiento", "admission.birth", "").hint(text("register_patient.birth_hint")).digits().longest(10);
+    let genders = [("female", text("sex.female")), ("male", text("sex.male")), ("other", text("sex.other"))];
+    sheet.segments("sexo", "admission.sex", "", &genders);
+    sheet.line("municipio", "admission.municipality", "").longest(LONGEST);
+    sheet.line("municipio_codigo", "register_patient.code", "").optional().hint(text("register_patient.code_hint")).digits().longest(5);
+    sheet.line("celular", "admission.phone", "").optional().hint(text("register_patient.phone_hint")).digits().longest(20);
+    sheet.line("direccion", "admission.street", "").optional().longest(LONGEST);
+    sheet.line("eps", "admission.insurer", "").optional().longest(LONGEST).suggest(insurers.keys().cloned().collect());
+    let mut regimes = vec![("", text("admission.choose"))];
+    let labels: Vec<String> = REGIMES.iter().map(|regime| format!("register_patient.{regime}")).collect();
+    regimes.extend(REGIMES.iter().zip(&labels).map(|(regime, label)| (*regime, text(label))));
+    sheet.choice("regimen", "register_patient.regime", "", &regimes).optional();
+}
+
+/// Registers, or says what keeps it from being done.
+pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
+    let typed = typed(form);
+    let problems = problems(visit, form, &typed);
+    let (found, insurers) = visit.unit(async |unit| Ok((possible(unit, visit, &typed).await?, insurers(unit).await?))).await?;
+    let said: Vec<&str> = form.typed("otra").split(' ').collect();
+    let unsettled: Vec<(Match, Value)> = found.into_iter().filter(|(found, patient)| found.same_document || !said.contains(&encounter::id(patient))).collect();
+    let warnings: Vec<(&'static str, String)> = unlikely(visit, form, &typed).into_iter().collect();
+    let warned = warnings.first().is_none_or(|(key, _)| *key == form.typed("avisado"));
+    if !problems.is_empty() || !unsettled.is_empty() || !warned {
+        return shown(visit, 422, Some(form), problems, &unsettled, warnings, &insurers);
+    }
+    let to = visit.once(async |unit| create(unit, form, &typed, &insurers).await).await?;
+    Ok(if to.ends_with("?ya=registro") { Reply::see(to) } else { Reply::said(to, "said.registered") })
+}
+
+/// Creates the Patient and its Coverage, or finds who has the document already.
+async fn create(unit: &mut Unit<'_>, form: &Form, typed: &Typed, insurers: &BTreeMap<String, String>) -> Result<String> {
+    let address = |id: &str| format!("/admision/paciente/{}", encoded(id));
+    let documento = typed.documento.as_ref().ok_or_else(|| Error::at(Kind::Required, "numero", "the document of the patient"))?;
+    let (_, number) = documento.parts().ok_or_else(|| Error::internal("a typed document has no number"))?;
+    let mut criteria = format!("identifier={}", encoded(&format!("{DOCUMENTS}|{number}")));
+    // Another person has the number under another type: then the names are part of the condition.
+    if !form.typed("otra").is_empty() {
+        criteria = format!("{criteria}&family={}&given={}", encoded(&escaped(&typed.surnames)), encoded(&escaped(&typed.names)));
+    }
+    let create = Interaction::Create { resource_type: named("Patient")?, resource: Content::new(resource(form, typed, number)), if_none_exist: Some(criteria) };
+    let answer = unit.run(&create).await?;
+    let id = answer.location.as_deref().and_then(|location| location.split('/').nth(1)).ok_or_else(|| Error::internal("a create has no location"))?;
+    if answer.status != 201 {
+        return Ok(format!("{}?ya=registro", address(id)));
+    }
+    if let Some(cover) = cover(form, id, insurers) {
+        unit.run(&Interaction::Create { resource_type: named("Coverage")?, resource: Content::new(cover), if_none_exist: None }).await?;
+    }
+    Ok(address(id))
+}
+
+/// The Patient (<https://hl7.org/fhir/R4/patient.html>), as the HL7 entrance and the samples write one.
+pub(super) fn resource(form: &Form, typed: &Typed, number: &str) -> Value {
+    let mut patient = Map::new();
+    let coding = json!([{"system": V2_0203, "code": "PN"}, {"system": DOCUMENT_TYPES, "code": kind(form)}]);
+    patient.insert("resourceType".into(), json!("Patient"));
+    patient.insert("identifier".into(), json!([{"use": "official", "type": {"coding": coding}, "system": DOCUMENTS, "value": number}]));
+    patient.insert("active".into(), json!(true));
+    let surname = |url: &str, name: &str| (!form.typed(name).is_empty()).then(|| json!({"url": url, "valueString": form.typed(name)}));
+    let surnames: Vec<Value> = [surname(FATHERS_FAMILY, "apellido1"), surname(MOTHERS_FAMILY, "apellido2")].into_iter().flatten().collect();
+    let given: Vec<&str> = ["nombre1", "nombre2"].iter().map(|name| form.typed(name)).filter(|name| !name.is_empty()).collect();
+    patient.insert("name".into(), json!([{"use": "official", "family": typed.surnames, "_family": {"extension": surnames}, "given": given}]));
+    let phone = digits_of(form.typed("celular"));
+    if !phone.is_empty() {
+        patient.insert("telecom".into(), json!([{"system": "phone", "value": phone, "use": "mobile"}]));
+    }
+    patient.insert("gender".into(), json!(typed.gender));
+    if let Some(birth) = typed.birth {
+        patient.insert("birthDate".into(), json!(birth.to_string()));
+    }
+    let mut address = Map::new();
+    address.insert("use".into(), json!("home"));
+    for (member, name) in [("city", "municipio"), ("district", "municipio_codigo")] {
+        if !form.typed(name).is_empty() {
+            address.insert(member.into(), json!(form.typed(name)));
+        }
+    }
+    if !form.typed("direccion").is_empty() {
+        address.insert("line".into(), json!([form.typed("direccion")]));
+    }
+    if address.len() > 1 {
+        address.insert("country".into(), json!("COL"));
+        patient.insert("address".into(), json!([address]));
+    }
+    Value::Object(patient)
+}
+
+/// The Coverage, when an insurer or a regime was told: the Organization of the directory when it has the name.
+fn cover(form: &Form, patient: &str, insurers: &BTreeMap<String, String>) -> Option<Value> {
+    let (name, regime) = (form.typed("eps"), form.typed("regimen"));
+    let regime = REGIMES.into_iter().find(|known| *known == regime).filter(|known| *known != "ninguno");
+    if name.is_empty() {
+        return None;
+    }
+    let payor = match insurers.iter().find(|(known, _)| fold(known) == fold(name)) {
+        Some((known, id)) => json!({"reference": format!("Organization/{id}"), "display": known}),
+        None => json!({"display": name}),
+    };
+    let mut cover = Map::new();
+    cover.insert("resourceType".into(), json!("Coverage"));
+    cover.insert("status".into(), json!("active"));
+    if let Some(regime) = regime {
+        let label = crate::i18n::text(crate::i18n::Language::Es, &format!("register_patient.{regime}_long"));
+        cover.insert("type".into(), json!({"text": label}));
+    }
+    cover.insert("beneficiary".into(), json!({"reference": format!("Patient/{patient}")}));
+    cover.insert("payor".into(), json!([payor]));
+    Some(Value::Object(cover))
+}

@@ -1,0 +1,213 @@
+//! A Citus cluster of this run's own: a coordinator and two workers on this machine, when its PostgreSQL has the extension.
+//!
+//! What is made here is a test cluster, nothing that a site would run: no durability, trust on loopback. It ends with the
+//! test process, like the instances of the server (`harness::instance`).
+
+use crate::harness::database::{connect, count};
+use crate::harness::instance::command;
+use nix::unistd::{Uid, User};
+use std::net::TcpListener;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+const NODES: [&str; 3] = ["coordinator", "worker1", "worker2"];
+
+/// $1: folder, $2: folder of the programs. Stops what runs there when the pipe to the test process closes.
+const GUARD: &str = r#"
+trap '' INT
+cat >/dev/null
+for node in coordinator worker1 worker2; do "$2/pg_ctl" -D "$1/$node" -m immediate -t 30 -w stop; done
+rm -rf "$1"
+"#;
+
+pub struct Cluster {
+    /// Held for its pipe.
+    _guard: Child,
+    /// The database on the coordinator, migrated and distributed.
+    pub url: String,
+}
+
+/// The cluster of this run; none when the machine's PostgreSQL has no Citus.
+pub fn cluster() -> Option<&'static Cluster> {
+    static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
+    CLUSTER.get_or_init(Cluster::start).as_ref()
+}
+
+impl Cluster {
+    fn start() -> Option<Cluster> {
+        let machine = Machine::new()?;
+        if !machine.has_citus() {
+            return None;
+        }
+        let guard = machine.guard();
+        let ports = NODES.map(|node| machine.node(node));
+        // The caller may be inside the runtime of the tests.
+        let connected = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(join_nodes(ports))
+        });
+        connected.join().expect("the nodes know each other");
+        let url = url(ports[0], "historia");
+        migrate_twice(&url);
+        Some(Cluster { _guard: guard, url })
+    }
+}
+
+fn url(port: u16, database: &str) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/{database}")
+}
+
+async fn join_nodes(ports: [u16; 3]) {
+    for port in ports {
+        let server = connect(&url(port, "postgres")).await.expect("the node answers");
+        server.batch_execute("create database historia").await.expect("a database");
+        let database = connect(&url(port, "historia")).await.expect("the node answers");
+        database.batch_execute("create extension citus").await.expect("the extension");
+    }
+    let coordinator = connect(&url(ports[0], "historia")).await.expect("the coordinator answers");
+    let mut register = format!("select citus_set_coordinator_host('127.0.0.1', {});", ports[0]);
+    for port in &ports[1..] {
+        register.push_str(&format!("select citus_add_node('127.0.0.1', {port});"));
+    }
+    coordinator.batch_execute(&register).await.expect("the workers are registered");
+    let started = Instant::now();
+    let open = "select count(*) from pg_dist_node where not (hasmetadata and metadatasynced and isactive)";
+    while count(&coordinator, open, &[]).await > 0 {
+        assert!(started.elapsed() < Duration::from_secs(60), "the metadata of the nodes is not synced");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// Two instances at once, as at the first start of a site: one migrates, the other finds it done. Then the distribution,
+/// which is safe to repeat.
+fn migrate_twice(url: &str) {
+    let migrate = || command(&["migrate", "--json"], &[("DATABASE_URL", url)], "");
+    let (one, other) = std::thread::scope(|scope| {
+        let one = scope.spawn(migrate);
+        let other = scope.spawn(migrate);
+        (one.join().expect("a migration"), other.join().expect("a migration"))
+    });
+    let mut applied = 0;
+    for output in [one, other] {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let report: serde_json::Value = serde_json::from_slice(&output.stdout).expect("a report");
+        applied += report["applied"].as_array().expect("what was applied").len();
+    }
+    assert_eq!(applied, historia::store::migrate::MIGRATIONS.len(), "each migration ran once");
+    let distribute = include_str!("../../../sql/citus/distribute.sql");
+    let url = url.to_owned();
+    let distributed = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        runtime.block_on(async move {
+            let client = connect(&url).await.expect("the coordinator answers");
+            for _ in 0..2 {
+                client.batch_execute(distribute).await.unwrap_or_else(|e| panic!("sql/citus/distribute.sql: {e:?}"));
+            }
+        });
+    });
+    distributed.join().expect("the schema is distributed");
+}
+
+/// PostgreSQL's programs, the folder of the nodes, and the user that they run as.
+struct Machine {
+    programs: PathBuf,
+    folder: PathBuf,
+    account: Option<(u32, u32)>,
+}
+
+impl Machine {
+    fn new() -> Option<Machine> {
+        let programs = programs()?;
+        let account = match Uid::effective().is_root() {
+            true => User::from_name("postgres").ok().flatten().map(|user| (user.uid.as_raw(), user.gid.as_raw())),
+            false => None,
+        };
+        let folder = std::env::temp_dir().join(format!("historia-citus-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).ok()?;
+        std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).ok()?;
+        if let Some((uid, gid)) = account {
+            chown(&folder, Some(uid), Some(gid)).ok()?;
+        }
+        Some(Machine { programs, folder, account })
+    }
+
+    fn program(&self, name: &str) -> Command {
+        let mut command = Command::new(self.programs.join(name));
+        if let Some((uid, gid)) = self.account {
+            command.uid(uid).gid(gid);
+        }
+        command.current_dir(&self.folder).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command
+    }
+
+    /// Makes the coordinator's data and asks it, single-user and for a moment, what it could install.
+    fn has_citus(&self) -> bool {
+        let there = self.initdb(NODES[0]) && self.asks("select name from pg_available_extensions where name = 'citus'").contains("\"citus\"");
+        if !there {
+            let _ = std::fs::remove_dir_all(&self.folder);
+        }
+        there
+    }
+
+    fn initdb(&self, node: &str) -> bool {
+        let mut command = self.program("initdb");
+        command.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]).arg(self.folder.join(node));
+        command.status().is_ok_and(|status| status.success())
+    }
+
+    fn asks(&self, question: &str) -> String {
+        use std::io::Write;
+        let mut command = self.program("postgres");
+        command.arg("--single").arg("-D").arg(self.folder.join(NODES[0])).arg("template1");
+        let Ok(mut child) = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else { return String::new() };
+        if let Some(mut stdin) = child.stdin.take() {
+            let _ = writeln!(stdin, "{question}");
+        }
+        child.wait_with_output().map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default()
+    }
+
+    fn guard(&self) -> Child {
+        let mut command = Command::new("sh");
+        command.args(["-c", GUARD, "guard"]).arg(&self.folder).arg(&self.programs);
+        if let Some((uid, gid)) = self.account {
+            command.uid(uid).gid(gid);
+        }
+        command.current_dir("/").stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.spawn().expect("the guard starts")
+    }
+
+    /// Starts a node on a free port.
+    fn node(&self, node: &str) -> u16 {
+        let data = self.folder.join(node);
+        assert!(data.is_dir() || self.initdb(node), "initdb of {node}");
+        let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).expect("a free port").port();
+        let settings = format!(
+            "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nshared_preload_libraries = 'citus'\n\
+             max_prepared_transactions = 200\nmax_connections = 200\nshared_buffers = 64MB\nfsync = off\nssl = off\n\
+             citus.node_conninfo = 'sslmode=prefer'\ncitus.shard_count = 8\ncitus.enable_statistics_collection = off\n"
+        );
+        std::fs::write(data.join("postgresql.auto.conf"), settings).expect("settings");
+        let mut start = self.program("pg_ctl");
+        start.args(["-w", "-t", "60", "-D"]).arg(&data).arg("-l").arg(self.folder.join(format!("{node}.log"))).arg("start");
+        let started = start.status().is_ok_and(|status| status.success());
+        let log = || std::fs::read_to_string(self.folder.join(format!("{node}.log"))).unwrap_or_default();
+        assert!(started, "{node} does not start:\n{}", log());
+        port
+    }
+}
+
+/// The first on PATH, else Debian's newest.
+fn programs() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let mut debian: Vec<(u32, PathBuf)> =
+        versions.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))).collect();
+    debian.sort_by(|a, b| b.cmp(a));
+    folders.extend(debian.into_iter().map(|(_, folder)| folder));
+    folders.into_iter().find(|folder: &PathBuf| ["postgres", "initdb", "pg_ctl"].iter().all(|name| folder.join(name).is_file()))
+}
