@@ -23,6 +23,8 @@ mod pages;
 mod pages_paciente;
 mod pages_admission;
 mod pages_medico;
+mod pages_medico;
+mod pages_admission;
 mod races;
 mod record;
 mod search;
