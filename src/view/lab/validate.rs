@@ -118,7 +118,7 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
         let resource_type = patient::named("Observation")?;
         let id = text(&stored, "id").to_owned();
         unit.run(&Interaction::Update { resource_type, id: id.clone(), resource: Content::new(result.clone()), if_match }).await?;
-        follow(unit, &id).await?;
+        follow(unit, &id, text(&result, "status")).await?;
         Ok(DESK.to_owned())
     });
     match saved.await {
@@ -130,7 +130,8 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
 fn apply(visit: &Visit, result: &mut Value, form: &Form, problems: &mut Problems) {
     let released = is_released(result);
     let changed = form.typed("valor") != stored_value(visit, result);
-    if form.typed("valor").is_empty() {
+    // What has no value may be made final as it is: it says why.
+    if form.typed("valor").is_empty() && changed {
         problems.add("valor", visit.text("form.missing"));
     } else if changed {
         change(visit, result, form, problems);
@@ -163,6 +164,13 @@ fn apply(visit: &Visit, result: &mut Value, form: &Form, problems: &mut Problems
 
 /// Another value: what was said of the old one goes unless the reference says it of the new one too.
 fn change(visit: &Visit, result: &mut Value, form: &Form, problems: &mut Problems) {
+    let coded = result.as_object().is_some_and(|members| members.keys().any(|name| name.starts_with("value") && !matches!(name.as_str(), "valueQuantity" | "valueString")));
+    if coded {
+        return problems.add("valor", visit.text("lab.coded"));
+    }
+    if let Some(members) = result.as_object_mut() {
+        members.remove("dataAbsentReason");
+    }
     let Some(mut quantity) = result.get("valueQuantity").cloned() else {
         return put(result, "valueString", json!(form.typed("valor")));
     };
@@ -187,7 +195,7 @@ fn change(visit: &Visit, result: &mut Value, form: &Form, problems: &mut Problem
 }
 
 /// The reports that hold a result: final when none of their results waits, corrected when one was.
-async fn follow(unit: &mut Unit<'_>, id: &str) -> Result<()> {
+async fn follow(unit: &mut Unit<'_>, id: &str, now: &str) -> Result<()> {
     let query = format!("result=Observation/{}&_count=5", encoded(id));
     let found = patient::search(unit, "DiagnosticReport", &query).await?;
     let held = super::ids_of_results(&found.resources);
@@ -200,7 +208,10 @@ async fn follow(unit: &mut Unit<'_>, id: &str) -> Result<()> {
         results.resources.iter().find(|r| text(r, "id") == id).map(|r| text(r, "status"))
     };
     for report in &found.resources {
-        let states: Vec<&str> = list(report, "result").filter_map(|result| status_of(text(result, "reference"))).collect();
+        // A search may not see yet what this unit has written.
+        let own = format!("/{id}");
+        let state = |reference: &str| if format!("/{reference}").ends_with(&own) { Some(now) } else { status_of(reference) };
+        let states: Vec<&str> = list(report, "result").filter_map(|result| state(text(result, "reference"))).collect();
         let waits = states.iter().any(|status| matches!(*status, "preliminary" | "registered"));
         let next = match text(report, "status") {
             "preliminary" | "partial" | "registered" if !waits => "final",
