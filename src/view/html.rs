@@ -22,7 +22,7 @@ macro_rules! templates {
 const PARTIALS: &[(&str, &str)] = templates![
     "partials/layout", "partials/mark", "partials/message", "partials/banner", "partials/field", "partials/keys",
     "partials/badge", "partials/flag", "partials/row", "partials/result", "partials/trend", "partials/chart",
-    "partials/empty", "partials/lines", "partials/results", "partials/own-line", "partials/own-meaning", "partials/own-list",
+    "partials/empty", "partials/lines", "partials/results", "partials/lab-line", "partials/own-line", "partials/own-meaning", "partials/own-list",
 ];
 
 /// One template per screen.
@@ -38,6 +38,7 @@ const PAGES: &[(&str, &str)] = templates![
     // physician
     "medico", "chart-page", "add", "signs", "observe", "problem", "versions", "correct",
     // results
+    "lab", "lab-enter", "lab-validate",
     // patient
     "own", "own-results", "own-result", "own-visits", "own-seen",
 ];

@@ -48,6 +48,7 @@ pub mod html;
 pub mod login;
 pub mod new_patient;
 pub mod own;
+pub mod lab;
 pub mod loinc;
 pub mod medico;
 pub mod observation;

@@ -23,7 +23,7 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admision/registrar", "admission.register", "plus"),
         ],
         Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
-        Role::Resultados => &[],
+        Role::Resultados => &[("/resultados", "lab.list", "flask")],
         Role::Paciente => &[
             ("/mi-historia", "own.area", "home"),
             ("/mi-historia/resultados", "own.tab_results", "flask"),
