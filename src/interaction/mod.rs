@@ -9,6 +9,7 @@ mod delete;
 mod history;
 mod read;
 pub mod operation;
+mod places;
 mod planned;
 pub mod request;
 mod search;

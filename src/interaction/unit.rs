@@ -13,6 +13,7 @@ use crate::error::{Error, Issue, Kind, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::reference::{self, Id, Reference};
 use crate::fhir::resource;
+use crate::interaction::places::{at_places, existing_at};
 use crate::interaction::{Answer, Content, Interaction, capabilities, create, delete, history, operation, read, search, transaction, update};
 use crate::search::index;
 use crate::store::placement::Record;
@@ -520,35 +521,4 @@ impl<'a> Unit<'a> {
 /// A time after the version that is replaced, whatever the clock did.
 fn later(now: Timestamp, before: Timestamp) -> Timestamp {
     if now > before { now } else { before.checked_add(1.millisecond()).unwrap_or(before) }
-}
-
-fn by_place<'i, T>(ids: impl Iterator<Item = (T, Option<String>)>) -> BTreeMap<String, Vec<T>>
-where
-    T: 'i,
-{
-    let mut places: BTreeMap<String, Vec<T>> = BTreeMap::new();
-    for (id, place) in ids {
-        if let Some(place) = place {
-            places.entry(place).or_default().push(id);
-        }
-    }
-    places
-}
-
-async fn at_places<'i>(conn: &Conn, access: &Access, ids: impl Iterator<Item = (&'i str, Option<String>)>) -> Result<Vec<Stored>> {
-    let mut found = Vec::new();
-    for (documento_id, ids) in by_place(ids) {
-        found.extend(store::resource::current_set(conn, access, &documento_id, &ids).await?);
-    }
-    Ok(found)
-}
-
-async fn existing_at<'i>(
-    conn: &Conn, access: &Access, ids: impl Iterator<Item = ((ResourceType, &'i str), Option<String>)>,
-) -> Result<HashSet<(ResourceType, String)>> {
-    let mut found = HashSet::new();
-    for (documento_id, ids) in by_place(ids) {
-        found.extend(store::resource::existing(conn, access, &documento_id, &ids).await?);
-    }
-    Ok(found)
 }

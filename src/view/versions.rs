@@ -161,7 +161,7 @@ fn described(words: &Words<'_>, kind: &'static str, resource: &Value) -> Item {
     match kind {
         "Condition" => words.problem(resource),
         "AllergyIntolerance" => match words.allergy(resource) {
-            Allergy::Known(item) => item,
+            Allergy::Known(item) => *item,
             Allergy::NoneKnown(when) => Item { what: words.say("banner.no_allergies").to_owned(), when, ..Item::default() },
             Allergy::NotAsked => Item { what: words.say("banner.allergies_unasked").to_owned(), ..Item::default() },
         },

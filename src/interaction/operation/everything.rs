@@ -157,7 +157,7 @@ async fn included(unit: &mut Unit<'_>, rows: &[Typed]) -> Result<Vec<Typed>> {
         let source = if round == 0 { rows } else { &included };
         let mut named = BTreeSet::new();
         source.iter().for_each(|(_, row)| directory_references(&row.body, &unit.app.base, &mut named));
-        let wanted: Vec<(ResourceType, String)> = named.difference(&known).cloned().take(unit.app.config.limits.everything).collect();
+        let wanted: Vec<(ResourceType, String)> = named.difference(&known).take(unit.app.config.limits.everything).cloned().collect();
         if wanted.is_empty() {
             break;
         }

@@ -86,7 +86,7 @@ fn spellings(number: &str) -> Vec<String> {
     if number.len() > 3 && number.bytes().all(|b| b.is_ascii_digit()) {
         let mut pointed = String::with_capacity(number.len() + number.len() / 3);
         for (n, digit) in number.chars().enumerate() {
-            if n > 0 && (number.len() - n) % 3 == 0 {
+            if n > 0 && (number.len() - n).is_multiple_of(3) {
                 pointed.push('.');
             }
             pointed.push(digit);

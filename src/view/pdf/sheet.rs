@@ -24,14 +24,14 @@ pub enum Ink {
 impl Ink {
     fn color(self) -> Color {
         let hex: u32 = match self {
-            Ink::Text => 0x13_26_2B,
-            Ink::Second => 0x4B_5E_64,
-            Ink::Accent => 0x0A_5C_69,
-            Ink::Line => 0xC4_D0_D2,
-            Ink::Edge => 0x6E_80_85,
-            Ink::Sunken => 0xEA_F0_F0,
-            Ink::Band => 0xD9_E3_E1,
-            Ink::Paper => 0xFF_FF_FF,
+            Ink::Text => 0x0013_262B,
+            Ink::Second => 0x004B_5E64,
+            Ink::Accent => 0x000A_5C69,
+            Ink::Line => 0x00C4_D0D2,
+            Ink::Edge => 0x006E_8085,
+            Ink::Sunken => 0x00EA_F0F0,
+            Ink::Band => 0x00D9_E3E1,
+            Ink::Paper => 0x00FF_FFFF,
         };
         let part = |shift: u32| ((hex >> shift) & 0xFF) as f32 / 255.0;
         Color::Rgb(Rgb::new(part(16), part(8), part(0), None))

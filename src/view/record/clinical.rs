@@ -63,7 +63,7 @@ const NOT_ASKED: [&str; 1] = ["no-allergy-info"];
 
 /// An allergy, or the statement that none is known.
 pub enum Allergy {
-    Known(Item),
+    Known(Box<Item>),
     NoneKnown(When),
     NotAsked,
 }
@@ -101,7 +101,7 @@ impl Words<'_> {
         let criticality = self.word("criticality", text(resource, "criticality"));
         let onset = self.when(resource, &["onset"]);
         let refuted = code_of(resource.get("verificationStatus"), |_| true);
-        Allergy::Known(Item {
+        Allergy::Known(Box::new(Item {
             what: substances.into_iter().find(|substance| !substance.is_empty()).unwrap_or_else(|| self.say("rec.unnamed").to_owned()),
             code: code_of(resource.get("code"), |_| true),
             active: matches!(clinical.as_str(), "" | "active") && refuted != "refuted",
@@ -111,7 +111,7 @@ impl Words<'_> {
             grave: text(resource, "criticality") == "high",
             when: if onset.text.is_empty() { when } else { onset },
             ..self.item("AllergyIntolerance", resource)
-        })
+        }))
     }
 
     pub fn problem(&self, resource: &Value) -> Item {

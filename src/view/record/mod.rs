@@ -231,7 +231,7 @@ impl Record {
                 if item.active {
                     allergies.state = AllergyState::Known;
                 }
-                allergies.items.push(item);
+                allergies.items.push(*item);
             }
             Allergy::NoneKnown(when) => {
                 if allergies.state == AllergyState::NotAsked {
