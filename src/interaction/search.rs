@@ -27,6 +27,7 @@ const ESTIMATE: i64 = 10_000;
 pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Search, resource_type)?;
     let query = parsed(unit, resource_type, raw)?;
+    unit.flush_what_waits().await?;
     let (guard, documents) = bounds(unit, &access, &query).await?;
     let page = match query.count {
         0 => Page { rows: Vec::new(), next: None },

@@ -462,6 +462,11 @@ impl<'a> Unit<'a> {
 
     // ------------------------------------------------------------------ ending
 
+    /// Before a search: what this unit has written so far must be found.
+    pub(super) async fn flush_what_waits(&mut self) -> Result<()> {
+        if self.set.is_empty() { Ok(()) } else { self.flush().await }
+    }
+
     /// Sends what was gathered into the transaction, so that later reads of this unit see it.
     pub(super) async fn flush(&mut self) -> Result<()> {
         self.check_targets().await?;
