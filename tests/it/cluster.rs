@@ -23,6 +23,9 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 /// Statements that look at more than one patient's shard, by how they begin, each with its reason. Everything else that
 /// touches a distributed table is one-patient work.
 const WIDE: &[(&str, &str)] = &[
+    ("select recorded, id, action, outcome, actor, role, patient_id, resource_type", "the administrator's audit list is of all records"),
+    ("select to_char(received + $2::float8", "the administrator's counts are of all messages"),
+    ("select id, nombre from usuario where id = any($1)", "names of those who looked, whoever they are: once a page"),
     ("select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by", "`historia user list`"),
     ("update usuario set estado = 'inactivo'", "deletion of a Patient: its accounts lie under their own documents"),
     ("select r.resource_type, r.documento_id, r.id, r.version, r.updated, r.owner", "conditional references of a whole Bundle in one query"),
