@@ -20,7 +20,11 @@ where
     places
 }
 
-pub(super) async fn at_places<'i>(conn: &Conn, access: &Access, ids: impl Iterator<Item = (&'i str, Option<String>)>) -> Result<Vec<Stored>> {
+pub(super) async fn at_places<'i>(
+    conn: &Conn,
+    access: &Access,
+    ids: impl Iterator<Item = (&'i str, Option<String>)>,
+) -> Result<Vec<Stored>> {
     let mut found = Vec::new();
     for (documento_id, ids) in by_place(ids) {
         found.extend(store::resource::current_set(conn, access, &documento_id, &ids).await?);
@@ -29,7 +33,9 @@ pub(super) async fn at_places<'i>(conn: &Conn, access: &Access, ids: impl Iterat
 }
 
 pub(super) async fn existing_at<'i>(
-    conn: &Conn, access: &Access, ids: impl Iterator<Item = ((ResourceType, &'i str), Option<String>)>,
+    conn: &Conn,
+    access: &Access,
+    ids: impl Iterator<Item = ((ResourceType, &'i str), Option<String>)>,
 ) -> Result<HashSet<(ResourceType, String)>> {
     let mut found = HashSet::new();
     for (documento_id, ids) in by_place(ids) {

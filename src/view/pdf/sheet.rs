@@ -2,7 +2,10 @@
 
 use crate::view::pdf::font::{BOX, Fonts, Piece, Weight, printable};
 use crate::view::trend::Mark;
-use printpdf::{Color, Line, LinePoint, Mm, Op, PaintMode, PdfFontHandle, PdfPage, Point, Polygon, PolygonRing, Pt, Rgb, TextItem, WindingOrder};
+use printpdf::{
+    Color, Line, LinePoint, Mm, Op, PaintMode, PdfFontHandle, PdfPage, Point, Polygon, PolygonRing, Pt, Rgb, TextItem,
+    WindingOrder,
+};
 
 /// Letter (carta).
 pub const WIDTH: f32 = 612.0;
@@ -111,7 +114,12 @@ impl Sheet {
                 Piece::Missing => {
                     self.missing += 1;
                     let em = style.size;
-                    self.frame(Area { x: at + 0.08 * em, y: y - 0.7 * em, width: (BOX - 0.16) * em, height: 0.7 * em }, 0.0, 0.6, style.ink);
+                    self.frame(
+                        Area { x: at + 0.08 * em, y: y - 0.7 * em, width: (BOX - 0.16) * em, height: 0.7 * em },
+                        0.0,
+                        0.6,
+                        style.ink,
+                    );
                     at += BOX * em;
                 }
             }
@@ -203,10 +211,22 @@ fn outline(area: Area, radius: f32) -> Vec<LinePoint> {
     let r = radius.min(area.width / 2.0).min(area.height / 2.0);
     let k = r * (1.0 - QUARTER);
     vec![
-        corner(left + r, top), corner(right - r, top),
-        handle(right - k, top), handle(right, top + k), corner(right, top + r), corner(right, bottom - r),
-        handle(right, bottom - k), handle(right - k, bottom), corner(right - r, bottom), corner(left + r, bottom),
-        handle(left + k, bottom), handle(left, bottom - k), corner(left, bottom - r), corner(left, top + r),
-        handle(left, top + k), handle(left + k, top), corner(left + r, top),
+        corner(left + r, top),
+        corner(right - r, top),
+        handle(right - k, top),
+        handle(right, top + k),
+        corner(right, top + r),
+        corner(right, bottom - r),
+        handle(right, bottom - k),
+        handle(right - k, bottom),
+        corner(right - r, bottom),
+        corner(left + r, bottom),
+        handle(left + k, bottom),
+        handle(left, bottom - k),
+        corner(left, bottom - r),
+        corner(left, top + r),
+        handle(left, top + k),
+        handle(left + k, top),
+        corner(left + r, top),
     ]
 }
