@@ -23,7 +23,7 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admision/registrar", "admission.register", "plus"),
         ],
         Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
-        Role::Resultados => &[],
+        Role::Resultados => &[("/resultados", "lab.list", "flask")],
         Role::Paciente => &[
             ("/mi-historia", "own.area", "home"),
             ("/mi-historia/resultados", "own.tab_results", "flask"),
@@ -182,7 +182,13 @@ pub struct Page {
 
 impl Page {
     /// The page of somebody who is not signed in.
-    pub fn open(reader: &Reader, theme: Option<&'static str>, site: &str, title: impl Into<String>, here: &str) -> Page {
+    pub fn open(
+        reader: &Reader,
+        theme: Option<&'static str>,
+        site: &str,
+        title: impl Into<String>,
+        here: &str,
+    ) -> Page {
         let (other, label) = match reader.language {
             Language::Es => (Language::En, "English"),
             Language::En => (Language::Es, "Español"),

@@ -7,6 +7,7 @@
 //! | `/admin/...` | [`admin`] |
 //! | `/assets/...` | [`assets`] |
 //! | `/admision/...` | [`admission`] |
+//! | `/resultados/...` | [`lab`] |
 //! | `/mi-historia/...` | [`own`] |
 //! | `/medico`, `/paciente/{id}` and below | [`medico`] |
 //! | `/`, `/cuenta`, `/sesion` | here |
@@ -14,6 +15,7 @@
 pub mod admin;
 pub mod admission;
 pub mod assets;
+pub mod lab;
 pub mod medico;
 pub mod own;
 pub mod register;
@@ -35,6 +37,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     admission::routes(config);
     own::routes(config);
     medico::routes(config);
+    lab::routes(config);
     admin::routes(config);
     config
         .service(screen("/", &[], home))
