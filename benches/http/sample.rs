@@ -84,6 +84,14 @@ pub fn observation(
     )
 }
 
+/// The highest number of a patient.
+pub const MOST: usize = 999_999;
+
+/// The documento_id of a patient.
+pub fn document(n: usize) -> String {
+    format!("CC-{}", 1_000_000_000 + n)
+}
+
 fn patient(n: usize) -> String {
     let mix = mixed(n as u64);
     format!(
@@ -94,7 +102,7 @@ fn patient(n: usize) -> String {
          \"name\":[{{\"use\":\"official\",\"family\":\"Muestra{:03} Ejemplo{:03}\",\"given\":[\"Nombre{:02}\",\"Segundo{:02}\"]}}],\
          \"telecom\":[{{\"system\":\"phone\",\"value\":\"300{:07}\",\"use\":\"mobile\"}}],\"gender\":\"{}\",\"birthDate\":\"19{:02}-{:02}-{:02}\",\
          \"address\":[{{\"line\":[\"Calle {} # {}-{}\"],\"city\":\"Bogotá\",\"state\":\"Bogotá D.C.\",\"country\":\"CO\"}}]}}",
-        1_000_000_000 + n,
+        document(n).trim_start_matches("CC-"),
         mix % 997,
         mix / 997 % 991,
         mix % 89,
