@@ -93,8 +93,12 @@ const CAPPED_ROW: &str = "select null::text, null::text, null::int8, null::times
 pub fn timeline(query: &Query, guard: &Guard, documents: &[String]) -> Statement {
     let mut text = Text { documents: Some(documents.to_vec()), ..Text::default() };
     text.add(ROW)
-        .add(", null::int8 as found, false as capped from (select * from resource w where w.documento_id = any(");
-    text.bind(Bind::Texts(documents.to_vec())).add(")");
+        .add(", null::int8 as found, false as capped from (select * from resource w where w.documento_id = ");
+    match documents {
+        // Only with equality is the index read in its order, and left when the page is full: `= any` sorts the whole chart.
+        [one] => text.bind(Bind::Text(one.clone())),
+        _ => text.add("any(").bind(Bind::Texts(documents.to_vec())).add(")"),
+    };
     text.of_type(query).guard(guard);
     if query.sort.by == SortBy::Date {
         text.order(query, "w");

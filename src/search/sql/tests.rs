@@ -138,6 +138,18 @@ fn plans_by_query() {
 }
 
 #[test]
+fn one_document_keeps_the_order_of_the_index() {
+    let check = |documents: &[&str], expected: &str| {
+        let documents: Vec<String> = documents.iter().map(|d| (*d).to_owned()).collect();
+        let guard = Guard { owner: None, documents: None, label_rule: None };
+        let sql = timeline(&query(SortBy::Date, true), &guard, &documents).sql;
+        assert!(sql.contains(expected), "{documents:?}: {sql}");
+    };
+    check(&["a"], "w.documento_id = $1");
+    check(&["a", "b"], "w.documento_id = any($1");
+}
+
+#[test]
 fn a_walk_is_bounded_by_what_bounds_its_order() {
     let sql = |prefix, by| {
         let mut q = query(by, true);
