@@ -538,7 +538,9 @@ impl<'a> Unit<'a> {
         if self.set.is_empty() && self.tx.is_none() {
             return self.app.audit.record(std::mem::take(&mut self.events)).await;
         }
-        if let (None, true, true, Some(access)) = (&self.tx, self.set.is_one(), self.app.group.serves(), self.access.clone()) {
+        if let (None, true, true, Some(access)) =
+            (&self.tx, self.set.is_one(), self.app.group.serves(), self.access.clone())
+        {
             self.check_targets().await?;
             let Some(version) = self.set.versions.pop() else { return Err(Error::internal("no version")) };
             let written = self.app.group.write(access, version, std::mem::take(&mut self.events)).await?;

@@ -92,8 +92,7 @@ const CAPPED_ROW: &str = "select null::text, null::text, null::int8, null::times
 /// T. `documents`: the keys under which the rows of `query.patient` (else of `query.ids()`) may lie. Complete; never GIN.
 pub fn timeline(query: &Query, guard: &Guard, documents: &[String]) -> Statement {
     let mut text = Text { documents: Some(documents.to_vec()), ..Text::default() };
-    text.add(ROW)
-        .add(", null::int8 as found, false as capped from (select * from resource w where w.documento_id = ");
+    text.add(ROW).add(", null::int8 as found, false as capped from (select * from resource w where w.documento_id = ");
     match documents {
         // Only with equality is the index read in its order, and left when the page is full: `= any` sorts the whole chart.
         [one] => text.bind(Bind::Text(one.clone())),

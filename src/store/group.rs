@@ -159,7 +159,8 @@ async fn commit(conn: &Conn, batch: &mut [Waiting]) -> Result<Option<Vec<bool>>>
     let writes = batch.iter().map(|w| write::one(conn, &w.access, &w.version, &w.events));
     // Polled in this order, and so sent in this order.
     let (begun, written, committed) =
-        futures_util::future::join3(conn.batch("begin"), futures_util::future::join_all(writes), conn.batch("commit")).await;
+        futures_util::future::join3(conn.batch("begin"), futures_util::future::join_all(writes), conn.batch("commit"))
+            .await;
     // Without it each write was a commit of its own.
     begun.map_err(|_| unknown())?;
     // COMMIT of a failed transaction answers OK, so every answer counts.

@@ -3,7 +3,7 @@
 use crate::harness::data::{bundle, entry, patient, patient_with, weight};
 use crate::harness::hl7::Visit;
 use crate::harness::mllp::Mllp;
-use crate::harness::{Fhir, fhir, run, server, unique};
+use crate::harness::{Fhir, database, fhir, run, server, skip, unique};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -215,5 +215,51 @@ fn h075_ten_messages_of_one_new_patient_at_once_make_one_patient() {
         let ids = medico.get(&format!("Patient?identifier={}", visit.document)).await.expect(200).ids();
         assert_eq!(ids.len(), 1);
         assert_eq!(medico.get(&format!("Encounter?patient={}", ids[0])).await.expect(200).ids().len(), 10);
+    });
+}
+
+/// Single writes of many requests share a commit: one that cannot go on must neither hold up nor undo the others, and
+/// what is repeated is there once.
+#[test]
+fn a_row_that_is_held_holds_up_only_who_wants_it() {
+    run(async {
+        let Some(mut client) = database::of_server().await else {
+            return skip("a_row_that_is_held_holds_up_only_who_wants_it", "the database cannot be reached from here");
+        };
+        let medico = fhir("medico").await;
+        let person = medico.create(patient()).await["id"].as_str().unwrap().to_owned();
+        let subject = format!("Patient/{person}");
+        let held = medico.create(weight(&subject, "2024-03-01")).await;
+        let id = held["id"].as_str().unwrap().to_owned();
+        let lies = "select documento_id from resource where resource_type = 'Observation' and id = $1";
+        let document: String = client.query_one(lies, &[&id]).await.unwrap().get(0);
+        let holder = client.transaction().await.unwrap();
+        let hold =
+            "select 1 from resource where documento_id = $1 and resource_type = 'Observation' and id = $2 for update";
+        holder.query_one(hold, &[&document, &id]).await.unwrap();
+
+        let update = {
+            let (medico, held, path) = (medico.clone(), held.clone(), format!("Observation/{id}"));
+            tokio::spawn(async move { medico.put_with(&path, &[("if-match", "W/\"1\"")], &held).await.status })
+        };
+        // More than one batch, so that some are sent with the update or behind it.
+        let creates = at_once(60, |_| {
+            let (medico, subject) = (medico.clone(), subject.clone());
+            async move { medico.post("Observation", &weight(&subject, "2024-03-02")).await.status }
+        });
+        // Far below the statement timeout (30 s), far above what sixty creates take.
+        let statuses = tokio::time::timeout(std::time::Duration::from_secs(15), creates).await;
+        let statuses = statuses.expect("the creates wait for a row that is none of theirs");
+        assert!(statuses.iter().all(|status| *status == 201), "{statuses:?}");
+        assert!(!update.is_finished(), "the update went through although its row is held");
+        holder.rollback().await.unwrap();
+        assert_eq!(update.await.unwrap(), 200);
+
+        assert_eq!(versions(&medico, &format!("Observation/{id}")).await, [2, 1]);
+        let stored = "select count(*) from resource where documento_id = $1 and resource_type = 'Observation'";
+        assert_eq!(database::count(&client, stored, &[&document]).await, 61);
+        let audited = "select count(*) from audit_event where documento_id = $1 and resource_type = 'Observation' and action = $2";
+        assert_eq!(database::count(&client, audited, &[&document, &"create"]).await, 61);
+        assert_eq!(database::count(&client, audited, &[&document, &"update"]).await, 1);
     });
 }
