@@ -26,6 +26,9 @@ const WIDE: &[(&str, &str)] = &[
     ("select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by", "`historia user list`"),
     ("update usuario set estado = 'inactivo'", "deletion of a Patient: its accounts lie under their own documents"),
     ("select r.resource_type, r.documento_id, r.id, r.version, r.updated, r.owner", "conditional references of a whole Bundle in one query"),
+    ("select recorded, id, action, outcome, actor, role, patient_id", "the administrator's look at the trail, by time over all records"),
+    ("select to_char(received", "messages by day and sender, for the administrator"),
+    ("select id, nombre from usuario where id = any", "names of those who looked: accounts lie under their own documents"),
     ("select r.resource_type from resource r where r.keys && $1", "deletion: anything may point at a resource"),
 ];
 
@@ -305,9 +308,9 @@ fn what_is_only_for_clusters_runs() {
     run(async {
         let client = connect(&cluster.url).await.unwrap();
         for sql in historia::store::cluster::STATEMENTS {
-            let shards = rows(&client, sql, &[]).await;
-            let done = shards.iter().filter(|row| row.get::<_, bool>(0)).count();
-            assert!(done == 8 && shards.len() == 8, "{sql}: {done} of {} shards", shards.len());
+            let answers = rows(&client, sql, &[]).await;
+            let done = answers.iter().filter(|row| row.get::<_, bool>(0)).count();
+            assert!(done == answers.len() && [1, 8].contains(&done), "{sql}: {done} of {}", answers.len());
         }
     });
 }
