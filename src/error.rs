@@ -132,7 +132,9 @@ impl Error {
                 Some(inner) if inner.starts_with(prefix) => inner,
                 Some(inner) if inner.starts_with("request.") || inner == "fullUrl" => format!("{prefix}.{inner}"),
                 Some(inner) => match inner.split_once('.') {
-                    Some((root, rest)) if root.starts_with(|c: char| c.is_ascii_uppercase()) => format!("{prefix}.resource.{rest}"),
+                    Some((root, rest)) if root.starts_with(|c: char| c.is_ascii_uppercase()) => {
+                        format!("{prefix}.resource.{rest}")
+                    }
                     _ => format!("{prefix}.request"),
                 },
             });
@@ -180,7 +182,10 @@ mod tests {
     fn places_inside_a_bundle_are_fhirpath() {
         let check = |inner: Option<&str>, expected: &str| {
             let issue = Issue { kind: Kind::Value, text: String::new(), expression: inner.map(str::to_owned) };
-            assert_eq!(Error::all(vec![issue]).within("Bundle.entry[3]").issues[0].expression.as_deref(), Some(expected));
+            assert_eq!(
+                Error::all(vec![issue]).within("Bundle.entry[3]").issues[0].expression.as_deref(),
+                Some(expected)
+            );
         };
         check(None, "Bundle.entry[3]");
         check(Some("Patient.name[0].family"), "Bundle.entry[3].resource.name[0].family");

@@ -132,9 +132,18 @@ mod tests {
         assert!(!keys(Language::Es).is_empty());
         assert_eq!(keys(Language::Es), keys(Language::En));
         assert_eq!(text(Language::Es, "login.submit"), "Ingresar");
-        let places = |text: &str| text.split('{').skip(1).filter_map(|rest| rest.split('}').next()).map(str::to_owned).collect::<BTreeSet<_>>();
+        let places = |text: &str| {
+            text.split('{')
+                .skip(1)
+                .filter_map(|rest| rest.split('}').next())
+                .map(str::to_owned)
+                .collect::<BTreeSet<_>>()
+        };
         for (key, text) in catalogue(Language::Es) {
-            assert!((!text.is_empty() || key == "flag.none") && places(text) == places(&catalogue(Language::En)[key]), "{key}");
+            assert!(
+                (!text.is_empty() || key == "flag.none") && places(text) == places(&catalogue(Language::En)[key]),
+                "{key}"
+            );
         }
     }
 

@@ -106,12 +106,20 @@ fn failed(error: impl std::fmt::Display) -> actix_web::Error {
     actix_web::error::ErrorInternalServerError(error.to_string())
 }
 
-async fn rows(pool: &Pool, of: fn(&Connection) -> &Statement, params: &[&(dyn ToSql + Sync)]) -> actix_web::Result<Vec<Row>> {
+async fn rows(
+    pool: &Pool,
+    of: fn(&Connection) -> &Statement,
+    params: &[&(dyn ToSql + Sync)],
+) -> actix_web::Result<Vec<Row>> {
     let connection = pool.get().await.map_err(failed)?;
     connection.client.query(of(&connection), params).await.map_err(failed)
 }
 
-async fn execute(pool: &Pool, of: fn(&Connection) -> &Statement, params: &[&(dyn ToSql + Sync)]) -> actix_web::Result<u64> {
+async fn execute(
+    pool: &Pool,
+    of: fn(&Connection) -> &Statement,
+    params: &[&(dyn ToSql + Sync)],
+) -> actix_web::Result<u64> {
     let connection = pool.get().await.map_err(failed)?;
     connection.client.execute(of(&connection), params).await.map_err(failed)
 }

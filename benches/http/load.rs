@@ -102,7 +102,11 @@ impl Connection {
         Ok(Connection { stream, received: Vec::with_capacity(64 * 1024) })
     }
 
-    async fn work(mut self, mut script: Box<dyn Script>, left: Arc<AtomicUsize>) -> Result<(Box<dyn Script>, Vec<u32>)> {
+    async fn work(
+        mut self,
+        mut script: Box<dyn Script>,
+        left: Arc<AtomicUsize>,
+    ) -> Result<(Box<dyn Script>, Vec<u32>)> {
         let mut request = Vec::with_capacity(4096);
         let mut times = Vec::new();
         while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {

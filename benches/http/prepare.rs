@@ -119,7 +119,8 @@ async fn bytes(client: &tokio_postgres::Client) -> Result<Bytes> {
 /// Gives the floor the Observations that historia has, byte for byte, and tells them.
 async fn copy(client: &tokio_postgres::Client, database: &tokio_postgres::Config) -> Result<Vec<Seeded>> {
     let to = connect(database.clone().dbname(floor::DATABASE)).await?;
-    let rows = client.query("select id, body from resource where resource_type = 'Observation' order by md5(id)", &[]).await?;
+    let rows =
+        client.query("select id, body from resource where resource_type = 'Observation' order by md5(id)", &[]).await?;
     let mut seeded = Vec::with_capacity(rows.len());
     for chunk in rows.chunks(1_000) {
         let mut ids = Vec::with_capacity(chunk.len());

@@ -46,7 +46,21 @@ pub fn print(rows: &[Measured], bytes: &Bytes, options: &Options) {
     println!();
     println!(
         "{:<8} {:>5} {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}   {:>9} {:>8} {:>8} {:>8} {:>8} {:>8}   {:>6}  goal",
-        "shape", "conn", "req/s", "p50 ms", "p99 ms", "server", "PG", "sum", "floor/s", "p50 ms", "p99 ms", "server", "PG", "sum", "ratio"
+        "shape",
+        "conn",
+        "req/s",
+        "p50 ms",
+        "p99 ms",
+        "server",
+        "PG",
+        "sum",
+        "floor/s",
+        "p50 ms",
+        "p99 ms",
+        "server",
+        "PG",
+        "sum",
+        "ratio"
     );
     for row in rows {
         let (cpu, floor_cpu) = (of(&row.historia, |s| sum(s.used)), of(&row.floor, |s| sum(s.used)));
@@ -59,13 +73,21 @@ pub fn print(rows: &[Measured], bytes: &Bytes, options: &Options) {
         let side = |samples: &[Sample], sum: f64| {
             format!(
                 "{:>9.0} {:>8.2} {:>8.2} {:>8.4} {:>8.4} {:>8.4}",
-                of(samples, |s| s.per_second), of(samples, |s| s.p50), of(samples, |s| s.p99),
-                of(samples, |s| s.used.server), of(samples, |s| s.used.postgres), sum
+                of(samples, |s| s.per_second),
+                of(samples, |s| s.p50),
+                of(samples, |s| s.p99),
+                of(samples, |s| s.used.server),
+                of(samples, |s| s.used.postgres),
+                sum
             )
         };
         println!(
             "{:<8} {:>5} {}   {}   {:>6.2}  {goal}",
-            row.shape, row.connections, side(&row.historia, cpu), side(&row.floor, floor_cpu), ratio(row)
+            row.shape,
+            row.connections,
+            side(&row.historia, cpu),
+            side(&row.floor, floor_cpu),
+            ratio(row)
         );
     }
     println!();

@@ -42,11 +42,25 @@ fn urn(patient: usize, part: u32, n: usize) -> String {
 
 fn date(n: usize) -> String {
     let n = mixed(n as u64);
-    format!("20{:02}-{:02}-{:02}T{:02}:{:02}:{:02}-05:00", 10 + n % 15, 1 + n / 15 % 12, 1 + n / 180 % 28, n / 5040 % 24, n / 7 % 60, n / 11 % 60)
+    format!(
+        "20{:02}-{:02}-{:02}T{:02}:{:02}:{:02}-05:00",
+        10 + n % 15,
+        1 + n / 15 % 12,
+        1 + n / 180 % 28,
+        n / 5040 % 24,
+        n / 7 % 60,
+        n / 11 % 60
+    )
 }
 
 /// An Observation with panel, components, category, reference range and text. `id`: only for an update.
-pub fn observation(id: Option<&str>, subject: &str, encounter: &str, (code, display): (&str, &str), n: usize) -> String {
+pub fn observation(
+    id: Option<&str>,
+    subject: &str,
+    encounter: &str,
+    (code, display): (&str, &str),
+    n: usize,
+) -> String {
     let id = id.map(|id| format!("\"id\":\"{id}\",")).unwrap_or_default();
     let (date, mix) = (date(n), mixed(n as u64));
     let (high, low) = (100 + mix % 60, 60 + mix / 60 % 40);
@@ -57,7 +71,9 @@ pub fn observation(id: Option<&str>, subject: &str, encounter: &str, (code, disp
             mix % 10
         )
     };
-    let components = [component("8462-4", "Diastolic Blood Pressure", low), component("8480-6", "Systolic Blood Pressure", high)].join(",");
+    let components =
+        [component("8462-4", "Diastolic Blood Pressure", low), component("8480-6", "Systolic Blood Pressure", high)]
+            .join(",");
     format!(
         "{{\"resourceType\":\"Observation\",{id}\"text\":{{\"status\":\"generated\",\"div\":\"<div xmlns=\\\"http://www.w3.org/1999/xhtml\\\">{display}: {high}/{low}</div>\"}},\
          \"status\":\"final\",\"category\":[{{\"coding\":[{{\"system\":\"http://terminology.hl7.org/CodeSystem/observation-category\",\"code\":\"vital-signs\",\"display\":\"Vital signs\"}}]}}],\
@@ -79,9 +95,18 @@ fn patient(n: usize) -> String {
          \"telecom\":[{{\"system\":\"phone\",\"value\":\"300{:07}\",\"use\":\"mobile\"}}],\"gender\":\"{}\",\"birthDate\":\"19{:02}-{:02}-{:02}\",\
          \"address\":[{{\"line\":[\"Calle {} # {}-{}\"],\"city\":\"Bogotá\",\"state\":\"Bogotá D.C.\",\"country\":\"CO\"}}]}}",
         1_000_000_000 + n,
-        mix % 997, mix / 997 % 991, mix % 89, mix % 83, mix % 10_000_000,
+        mix % 997,
+        mix / 997 % 991,
+        mix % 89,
+        mix % 83,
+        mix % 10_000_000,
         if mix.is_multiple_of(2) { "female" } else { "male" },
-        30 + mix % 70, 1 + mix % 12, 1 + mix % 28, mix % 180, mix % 90, mix % 80
+        30 + mix % 70,
+        1 + mix % 12,
+        1 + mix % 28,
+        mix % 180,
+        mix % 90,
+        mix % 80
     )
 }
 
@@ -109,7 +134,8 @@ fn condition(subject: &str, encounter: &str, n: usize) -> String {
 
 fn report(subject: &str, encounter: &str, results: &[String], n: usize) -> String {
     let date = date(n);
-    let results: Vec<String> = results.iter().map(|r| format!("{{\"reference\":\"{r}\",\"display\":\"Resultado\"}}")).collect();
+    let results: Vec<String> =
+        results.iter().map(|r| format!("{{\"reference\":\"{r}\",\"display\":\"Resultado\"}}")).collect();
     format!(
         "{{\"resourceType\":\"DiagnosticReport\",\"status\":\"final\",\"category\":[{{\"coding\":[{{\"system\":\"http://terminology.hl7.org/CodeSystem/v2-0074\",\"code\":\"LAB\",\"display\":\"Laboratory\"}}]}}],\
          \"code\":{{\"coding\":[{{\"system\":\"http://loinc.org\",\"code\":\"58410-2\",\"display\":\"CBC panel - Blood by Automated count\"}}],\"text\":\"CBC panel - Blood by Automated count\"}},\
@@ -124,7 +150,10 @@ pub fn bundle(number: usize) -> String {
     let mut add = |full_url: &str, name: &str, resource: String| {
         let comma = if text.ends_with('[') { "" } else { "," };
         // Writing into a String cannot fail.
-        let _ = write!(text, "{comma}{{\"fullUrl\":\"{full_url}\",\"resource\":{resource},\"request\":{{\"method\":\"POST\",\"url\":\"{name}\"}}}}");
+        let _ = write!(
+            text,
+            "{comma}{{\"fullUrl\":\"{full_url}\",\"resource\":{resource},\"request\":{{\"method\":\"POST\",\"url\":\"{name}\"}}}}"
+        );
     };
     let subject = urn(number, 1, 0);
     add(&subject, "Patient", patient(number));
@@ -140,7 +169,11 @@ pub fn bundle(number: usize) -> String {
         add(&urn(number, 4, visit), "Condition", condition(&subject, &encounter_url, seed + 20));
         let reports = if visit < REPORTS_MORE { 2 } else { 1 };
         for (n, results) in urls.chunks(OBSERVATIONS.div_ceil(2)).take(reports).enumerate() {
-            add(&urn(number, 5, visit * 2 + n), "DiagnosticReport", report(&subject, &encounter_url, results, seed + 30 + n));
+            add(
+                &urn(number, 5, visit * 2 + n),
+                "DiagnosticReport",
+                report(&subject, &encounter_url, results, seed + 30 + n),
+            );
         }
     }
     text.push_str("]}");

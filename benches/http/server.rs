@@ -124,7 +124,13 @@ async fn sign_in(address: SocketAddr, ready: &Value) -> Result<String> {
     let medico = logins.into_iter().find(of_role).ok_or("ready.json has no médico")?;
     let body = serde_json::json!({"usuario": medico.get("usuario"), "clave": medico.get("clave")}).to_string();
     let mut request = Vec::new();
-    load::request("POST", "/login", "content-type: application/json\r\naccept: application/json\r\n", &body, &mut request);
+    load::request(
+        "POST",
+        "/login",
+        "content-type: application/json\r\naccept: application/json\r\n",
+        &body,
+        &mut request,
+    );
     let (status, answer) = load::once(address, &request).await?;
     let answer: Value = serde_json::from_slice(&answer)?;
     match answer.get("access_token").and_then(Value::as_str) {

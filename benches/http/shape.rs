@@ -51,12 +51,21 @@ pub async fn measure(stage: &Stage, options: &Options) -> Result<Vec<Measured>> 
     Ok(rows)
 }
 
-async fn one(stage: &Stage, options: &Options, shape: &'static str, connections: usize, part: usize) -> Result<Measured> {
+async fn one(
+    stage: &Stage,
+    options: &Options,
+    shape: &'static str,
+    connections: usize,
+    part: usize,
+) -> Result<Measured> {
     let count = options.count(usual(shape)).max(connections);
     let mut row = Measured { shape, connections, historia: Vec::new(), floor: Vec::new() };
     let (mut ours, mut theirs) = match shape {
         "import" => (Vec::new(), Vec::new()),
-        _ => (scripts(stage, options, shape, Side::Historia, (connections, part))?, scripts(stage, options, shape, Side::Floor, (connections, part))?),
+        _ => (
+            scripts(stage, options, shape, Side::Historia, (connections, part))?,
+            scripts(stage, options, shape, Side::Floor, (connections, part))?,
+        ),
     };
     for repeat in 0..=options.repeats {
         if shape == "import" {
@@ -105,7 +114,12 @@ async fn settle(stage: &Stage, shape: &str) -> Result<()> {
     Ok(())
 }
 
-async fn timed(stage: &Stage, side: Side, scripts: Vec<Box<dyn Script>>, count: usize) -> Result<(Used, Run, Vec<Box<dyn Script>>)> {
+async fn timed(
+    stage: &Stage,
+    side: Side,
+    scripts: Vec<Box<dyn Script>>,
+    count: usize,
+) -> Result<(Used, Run, Vec<Box<dyn Script>>)> {
     let (to, pid) = match side {
         Side::Historia => (stage.historia, stage.historia_pid),
         Side::Floor => (stage.floor, stage.floor_pid),
@@ -133,7 +147,13 @@ enum Side {
 }
 
 /// One script for each connection. The connections of a shape share nothing: each has Observations of its own.
-fn scripts(stage: &Stage, options: &Options, shape: &str, side: Side, (connections, part): (usize, usize)) -> Result<Vec<Box<dyn Script>>> {
+fn scripts(
+    stage: &Stage,
+    options: &Options,
+    shape: &str,
+    side: Side,
+    (connections, part): (usize, usize),
+) -> Result<Vec<Box<dyn Script>>> {
     let all = &stage.observations;
     // Updates know the versions they have made, so each number of connections takes a part of its own.
     let (parts, part) = if shape == "update" { (options.connections.len(), part) } else { (1, 0) };

@@ -83,12 +83,21 @@ mod tests {
     #[test]
     fn owner_is_subject_not_mention() {
         check(json!({"resourceType": "Patient", "id": "a", "link": [{"other": {"reference": "Patient/b"}}]}), &["a"]);
-        check(json!({"resourceType": "Observation", "subject": {"reference": "Patient/a"}, "performer": [{"reference": "Patient/b"}]}), &["a"]);
+        check(
+            json!({"resourceType": "Observation", "subject": {"reference": "Patient/a"}, "performer": [{"reference": "Patient/b"}]}),
+            &["a"],
+        );
         check(json!({"resourceType": "Observation", "subject": {"reference": "http://h/fhir/Patient/a"}}), &["a"]);
         check(json!({"resourceType": "Observation", "subject": {"reference": "http://elsewhere/fhir/Patient/a"}}), &[]);
         check(json!({"resourceType": "Observation", "subject": {"reference": "Group/a"}}), &[]);
-        check(json!({"resourceType": "Coverage", "beneficiary": {"reference": "Patient/a"}, "subscriber": {"reference": "Patient/b"}}), &["a"]);
-        check(json!({"resourceType": "Account", "subject": [{"reference": "Patient/a"}, {"reference": "Patient/b"}]}), &["a", "b"]);
+        check(
+            json!({"resourceType": "Coverage", "beneficiary": {"reference": "Patient/a"}, "subscriber": {"reference": "Patient/b"}}),
+            &["a"],
+        );
+        check(
+            json!({"resourceType": "Account", "subject": [{"reference": "Patient/a"}, {"reference": "Patient/b"}]}),
+            &["a", "b"],
+        );
         check(json!({"resourceType": "Appointment", "participant": [{"actor": {"reference": "Patient/a"}}]}), &["a"]);
         check(json!({"resourceType": "Group", "member": [{"entity": {"reference": "Patient/a"}}]}), &[]);
         check(json!({"resourceType": "Observation", "subject": {"identifier": {"value": "a"}}}), &[]);

@@ -30,7 +30,13 @@ pub struct Caller {
 impl Caller {
     /// Work that the server does by itself or that the operator starts at the command line.
     pub fn system(what: &str, request_id: String) -> Caller {
-        Caller { role: Role::Integracion, actor: format!("system/{what}"), documento_id: "-".to_owned(), patient: None, request_id }
+        Caller {
+            role: Role::Integracion,
+            actor: format!("system/{what}"),
+            documento_id: "-".to_owned(),
+            patient: None,
+            request_id,
+        }
     }
 }
 
@@ -141,7 +147,13 @@ mod tests {
     use super::*;
 
     fn caller(role: Role, patient: Option<&str>) -> Caller {
-        Caller { role, actor: "usuario/x".into(), documento_id: "-".into(), patient: patient.map(Into::into), request_id: "r".into() }
+        Caller {
+            role,
+            actor: "usuario/x".into(),
+            documento_id: "-".into(),
+            patient: patient.map(Into::into),
+            request_id: "r".into(),
+        }
     }
 
     fn ty(name: &str) -> ResourceType {
@@ -173,7 +185,12 @@ mod tests {
         assert!(access.may_write(&["status:final".into()]).is_err());
         assert!(access.may_write(&[RESULTS.into()]).is_ok());
         assert!(authorize(&caller(Role::Resultados, None), Action::Create, ty("Condition")).is_err());
-        assert!(authorize(&caller(Role::Resultados, None), Action::Create, ty("DiagnosticReport")).unwrap().may_write(&[]).is_ok());
+        assert!(
+            authorize(&caller(Role::Resultados, None), Action::Create, ty("DiagnosticReport"))
+                .unwrap()
+                .may_write(&[])
+                .is_ok()
+        );
     }
 
     #[test]

@@ -17,7 +17,8 @@ pub enum Role {
 }
 
 impl Role {
-    pub const ALL: [Role; 6] = [Role::Paciente, Role::Admisionista, Role::Medico, Role::Resultados, Role::Admin, Role::Integracion];
+    pub const ALL: [Role; 6] =
+        [Role::Paciente, Role::Admisionista, Role::Medico, Role::Resultados, Role::Admin, Role::Integracion];
 
     pub fn code(self) -> &'static str {
         match self {
@@ -82,13 +83,50 @@ const RESULTS: [&str; 3] = ["DiagnosticReport", "ServiceRequest", "Specimen"];
 const WITHOUT_RULE: [&str; 2] = ["Group", "Person"];
 /// Organisations, people who work there, and what is defined rather than recorded.
 const DIRECTORY: [&str; 44] = [
-    "ActivityDefinition", "CapabilityStatement", "CatalogEntry", "ChargeItemDefinition", "CodeSystem", "CompartmentDefinition",
-    "ConceptMap", "DeviceDefinition", "EffectEvidenceSynthesis", "Endpoint", "EventDefinition", "Evidence", "EvidenceVariable",
-    "ExampleScenario", "GraphDefinition", "HealthcareService", "ImplementationGuide", "InsurancePlan", "Library", "Location", "Measure",
-    "Medication", "MedicationKnowledge", "MessageDefinition", "NamingSystem", "ObservationDefinition", "OperationDefinition",
-    "Organization", "OrganizationAffiliation", "PlanDefinition", "Practitioner", "PractitionerRole", "Questionnaire",
-    "ResearchDefinition", "ResearchElementDefinition", "RiskEvidenceSynthesis", "SearchParameter", "SpecimenDefinition",
-    "StructureDefinition", "StructureMap", "Substance", "TerminologyCapabilities", "TestScript", "ValueSet",
+    "ActivityDefinition",
+    "CapabilityStatement",
+    "CatalogEntry",
+    "ChargeItemDefinition",
+    "CodeSystem",
+    "CompartmentDefinition",
+    "ConceptMap",
+    "DeviceDefinition",
+    "EffectEvidenceSynthesis",
+    "Endpoint",
+    "EventDefinition",
+    "Evidence",
+    "EvidenceVariable",
+    "ExampleScenario",
+    "GraphDefinition",
+    "HealthcareService",
+    "ImplementationGuide",
+    "InsurancePlan",
+    "Library",
+    "Location",
+    "Measure",
+    "Medication",
+    "MedicationKnowledge",
+    "MessageDefinition",
+    "NamingSystem",
+    "ObservationDefinition",
+    "OperationDefinition",
+    "Organization",
+    "OrganizationAffiliation",
+    "PlanDefinition",
+    "Practitioner",
+    "PractitionerRole",
+    "Questionnaire",
+    "ResearchDefinition",
+    "ResearchElementDefinition",
+    "RiskEvidenceSynthesis",
+    "SearchParameter",
+    "SpecimenDefinition",
+    "StructureDefinition",
+    "StructureMap",
+    "Substance",
+    "TerminologyCapabilities",
+    "TestScript",
+    "ValueSet",
 ];
 
 /// The column of a type.
@@ -155,7 +193,10 @@ mod tests {
     #[test]
     fn f091_admin_sees_no_record() {
         for ty in ResourceType::all() {
-            let clinical = matches!(column(ty), Column::Patient | Column::Admission | Column::Clinical | Column::Results | Column::Other);
+            let clinical = matches!(
+                column(ty),
+                Column::Patient | Column::Admission | Column::Clinical | Column::Results | Column::Other
+            );
             if clinical {
                 assert_eq!(rule(Role::Admin, ty), NONE, "{ty}");
             }
@@ -173,17 +214,32 @@ mod tests {
             (Column::Audit, "audit"),
             (Column::Other, "none"),
         ];
-        let mut text = String::from("| column | paciente | admisionista | medico | resultados | admin | integracion | types |\n|---|---|---|---|---|---|---|---|\n");
+        let mut text = String::from(
+            "| column | paciente | admisionista | medico | resultados | admin | integracion | types |\n|---|---|---|---|---|---|---|---|\n",
+        );
         for (column, name) in columns {
             // Observation has a row of its own: what resultados may do with it depends on its content.
-            let of_column = |wanted: bool| ResourceType::all().filter(move |ty| super::column(*ty) == column && (ty.name() == "Observation") == wanted);
-            for (types, name) in [(of_column(false), name.to_owned()), (of_column(true), format!("{name}: Observation"))] {
+            let of_column = |wanted: bool| {
+                ResourceType::all()
+                    .filter(move |ty| super::column(*ty) == column && (ty.name() == "Observation") == wanted)
+            };
+            for (types, name) in
+                [(of_column(false), name.to_owned()), (of_column(true), format!("{name}: Observation"))]
+            {
                 let types: Vec<ResourceType> = types.collect();
                 let Some(first) = types.first() else { continue };
                 let rights: Vec<&str> = Role::ALL.iter().map(|role| right(rule(*role, *first))).collect();
-                assert!(types.iter().all(|ty| Role::ALL.iter().all(|role| rule(*role, *ty) == rule(*role, *first))), "{name} has several rules");
+                assert!(
+                    types.iter().all(|ty| Role::ALL.iter().all(|role| rule(*role, *ty) == rule(*role, *first))),
+                    "{name} has several rules"
+                );
                 let names: Vec<&str> = types.iter().map(|ty| ty.name()).collect();
-                text.push_str(&format!("| {name} ({}) | {} | {} |\n", types.len(), rights.join(" | "), names.join(" ")));
+                text.push_str(&format!(
+                    "| {name} ({}) | {} | {} |\n",
+                    types.len(),
+                    rights.join(" | "),
+                    names.join(" ")
+                ));
             }
         }
         text

@@ -38,7 +38,8 @@ const LINES: usize = 200;
 pub fn run(arguments: &Arguments, file: Option<&Path>, environment: &Environment) -> Result<Exit, Failure> {
     let mut files = Vec::new();
     for path in &arguments.paths {
-        gather(path, &mut files).map_err(|e| Failure::new(Exit::Failed, format!("cannot read {}: {e}", path.display())))?;
+        gather(path, &mut files)
+            .map_err(|e| Failure::new(Exit::Failed, format!("cannot read {}: {e}", path.display())))?;
     }
     runtime()?.block_on(async {
         let app = app(file, environment).await?;
@@ -48,7 +49,11 @@ pub fn run(arguments: &Arguments, file: Option<&Path>, environment: &Environment
         crate::store::search::analyze(&app.pool.dedicated().await?).await?;
         report.seconds = started.elapsed().as_secs_f64();
         report.bytes_per_resource = crate::store::search::bytes_per_resource(&app.pool.dedicated().await?).await?;
-        if arguments.json { report.json() } else { report.text() }
+        if arguments.json {
+            report.json()
+        } else {
+            report.text()
+        }
         Ok(report.exit())
     })
 }
@@ -56,7 +61,8 @@ pub fn run(arguments: &Arguments, file: Option<&Path>, environment: &Environment
 /// Files in order of their names; `-` stands for stdin.
 fn gather(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
     if path.as_os_str() != "-" && path.is_dir() {
-        let mut inside: Vec<PathBuf> = std::fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<_>>()?;
+        let mut inside: Vec<PathBuf> =
+            std::fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<_>>()?;
         inside.sort();
         for path in inside {
             let fits = path.extension().is_some_and(|e| e == "json" || e == "ndjson");
@@ -155,15 +161,23 @@ fn spawn(app: &Arc<App>, running: &mut JoinSet<(Load, Result<Value>)>, load: Loa
         let caller = Caller::system("import", clock::uuid().to_string());
         let answer = interaction::execute(&app, &caller, &load.interaction).await;
         let response = answer.and_then(|answer| match (answer.body, answer.location) {
-            (Some(body), _) if matches!(*load.interaction, Interaction::Transaction { .. }) => parse_json(&body, &Limits::default()),
-            (_, location) => Ok(json!({"entry": [{"response": {"status": answer.status.to_string(), "location": location}}]})),
+            (Some(body), _) if matches!(*load.interaction, Interaction::Transaction { .. }) => {
+                parse_json(&body, &Limits::default())
+            }
+            (_, location) => {
+                Ok(json!({"entry": [{"response": {"status": answer.status.to_string(), "location": location}}]}))
+            }
         });
         (load, response)
     });
 }
 
 /// Takes the result of a load. `again`: where those go that miss a target.
-fn take(done: Option<Result<(Load, Result<Value>), tokio::task::JoinError>>, report: &mut Report, again: Option<&mut Vec<Load>>) {
+fn take(
+    done: Option<Result<(Load, Result<Value>), tokio::task::JoinError>>,
+    report: &mut Report,
+    again: Option<&mut Vec<Load>>,
+) {
     let (load, result) = match done {
         Some(Ok(done)) => done,
         Some(Err(error)) => {
@@ -191,7 +205,11 @@ fn take(done: Option<Result<(Load, Result<Value>), tokio::task::JoinError>>, rep
                 for issue in error.issues.iter().take(20) {
                     let entry = issue.expression.as_deref().and_then(entry_number).or(load.line);
                     let place = issue.expression.as_deref().map(|e| format!("{e}: ")).unwrap_or_default();
-                    report.failed.push(Failed { file: load.file.clone(), entry, issue: format!("{place}{}", issue.text) });
+                    report.failed.push(Failed {
+                        file: load.file.clone(),
+                        entry,
+                        issue: format!("{place}{}", issue.text),
+                    });
                 }
             }
         },
@@ -259,7 +277,12 @@ fn load_of(value: Value, file: &str, line: Option<u64>) -> Result<Load> {
     }
     let entries = value.get("entry").and_then(Value::as_array).map_or(0, Vec::len) as u64;
     match value.get("type").and_then(Value::as_str) {
-        Some("transaction") => Ok(Load { file: file.to_owned(), line, entries, interaction: Arc::new(Interaction::Transaction { bundle: value }) }),
+        Some("transaction") => Ok(Load {
+            file: file.to_owned(),
+            line,
+            entries,
+            interaction: Arc::new(Interaction::Transaction { bundle: value }),
+        }),
         // Everything else that holds resources is loaded as one transaction of them.
         _ => {
             let inside = value.get("entry").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -267,7 +290,9 @@ fn load_of(value: Value, file: &str, line: Option<u64>) -> Result<Load> {
             for (n, entry) in inside.into_iter().enumerate() {
                 let full_url = entry.get("fullUrl").and_then(Value::as_str).map(str::to_owned);
                 let resource = entry.get("resource").cloned();
-                let resource = resource.ok_or_else(|| Error::at(Kind::Required, format!("Bundle.entry[{n}]"), "the entry has no resource"))?;
+                let resource = resource.ok_or_else(|| {
+                    Error::at(Kind::Required, format!("Bundle.entry[{n}]"), "the entry has no resource")
+                })?;
                 converted.push(entry_of(resource, full_url)?);
             }
             Ok(transaction(converted, file, line))
@@ -283,7 +308,10 @@ fn transaction(entries: Vec<Value>, file: &str, line: Option<u64>) -> Load {
 
 /// A resource with an id keeps it (PUT), one without gets one (POST).
 fn entry_of(resource: Value, full_url: Option<String>) -> Result<Value> {
-    let name = resource.get("resourceType").and_then(Value::as_str).ok_or_else(|| Error::at(Kind::Structure, "resourceType", "not a resource"))?;
+    let name = resource
+        .get("resourceType")
+        .and_then(Value::as_str)
+        .ok_or_else(|| Error::at(Kind::Structure, "resourceType", "not a resource"))?;
     let id = resource.get("id").and_then(Value::as_str);
     let request = match id {
         Some(id) => json!({"method": "PUT", "url": format!("{name}/{id}")}),
@@ -327,7 +355,13 @@ impl Progress {
         if self.last.elapsed() >= wait {
             self.last = Instant::now();
             let end = if self.terminal { "\r" } else { "\n" };
-            eprint!("{} of {} files, {} entries, {} problems{end}", self.done, self.files, report.entries, report.failed.len());
+            eprint!(
+                "{} of {} files, {} entries, {} problems{end}",
+                self.done,
+                self.files,
+                report.entries,
+                report.failed.len()
+            );
         }
     }
 }
@@ -342,7 +376,8 @@ impl Report {
     }
 
     fn json(&self) {
-        let failed: Vec<Value> = self.failed.iter().map(|f| json!({"file": f.file, "entry": f.entry, "issue": f.issue})).collect();
+        let failed: Vec<Value> =
+            self.failed.iter().map(|f| json!({"file": f.file, "entry": f.entry, "issue": f.issue})).collect();
         let report = json!({
             "bundles": self.bundles, "entries": self.entries, "created": self.created, "failed": failed,
             "seconds": (self.seconds * 1000.0).round() / 1000.0,
@@ -359,11 +394,16 @@ impl Report {
         }
         let created: Vec<String> = self.created.iter().map(|(name, count)| format!("{name} {count}")).collect();
         say(&format!("created: {}\n", created.join(", ")));
-        let bytes = self.bytes_per_resource.map(|b| format!(", {b:.0} bytes a resource in the database")).unwrap_or_default();
+        let bytes =
+            self.bytes_per_resource.map(|b| format!(", {b:.0} bytes a resource in the database")).unwrap_or_default();
         let memory = peak_memory().map(|b| format!(", peak memory {} MiB", b / 1024 / 1024)).unwrap_or_default();
         say(&format!(
             "{} Bundles, {} entries in {:.1} s ({:.0} entries/s){bytes}{memory}, {} problems\n",
-            self.bundles, self.entries, self.seconds, self.entries as f64 / self.seconds.max(0.001), self.failed.len()
+            self.bundles,
+            self.entries,
+            self.seconds,
+            self.entries as f64 / self.seconds.max(0.001),
+            self.failed.len()
         ));
     }
 }

@@ -26,7 +26,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Keys of the configuration that an error may name once the database is open.
-const CONFIGURED: [&str; 5] = ["database.url", "database.migrate", "documento.systems", "http.tls_cert", "http.tls_key"];
+const CONFIGURED: [&str; 5] =
+    ["database.url", "database.migrate", "documento.systems", "http.tls_cert", "http.tls_key"];
 
 /// The codes of `roles` in the contract.
 pub const ROLES: [&str; 6] = ["paciente", "admisionista", "medico", "resultados", "admin", "integracion"];
@@ -98,7 +99,8 @@ impl From<ConfigError> for Failure {
 impl From<Error> for Failure {
     /// The private source is shown too: at a command line its reader is the operator.
     fn from(error: Error) -> Self {
-        let names_a_key = error.issues.iter().any(|issue| issue.expression.as_deref().is_some_and(|e| CONFIGURED.contains(&e)));
+        let names_a_key =
+            error.issues.iter().any(|issue| issue.expression.as_deref().is_some_and(|e| CONFIGURED.contains(&e)));
         let exit = match error.kind {
             _ if names_a_key => Exit::Configuration,
             Kind::Transient | Kind::Timeout => Exit::DatabaseUnreachable,

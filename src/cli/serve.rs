@@ -39,7 +39,9 @@ const THREADS: usize = 2;
 /// Runs a server until it is told to stop.
 pub fn start(config: Config, environment: &Environment, dev: bool) -> Result<Exit, Failure> {
     if config.mllp.tls_listen.is_some() {
-        return Err(ConfigError::new("mllp.tls_listen", "MLLP over TLS is not in this version; set it to \"off\"").into());
+        return Err(
+            ConfigError::new("mllp.tls_listen", "MLLP over TLS is not in this version; set it to \"off\"").into()
+        );
     }
     let telemetry = Telemetry::start(config.log.format == LogFormat::Json, &config.log.level)
         .map_err(|e| ConfigError::new("log.level", e.to_string()))?;
@@ -47,7 +49,10 @@ pub fn start(config: Config, environment: &Environment, dev: bool) -> Result<Exi
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(THREADS).enable_all().build();
     let runtime = runtime.map_err(|e| Failure::new(Exit::Failed, format!("no runtime: {e}")))?;
     crate::http::block_on(runtime, async move {
-        let data = DataFolder::open(&config.data_dir, if config.database.url.is_some() { Tenant::OwnFiles } else { Tenant::PostgreSql })?;
+        let data = DataFolder::open(
+            &config.data_dir,
+            if config.database.url.is_some() { Tenant::OwnFiles } else { Tenant::PostgreSql },
+        )?;
         live(config, data, &path, telemetry, dev).await
     })
 }
@@ -64,7 +69,8 @@ impl Listeners {
         let mllp = match config.mllp.listen {
             None => None,
             Some(address) => {
-                let bound = TcpListener::bind(address).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
+                let bound =
+                    TcpListener::bind(address).and_then(|listener| listener.set_nonblocking(true).map(|()| listener));
                 Some(bound.map_err(|e| ConfigError::new("mllp.listen", format!("cannot listen on {address}: {e}")))?)
             }
         };
@@ -72,14 +78,22 @@ impl Listeners {
     }
 
     fn public_url(&self, config: &Config) -> String {
-        let own = || Bound::url(self.http.tls.as_ref(), "https").or_else(|| Bound::url(self.http.plain.as_ref(), "http"));
+        let own =
+            || Bound::url(self.http.tls.as_ref(), "https").or_else(|| Bound::url(self.http.plain.as_ref(), "http"));
         config.http.public_url.clone().or_else(own).unwrap_or_default()
     }
 }
 
-async fn live(config: Config, data: DataFolder, path: &[std::path::PathBuf], telemetry: Telemetry, dev: bool) -> Result<Exit, Failure> {
+async fn live(
+    config: Config,
+    data: DataFolder,
+    path: &[std::path::PathBuf],
+    telemetry: Telemetry,
+    dev: bool,
+) -> Result<Exit, Failure> {
     let mut told = Told::new()?;
-    Ready::remove(data.path()).map_err(|e| Failure::new(Exit::Failed, format!("cannot remove an old ready.json: {e}")))?;
+    Ready::remove(data.path())
+        .map_err(|e| Failure::new(Exit::Failed, format!("cannot remove an old ready.json: {e}")))?;
     let listeners = Listeners::bind(&config)?;
     let mut embedded = match &config.database.url {
         Some(_) => None,
@@ -98,8 +112,14 @@ async fn live(config: Config, data: DataFolder, path: &[std::path::PathBuf], tel
 
 #[allow(clippy::too_many_arguments, reason = "the parts of one server, used once")]
 async fn serve(
-    config: &Config, data: &DataFolder, path: &[std::path::PathBuf], embedded: &mut Option<Embedded>, listeners: Listeners, telemetry: Telemetry,
-    dev: bool, told: &mut Told,
+    config: &Config,
+    data: &DataFolder,
+    path: &[std::path::PathBuf],
+    embedded: &mut Option<Embedded>,
+    listeners: Listeners,
+    telemetry: Telemetry,
+    dev: bool,
+    told: &mut Told,
 ) -> Result<Exit, Failure> {
     let url = match (&config.database.url, embedded.as_ref()) {
         (Some(url), _) => url.expose().to_owned(),
@@ -113,9 +133,15 @@ async fn serve(
     let ready = ready(&listeners, &app, embedded.as_ref(), &url, access);
     let settings = settings(&app);
     let stop_mllp = CancellationToken::new();
-    let mllp = listeners.mllp.map(|listener| serve_mllp(&app, listener, settings.clone(), dev, stop_mllp.clone())).transpose()?;
+    let mllp = listeners
+        .mllp
+        .map(|listener| serve_mllp(&app, listener, settings.clone(), dev, stop_mllp.clone()))
+        .transpose()?;
     let authority = Authority::open(app.clone()).await?;
-    let running = Running::start(listeners.http, State { app: app.clone(), authority, telemetry: telemetry.clone(), hl7v2: settings })?;
+    let running = Running::start(
+        listeners.http,
+        State { app: app.clone(), authority, telemetry: telemetry.clone(), hl7v2: settings },
+    )?;
     tokio::spawn(crate::job::upkeep::run(app.clone(), telemetry));
     ready.write(data.path()).map_err(|e| Failure::new(Exit::Failed, format!("cannot write ready.json: {e}")))?;
     say(&ready.block());
@@ -132,7 +158,12 @@ async fn serve(
 }
 
 /// Waits for a signal; an embedded PostgreSQL that ends by itself is started again.
-async fn watch(embedded: &mut Option<Embedded>, data: &DataFolder, path: &[std::path::PathBuf], told: &mut Told) -> Result<Exit, Failure> {
+async fn watch(
+    embedded: &mut Option<Embedded>,
+    data: &DataFolder,
+    path: &[std::path::PathBuf],
+    told: &mut Told,
+) -> Result<Exit, Failure> {
     loop {
         match embedded {
             None => {
@@ -149,7 +180,13 @@ async fn watch(embedded: &mut Option<Embedded>, data: &DataFolder, path: &[std::
     }
 }
 
-fn serve_mllp(app: &Arc<App>, listener: TcpListener, settings: Settings, dev: bool, stop: CancellationToken) -> Result<tokio::task::JoinHandle<()>, Failure> {
+fn serve_mllp(
+    app: &Arc<App>,
+    listener: TcpListener,
+    settings: Settings,
+    dev: bool,
+    stop: CancellationToken,
+) -> Result<tokio::task::JoinHandle<()>, Failure> {
     let listener = tokio::net::TcpListener::from_std(listener).map_err(Error::internal)?;
     let mllp = &app.config.mllp;
     let limits = mllp::Limits {
@@ -179,7 +216,12 @@ fn settings(app: &App) -> Settings {
 }
 
 fn ready(listeners: &Listeners, app: &App, embedded: Option<&Embedded>, url: &str, access: DevAccess) -> Ready {
-    let login = |l: crate::oauth::dev::DevLogin| Login { rol: l.rol, usuario: l.usuario, clave: l.clave, documento_id: l.documento_id };
+    let login = |l: crate::oauth::dev::DevLogin| Login {
+        rol: l.rol,
+        usuario: l.usuario,
+        clave: l.clave,
+        documento_id: l.documento_id,
+    };
     Ready {
         pid: std::process::id(),
         postgres_pid: embedded.map(Embedded::pid),

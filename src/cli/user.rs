@@ -6,9 +6,9 @@ use crate::app::App;
 use crate::clock;
 use crate::config::Environment;
 use crate::error::Error;
+use crate::fhir::definitions::ResourceType;
 use crate::fhir::documento::DocumentoId;
 use crate::interaction::{self, Interaction};
-use crate::fhir::definitions::ResourceType;
 use crate::oauth::account::{self, NewUsuario};
 use serde_json::{Value, json};
 use std::io::Read;
@@ -88,7 +88,9 @@ pub fn run(arguments: &Arguments, file: Option<&Path>, environment: &Environment
         match &arguments.action {
             Action::Add(add) => added(&app, add, &by).await,
             Action::List(list) => listed(&app, list).await,
-            Action::Disable(disable) => Ok(account::disable_user(&app, &disable.usuario, &by).await.map(|()| Exit::Done)?),
+            Action::Disable(disable) => {
+                Ok(account::disable_user(&app, &disable.usuario, &by).await.map(|()| Exit::Done)?)
+            }
             Action::Reset(reset) => reset_password(&app, reset, &by).await,
         }
     })
@@ -103,7 +105,15 @@ async fn added(app: &Arc<App>, add: &Add, by: &Caller) -> Result<Exit, Failure> 
         (_, given) => given.clone(),
     };
     let (clave, made) = password(add.clave_stdin)?;
-    let new = NewUsuario { rol, usuario: add.usuario.clone(), documento_id, nombre: add.nombre.clone(), paciente_id, clave: clave.clone(), temporary: false };
+    let new = NewUsuario {
+        rol,
+        usuario: add.usuario.clone(),
+        documento_id,
+        nombre: add.nombre.clone(),
+        paciente_id,
+        clave: clave.clone(),
+        temporary: false,
+    };
     let account = account::add_user(app, new, by).await?;
     tell(&account.usuario, made.then_some(clave.as_str()), add.json);
     Ok(Exit::Done)
@@ -116,13 +126,16 @@ async fn patient_of(app: &Arc<App>, documento_id: &DocumentoId, by: &Caller) -> 
     let search = Interaction::SearchType { resource_type, query: format!("identifier={number}&_count=1000") };
     let answer = interaction::execute(app, by, &search).await?;
     let bundle: Value = serde_json::from_slice(answer.body.as_deref().unwrap_or_default()).map_err(Error::internal)?;
-    let patients = bundle.get("entry").and_then(Value::as_array).into_iter().flatten().filter_map(|entry| entry.get("resource"));
+    let patients =
+        bundle.get("entry").and_then(Value::as_array).into_iter().flatten().filter_map(|entry| entry.get("resource"));
     let mut fitting = patients.filter(|p| DocumentoId::of_patient(p, &app.systems).as_ref() == Some(documento_id));
     let id = fitting.next().and_then(|p| p.get("id")?.as_str().map(str::to_owned));
     match (id, fitting.next()) {
         (Some(id), None) => Ok(id),
         (None, _) => Err(Failure::new(Exit::Failed, "no Patient has this document: name one with --paciente")),
-        (Some(_), Some(_)) => Err(Failure::new(Exit::Failed, "several Patients have this document: name one with --paciente")),
+        (Some(_), Some(_)) => {
+            Err(Failure::new(Exit::Failed, "several Patients have this document: name one with --paciente"))
+        }
     }
 }
 

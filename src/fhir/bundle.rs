@@ -33,22 +33,45 @@ pub struct Entry<'a> {
 impl<'a> Entry<'a> {
     /// A match of a search.
     pub fn found(base: &str, resource_type: ResourceType, id: &str, body: &'a [u8]) -> Entry<'a> {
-        Entry { full_url: Some(format!("{base}/{resource_type}/{id}")), resource: Some(body), mode: Some("match"), ..Entry::default() }
+        Entry {
+            full_url: Some(format!("{base}/{resource_type}/{id}")),
+            resource: Some(body),
+            mode: Some("match"),
+            ..Entry::default()
+        }
     }
 
     /// A version in a history; `address` is that of the resource.
     #[allow(clippy::too_many_arguments, reason = "the members of one version")]
     pub fn history(
-        address: &str, resource_type: ResourceType, id: &str, version: i64, method: &'a str, updated: Timestamp, body: &'a [u8], deleted: bool,
+        address: &str,
+        resource_type: ResourceType,
+        id: &str,
+        version: i64,
+        method: &'a str,
+        updated: Timestamp,
+        body: &'a [u8],
+        deleted: bool,
     ) -> Entry<'a> {
         let url = if method == "POST" { resource_type.to_string() } else { format!("{resource_type}/{id}") };
-        let status = if deleted { "204 No Content" } else if version == 1 { "201 Created" } else { "200 OK" };
+        let status = if deleted {
+            "204 No Content"
+        } else if version == 1 {
+            "201 Created"
+        } else {
+            "200 OK"
+        };
         Entry {
             full_url: Some(address.to_owned()),
             resource: (!deleted).then_some(body),
             mode: None,
             request: Some((method, url)),
-            response: Some(Response { status: status.to_owned(), version: Some(version), updated: Some(updated), ..Response::default() }),
+            response: Some(Response {
+                status: status.to_owned(),
+                version: Some(version),
+                updated: Some(updated),
+                ..Response::default()
+            }),
         }
     }
 }
@@ -67,7 +90,11 @@ fn quoted(text: &str) -> String {
 
 impl Writer {
     pub fn new(bundle_type: &str) -> Writer {
-        Writer { head: format!(r#"{{"resourceType":"Bundle","type":{}"#, quoted(bundle_type)), links: String::new(), entries: Vec::new() }
+        Writer {
+            head: format!(r#"{{"resourceType":"Bundle","type":{}"#, quoted(bundle_type)),
+            links: String::new(),
+            entries: Vec::new(),
+        }
     }
 
     pub fn total(&mut self, total: i64) {
@@ -163,8 +190,18 @@ mod tests {
         let mut bundle = Writer::new("searchset");
         bundle.total(2);
         bundle.link("self", "http://h/fhir/Patient?name=a\"b");
-        bundle.entry(&Entry::found("http://h/fhir", ResourceType::parse("Patient").unwrap(), "a", br#"{"resourceType":"Patient"}"#));
-        let response = Response { status: "201 Created".into(), version: Some(1), updated: Some(Timestamp::UNIX_EPOCH), ..Response::default() };
+        bundle.entry(&Entry::found(
+            "http://h/fhir",
+            ResourceType::parse("Patient").unwrap(),
+            "a",
+            br#"{"resourceType":"Patient"}"#,
+        ));
+        let response = Response {
+            status: "201 Created".into(),
+            version: Some(1),
+            updated: Some(Timestamp::UNIX_EPOCH),
+            ..Response::default()
+        };
         bundle.entry(&Entry { response: Some(response), ..Entry::default() });
         let value: Value = serde_json::from_slice(&bundle.finish()).unwrap();
         assert_eq!(value["entry"][0]["fullUrl"], "http://h/fhir/Patient/a");

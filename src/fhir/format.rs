@@ -152,7 +152,8 @@ impl Reader<'_> {
     /// Steps over the opening bracket.
     fn enter(&mut self, place: &Place, depth: usize) -> Step<()> {
         if depth > self.limits.depth {
-            return over(format!("more than {} levels of depth (limits.depth)", self.limits.depth)).map_err(|fault| located(fault, place));
+            return over(format!("more than {} levels of depth (limits.depth)", self.limits.depth))
+                .map_err(|fault| located(fault, place));
         }
         self.at += 1;
         self.skip_space();
@@ -382,7 +383,9 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits() {
-        for number in ["1", "0", "-0", "-0.0", "1.10", "72.50", "1.0E2", "1.0e+2", "1e-7", "123456789012345678901234567890.5"] {
+        for number in
+            ["1", "0", "-0", "-0.0", "1.10", "72.50", "1.0E2", "1.0e+2", "1e-7", "123456789012345678901234567890.5"]
+        {
             let text = format!(r#"{{"v":{number}}}"#);
             assert_eq!(parse(text.as_bytes()).unwrap().to_string(), text);
         }
@@ -449,7 +452,8 @@ mod tests {
     /// serde_json as oracle: what both accept is equal, what it refuses is refused here too, on mutated texts.
     #[test]
     fn agrees_with_serde_json_on_mutated_texts() {
-        let seed = r#" {"resourceType":"Patient","a":[1,-2.50,true,null,"x\n\u00e9\ud83d\ude00é"],"b":{"c":{},"d":[]}} "#;
+        let seed =
+            r#" {"resourceType":"Patient","a":[1,-2.50,true,null,"x\n\u00e9\ud83d\ude00é"],"b":{"c":{},"d":[]}} "#;
         let alphabet = b"{}[]\",:\\u0a1e.-+ \xC3";
         let mut state = 42_u64;
         let mut next = |n: usize| {

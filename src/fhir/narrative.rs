@@ -8,8 +8,8 @@ const MAX_DEPTH: usize = 128;
 
 /// Elements that the specification excludes (scripts, forms, frames, objects, document structure, external styles).
 const FORBIDDEN: [&str; 21] = [
-    "script", "style", "link", "base", "meta", "head", "body", "html", "title", "iframe", "frame", "frameset", "object", "embed",
-    "applet", "form", "input", "button", "select", "textarea", "noscript",
+    "script", "style", "link", "base", "meta", "head", "body", "html", "title", "iframe", "frame", "frameset",
+    "object", "embed", "applet", "form", "input", "button", "select", "textarea", "noscript",
 ];
 
 /// The text of `Narrative.div`, or the rule that it breaks.
@@ -50,7 +50,9 @@ fn one<'a>(text: &'a str, open: &mut Vec<&'a str>) -> Result<&'a str, &'static s
     }
     if let Some(end) = text.strip_prefix("</") {
         let (name, rest) = end.split_once('>').ok_or(ILL)?;
-        return (open.pop() == Some(name.trim_ascii_end())).then_some(rest).ok_or("must be well-formed XHTML: tags do not match");
+        return (open.pop() == Some(name.trim_ascii_end()))
+            .then_some(rest)
+            .ok_or("must be well-formed XHTML: tags do not match");
     }
     let body = text.strip_prefix('<').ok_or(ILL)?;
     let (name, mut rest) = name(body).ok_or(ILL)?;
@@ -174,7 +176,8 @@ mod tests {
     fn links_are_replaced_in_place() {
         let mut f = |address: &str| (address == "urn:uuid:1").then(|| "Patient/7".to_owned());
         let text = "<div><a class=\"é\" href=\"urn:uuid:1\">x=1</a><img src = 'urn:uuid:1'/><a href=\"#y\">urn:uuid:1</a></div>";
-        let expected = "<div><a class=\"é\" href=\"Patient/7\">x=1</a><img src = 'Patient/7'/><a href=\"#y\">urn:uuid:1</a></div>";
+        let expected =
+            "<div><a class=\"é\" href=\"Patient/7\">x=1</a><img src = 'Patient/7'/><a href=\"#y\">urn:uuid:1</a></div>";
         assert_eq!(rewrite_links(text, &mut f).as_deref(), Some(expected));
         assert_eq!(rewrite_links("<div>a=b</div>", &mut f), None);
         assert_eq!(rewrite_links("href=", &mut f), None);

@@ -86,7 +86,9 @@ fn is_text(text: &str) -> bool {
 fn is_code(text: &str) -> bool {
     if text.is_ascii() {
         let edge = text.starts_with(' ') || text.ends_with(' ');
-        return !edge && text.bytes().all(|b| b >= b' ' && b != 0x7F) && !text.as_bytes().windows(2).any(|pair| pair == b"  ");
+        return !edge
+            && text.bytes().all(|b| b >= b' ' && b != 0x7F)
+            && !text.as_bytes().windows(2).any(|pair| pair == b"  ");
     }
     let white = |c: char| c.is_whitespace() || c.is_control();
     text.split(' ').all(|word| !word.is_empty() && !word.contains(white))
@@ -100,7 +102,8 @@ fn is_uri(text: &str) -> bool {
 fn is_oid(text: &str) -> bool {
     let Some(mut arcs) = text.strip_prefix("urn:oid:").map(|oid| oid.split('.')) else { return false };
     let root = arcs.next().is_some_and(|arc| matches!(arc, "0" | "1" | "2"));
-    let arc = |arc: &str| !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit()) && (arc == "0" || !arc.starts_with('0'));
+    let arc =
+        |arc: &str| !arc.is_empty() && arc.bytes().all(|b| b.is_ascii_digit()) && (arc == "0" || !arc.starts_with('0'));
     let mut count = 0;
     root && arcs.inspect(|_| count += 1).all(arc) && count > 0
 }
@@ -151,18 +154,42 @@ mod tests {
         run("string", &["\" \"", "\"a\\tb\\r\\nñ\""], &["\"\"", "\"\\u0001\"", "\"\\u000b\"", "1"]);
         run("markdown", &["\"# a\"", "\" a\""], &["\"\"", "{}"]);
         run("id", &["\"a.B-1\""], &["\"a_b\"", "\"a b\"", "\"\"", "\"ñ\"", "1"]);
-        run("uri", &["\"http://a/b c\"".replace(' ', "%20").as_str(), "\"urn:x\"", "\"a\""], &["\"a b\"", "\" \"", "\"a\\u00a0\""]);
+        run(
+            "uri",
+            &["\"http://a/b c\"".replace(' ', "%20").as_str(), "\"urn:x\"", "\"a\""],
+            &["\"a b\"", "\" \"", "\"a\\u00a0\""],
+        );
         run("canonical", &["\"http://a|1.0\""], &["\"http://a| 1\""]);
-        run("oid", &["\"urn:oid:1.2.3\"", "\"urn:oid:2.0\""], &["\"1.2.3\"", "\"urn:oid:3.1\"", "\"urn:oid:1\"", "\"urn:oid:1.02\"", "\"urn:oid:1.\""]);
+        run(
+            "oid",
+            &["\"urn:oid:1.2.3\"", "\"urn:oid:2.0\""],
+            &["\"1.2.3\"", "\"urn:oid:3.1\"", "\"urn:oid:1\"", "\"urn:oid:1.02\"", "\"urn:oid:1.\""],
+        );
         run(
             "uuid",
             &["\"urn:uuid:87e11d66-c137-458a-9754-fe6c4e445a6d\""],
-            &["\"87e11d66-c137-458a-9754-fe6c4e445a6d\"", "\"urn:uuid:87E11d66-c137-458a-9754-fe6c4e445a6d\"", "\"urn:uuid:87e11d66c137-458a-9754-fe6c4e445a6d0\""],
+            &[
+                "\"87e11d66-c137-458a-9754-fe6c4e445a6d\"",
+                "\"urn:uuid:87E11d66-c137-458a-9754-fe6c4e445a6d\"",
+                "\"urn:uuid:87e11d66c137-458a-9754-fe6c4e445a6d0\"",
+            ],
         );
-        run("code", &["\"a\"", "\"a b\"", "\"ñ b\""], &["\" a\"", "\"a \"", "\"a  b\"", "\"a\\tb\"", "\"ñ\\u00a0b\"", "\"\""]);
-        run("base64Binary", &["\"QUJD\"", "\"QUI=\"", "\"QQ==\"", "\"QU\\nJD QUJD\""], &["\"QUJ\"", "\"Q===\"", "\"QQ=A\"", "\"Q&JD\"", "\"\"", "\" \""]);
+        run(
+            "code",
+            &["\"a\"", "\"a b\"", "\"ñ b\""],
+            &["\" a\"", "\"a \"", "\"a  b\"", "\"a\\tb\"", "\"ñ\\u00a0b\"", "\"\""],
+        );
+        run(
+            "base64Binary",
+            &["\"QUJD\"", "\"QUI=\"", "\"QQ==\"", "\"QU\\nJD QUJD\""],
+            &["\"QUJ\"", "\"Q===\"", "\"QQ=A\"", "\"Q&JD\"", "\"\"", "\" \""],
+        );
         run("date", &["\"2015\"", "\"2015-02-28\""], &["\"2015-02-29\"", "\"2015-02-28T00:00:00Z\"", "2015"]);
-        run("dateTime", &["\"2015\"", "\"2015-02-28T00:00:00.0-05:00\""], &["\"2015-02-28T00:00:00\"", "\"2015-02-28T24:00:00Z\""]);
+        run(
+            "dateTime",
+            &["\"2015\"", "\"2015-02-28T00:00:00.0-05:00\""],
+            &["\"2015-02-28T00:00:00\"", "\"2015-02-28T24:00:00Z\""],
+        );
         run("instant", &["\"2015-02-28T00:00:00Z\""], &["\"2015-02-28\""]);
         run("time", &["\"23:59:59\""], &["\"24:00:00\"", "\"23:59\""]);
         run("xhtml", &["\"<div>x</div>\""], &["\"x\"", "\"\"", "1"]);

@@ -183,7 +183,8 @@ pub fn walk_references_mut(value: &mut Value, f: &mut impl FnMut(&mut String)) {
 /// `f` is asked for every text of these types, known namespaces included, so it should be a quick look-up.
 pub fn rewrite_links(definitions: &Definitions, resource: &mut Value, f: &mut impl FnMut(&str) -> Option<String>) {
     if let Value::Object(members) = resource
-        && let Some(t) = members.get("resourceType").and_then(Value::as_str).and_then(|name| definitions.resource_type(name))
+        && let Some(t) =
+            members.get("resourceType").and_then(Value::as_str).and_then(|name| definitions.resource_type(name))
     {
         rewrite_members(definitions, definitions.resource(t), members, f);
     }
@@ -274,9 +275,25 @@ mod tests {
         check("#p1", "# p1");
         check("#", "# ");
         for bad in [
-            "", "Patient", "Patient/", "Patient/a b", "Patient/a_b", "Foo/1", "Patient/1/2", "Patient/1/_history",
-            "Patient/1/_history/", "Patient/1/_history/2/3", "Patient?", "Foo?a=b", "# x", "/Patient/1", "patient/1",
-            "https://h.example/fhir/Patient", "http:", "urn:", "Patient/ñ",
+            "",
+            "Patient",
+            "Patient/",
+            "Patient/a b",
+            "Patient/a_b",
+            "Foo/1",
+            "Patient/1/2",
+            "Patient/1/_history",
+            "Patient/1/_history/",
+            "Patient/1/_history/2/3",
+            "Patient?",
+            "Foo?a=b",
+            "# x",
+            "/Patient/1",
+            "patient/1",
+            "https://h.example/fhir/Patient",
+            "http:",
+            "urn:",
+            "Patient/ñ",
         ] {
             check(bad, "-");
         }
@@ -334,14 +351,21 @@ mod tests {
         rewrite_links(r4(), &mut resource, &mut |text| (text == uuid).then(|| "Patient/7".to_owned()));
         let text = resource.to_string();
         assert_eq!(text.matches("Patient/7").count(), 7, "{text}");
-        let kept = ["/identifier/0/value", "/meta/profile/0", "/contained/0/code/text", "/extension/1/valueCanonical", "/subject/display"];
+        let kept = [
+            "/identifier/0/value",
+            "/meta/profile/0",
+            "/contained/0/code/text",
+            "/extension/1/valueCanonical",
+            "/subject/display",
+        ];
         assert!(kept.iter().all(|place| resource.pointer(place).is_some_and(|v| v == uuid)), "{text}");
         assert!(text.contains(&format!("<a href=\\\"Patient/7\\\">{uuid}</a>")), "{text}");
     }
 
     #[test]
     fn entries_of_a_bundle_keep_their_references() {
-        let bundle = json!({"resourceType": "Bundle", "entry": [{"resource": {"subject": {"reference": "Patient/1"}}}]});
+        let bundle =
+            json!({"resourceType": "Bundle", "entry": [{"resource": {"subject": {"reference": "Patient/1"}}}]});
         let mut count = 0;
         walk_references(&bundle, &mut |_, _| count += 1);
         assert_eq!(count, 0);

@@ -141,7 +141,8 @@ pub fn format_instant(instant: Timestamp) -> String {
 pub fn semantically_equal(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Object(a), Value::Object(b)) => {
-            let same = |(name, value): (&String, &Value)| b.get(name).is_some_and(|other| semantically_equal(value, other));
+            let same =
+                |(name, value): (&String, &Value)| b.get(name).is_some_and(|other| semantically_equal(value, other));
             a.len() == b.len() && a.iter().all(same)
         }
         (Value::Array(a), Value::Array(b)) => {

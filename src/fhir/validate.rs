@@ -127,7 +127,8 @@ impl<'v> Walk<'v> {
     /// Elements that must be there. One that has extensions only is there.
     fn required(&mut self, def: &TypeDef, members: &Members, place: &Place) {
         for element in def.elements.iter().filter(|element| element.min > 0) {
-            let given = |t: &ElementType| members.contains_key(t.json_name) || sibling_of(members, t.json_name).is_some();
+            let given =
+                |t: &ElementType| members.contains_key(t.json_name) || sibling_of(members, t.json_name).is_some();
             if !element.types.iter().any(given) {
                 self.issue(Kind::Required, &Place::Member(place, element.name), "is required");
             }
@@ -187,7 +188,9 @@ impl<'v> Walk<'v> {
             let place = Place::Item(place, n);
             // In arrays a null holds the place of a value that has only a sibling, or the other way round.
             let sibling = siblings.and_then(|siblings| siblings.get(n)).filter(|sibling| !sibling.is_null());
-            let value = items.and_then(|items| items.get(n)).filter(|value| !(value.is_null() && primitive && sibling.is_some()));
+            let value = items
+                .and_then(|items| items.get(n))
+                .filter(|value| !(value.is_null() && primitive && sibling.is_some()));
             self.one(element, element_type, value, sibling, &place);
         }
     }
@@ -266,7 +269,9 @@ impl<'v> Walk<'v> {
             // An empty or spaced text has its own issue from the primitive.
             None if text.is_empty() => return,
             None => return self.issue(Kind::Value, &place, "must be Type/id, an absolute address or #id"),
-            Some(Reference::Relative { resource_type, .. } | Reference::Conditional { resource_type, .. }) => Some(resource_type),
+            Some(Reference::Relative { resource_type, .. } | Reference::Conditional { resource_type, .. }) => {
+                Some(resource_type)
+            }
             Some(Reference::Absolute(address)) => rest_type(address),
             Some(Reference::Urn(_)) => None,
             Some(Reference::Fragment(id)) => match self.contained(id) {

@@ -35,7 +35,10 @@ fn patient(rest: &str, expected: &str) {
 fn unknown_elements_and_json_kinds() {
     patient(r#""nombre":"x""#, "Structure Patient.nombre: is not an element of Patient");
     patient(r#""name":[{"first":"x"}]"#, "Structure Patient.name[0].first: is not an element of HumanName");
-    patient(r#""contact":[{"gender":"male"},{"name":{"familia":"x"}}]"#, "Structure Patient.contact[1].name.familia: is not");
+    patient(
+        r#""contact":[{"gender":"male"},{"name":{"familia":"x"}}]"#,
+        "Structure Patient.contact[1].name.familia: is not",
+    );
     patient(r#""fhir_comments":["x"]"#, "Structure Patient.fhir_comments: is not an element");
     patient(r#""name":{"family":"x"}"#, "Structure Patient.name: must be an array");
     patient(r#""birthDate":["2015"]"#, "Structure Patient.birthDate: must not be an array");
@@ -48,8 +51,12 @@ fn unknown_elements_and_json_kinds() {
     patient(r#""_contact":[{"id":"x"}]"#, "Structure Patient.contact: is not primitive");
     patient(r#""_nombre":{"id":"x"}"#, "Structure Patient._nombre: is not an element");
     patient(r#""name":[{"resourceType":"HumanName","family":"x"}]"#, "Structure Patient.name[0].resourceType: is not");
-    let wrong = validate(r4(), ResourceType::parse("Observation").unwrap(), &serde_json::json!({"resourceType": "Patient"}));
-    assert_eq!(wrong.iter().map(shown).collect::<Vec<_>>(), ["Structure Observation: resourceType must be Observation"]);
+    let wrong =
+        validate(r4(), ResourceType::parse("Observation").unwrap(), &serde_json::json!({"resourceType": "Patient"}));
+    assert_eq!(
+        wrong.iter().map(shown).collect::<Vec<_>>(),
+        ["Structure Observation: resourceType must be Observation"]
+    );
 }
 
 #[test]
@@ -83,13 +90,22 @@ fn primitive_formats() {
     patient(r#""deceasedDateTime":"2015-02-07T13:28:17""#, "Value Patient.deceased: must be a dateTime");
     patient(r#""meta":{"lastUpdated":"2015-02-07"}"#, "Value Patient.meta.lastUpdated: must be an instant");
     patient(r#""meta":{"profile":["http://a/b c"]}"#, "Value Patient.meta.profile[0]: must hold no white space");
-    patient(r#""identifier":[{"system":"a b","value":"1"}]"#, "Value Patient.identifier[0].system: must hold no white space");
+    patient(
+        r#""identifier":[{"system":"a b","value":"1"}]"#,
+        "Value Patient.identifier[0].system: must hold no white space",
+    );
     patient(r#""multipleBirthInteger":1.5"#, "Value Patient.multipleBirth: must be a whole number");
     patient(r#""telecom":[{"rank":0}]"#, "Value Patient.telecom[0].rank: must be a whole number from 1");
     patient(r#""language":" es""#, "Value Patient.language: must be a code");
     patient(r#""photo":[{"data":"a&b="}]"#, "Value Patient.photo[0].data: must be base64");
-    patient(r#""text":{"status":"empty","div":"<p/>"}"#, "Value Patient.text.div: must be XHTML that starts with <div>");
-    patient(r#""text":{"status":"empty","div":"<div><script>x</script></div>"}"#, "Value Patient.text.div: must hold no scripts");
+    patient(
+        r#""text":{"status":"empty","div":"<p/>"}"#,
+        "Value Patient.text.div: must be XHTML that starts with <div>",
+    );
+    patient(
+        r#""text":{"status":"empty","div":"<div><script>x</script></div>"}"#,
+        "Value Patient.text.div: must hold no scripts",
+    );
     check(
         &of("Observation", r#""status":"final","code":{"text":"x"},"valueQuantity":{"value":"1"}"#),
         &["Structure Observation.value.value: must be a number"],
@@ -104,7 +120,10 @@ fn siblings_of_primitives() {
     check(&of("Patient", &format!(r#""name":[{{"given":["a",null],"_given":[null,{extension}]}}]"#)), &[]);
     check(&of("Patient", &format!(r#""link":[{{"other":{{"display":"x"}},"_type":{extension}}}]"#)), &[]);
     patient(r#""name":[{"given":["a",null]}]"#, "Structure Patient.name[0].given[1]: must not be null");
-    patient(r#""name":[{"given":["a",null],"_given":[null,null]}]"#, "Structure Patient.name[0].given[1]: must not be null");
+    patient(
+        r#""name":[{"given":["a",null],"_given":[null,null]}]"#,
+        "Structure Patient.name[0].given[1]: must not be null",
+    );
     patient(r#""name":[{"_given":[null]}]"#, "Structure Patient.name[0].given[0]: must not be null");
     patient(r#""_birthDate":{}"#, "Structure Patient.birthDate: must not be empty");
     patient(r#""_birthDate":null"#, "Structure Patient.birthDate: must not be null");
@@ -114,13 +133,22 @@ fn siblings_of_primitives() {
         &format!(r#""name":[{{"given":["a"],"_given":[null,{extension}]}}]"#),
         "Structure Patient.name[0].given: must have as many items",
     );
-    patient(&format!(r#""name":[{{"given":["a"],"_given":{extension}}}]"#), "Structure Patient.name[0].given: must be an array");
-    patient(&format!(r#""birthDate":"1990","_birthDate":[{extension}]"#), "Structure Patient.birthDate: must not be an array");
+    patient(
+        &format!(r#""name":[{{"given":["a"],"_given":{extension}}}]"#),
+        "Structure Patient.name[0].given: must be an array",
+    );
+    patient(
+        &format!(r#""birthDate":"1990","_birthDate":[{extension}]"#),
+        "Structure Patient.birthDate: must not be an array",
+    );
 }
 
 #[test]
 fn choices() {
-    patient(r#""deceasedBoolean":true,"deceasedDateTime":"2015""#, "Structure Patient.deceased: must have one type only");
+    patient(
+        r#""deceasedBoolean":true,"deceasedDateTime":"2015""#,
+        "Structure Patient.deceased: must have one type only",
+    );
     patient(
         r#""deceasedBoolean":true,"_deceasedDateTime":{"extension":[{"url":"u","valueCode":"x"}]}"#,
         "Structure Patient.deceased: must have one type only",
@@ -140,10 +168,19 @@ fn extensions() {
         r#""extension":[{"url":"u","valueString":"x","extension":[{"url":"v","valueCode":"y"}]}]"#,
         "BusinessRule Patient.extension[0]: must have either",
     );
-    patient(r#""extension":[{"url":"u","valueFoo":"x"}]"#, "Structure Patient.extension[0].valueFoo: is not an element");
+    patient(
+        r#""extension":[{"url":"u","valueFoo":"x"}]"#,
+        "Structure Patient.extension[0].valueFoo: is not an element",
+    );
     patient(r#""extension":[{"url":"u","value":"x"}]"#, "Structure Patient.extension[0].value: is not an element");
     patient(r#""extension":{"url":"u","valueString":"x"}"#, "Structure Patient.extension: must be an array");
-    check(&of("Patient", r#""extension":[{"url":"u","extension":[{"url":"v","_valueCode":{"extension":[{"url":"w","valueTime":"10:00:00"}]}}]}]"#), &[]);
+    check(
+        &of(
+            "Patient",
+            r#""extension":[{"url":"u","extension":[{"url":"v","_valueCode":{"extension":[{"url":"w","valueTime":"10:00:00"}]}}]}]"#,
+        ),
+        &[],
+    );
 }
 
 #[test]
@@ -158,21 +195,33 @@ fn references_by_the_type_of_their_target() {
     subject("urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a", &[]);
     subject("Encounter?identifier=http://a|b", &[]);
     subject("Patient/1", &["Value Observation.encounter.reference: must not refer to Patient"]);
-    subject("http://other/fhir/Patient/1/_history/3", &["Value Observation.encounter.reference: must not refer to Patient"]);
+    subject(
+        "http://other/fhir/Patient/1/_history/3",
+        &["Value Observation.encounter.reference: must not refer to Patient"],
+    );
     subject("Patient?identifier=1", &["Value Observation.encounter.reference: must not refer to Patient"]);
     subject("Encounter/bad_id", &["Value Observation.encounter.reference: must be Type/id"]);
     subject("Besuch/1", &["Value Observation.encounter.reference: must be Type/id"]);
     subject("#e", &["BusinessRule Observation.encounter.reference: must name a contained resource"]);
     subject("", &["Value Observation.encounter.reference: must not be empty"]);
-    patient(r#""generalPractitioner":[{"reference":"Patient/1"}]"#, "Value Patient.generalPractitioner[0].reference: must not refer to");
+    patient(
+        r#""generalPractitioner":[{"reference":"Patient/1"}]"#,
+        "Value Patient.generalPractitioner[0].reference: must not refer to",
+    );
     let contained = r##""contained":[{"resourceType":"Patient","id":"p"}],"status":"final","code":{"text":"x"},"encounter":{"reference":"#p"}"##;
     check(&of("Observation", contained), &["Value Observation.encounter.reference: must not refer to Patient"]);
 }
 
 #[test]
 fn nested_resources() {
-    patient(r#""contained":[{"resourceType":"Organization","nombre":"x"}]"#, "Structure Patient.contained[0].nombre: is not");
-    patient(r#""contained":[{"resourceType":"Foo"}]"#, "Structure Patient.contained[0]: resourceType is not a resource type");
+    patient(
+        r#""contained":[{"resourceType":"Organization","nombre":"x"}]"#,
+        "Structure Patient.contained[0].nombre: is not",
+    );
+    patient(
+        r#""contained":[{"resourceType":"Foo"}]"#,
+        "Structure Patient.contained[0]: resourceType is not a resource type",
+    );
     patient(r#""contained":[{"id":"x"}]"#, "Structure Patient.contained[0]: resourceType is missing");
     patient(r#""contained":["x"]"#, "Structure Patient.contained[0]: must be a JSON object");
     patient(
@@ -183,22 +232,29 @@ fn nested_resources() {
     check(&of("Bundle", entry), &["CodeInvalid Bundle.entry[0].resource.gender: must have a code of the value set"]);
     let parameter = r#""parameter":[{"name":"a","resource":{"resourceType":"Patient","active":1}}]"#;
     check(&of("Parameters", parameter), &["Structure Parameters.parameter[0].resource.active: must be true or false"]);
-    check(&of("Binary", r#""contentType":"text/plain","extension":[{"url":"u","valueCode":"x"}]"#), &["Structure Binary.extension: is not"]);
+    check(
+        &of("Binary", r#""contentType":"text/plain","extension":[{"url":"u","valueCode":"x"}]"#),
+        &["Structure Binary.extension: is not"],
+    );
 }
 
 #[test]
 fn a_local_reference_means_the_nearest_container() {
     let inner = r##"{"resourceType":"Patient","managingOrganization":{"reference":"#o"},"contained":[{"resourceType":"Organization","id":"o","partOf":{"reference":"#"}}]}"##;
-    check(&of("Bundle", &format!(r#""type":"collection","entry":[{{"resource":{inner}}}]"#)), &[
-        "Value Bundle.entry[0].resource.contained[0].partOf.reference: must not refer to Patient",
-    ]);
+    check(
+        &of("Bundle", &format!(r#""type":"collection","entry":[{{"resource":{inner}}}]"#)),
+        &["Value Bundle.entry[0].resource.contained[0].partOf.reference: must not refer to Patient"],
+    );
     let outside = inner.replace("\"#\"", "\"#o\"");
     check(&of("Bundle", &format!(r#""type":"collection","entry":[{{"resource":{outside}}}]"#)), &[]);
 }
 
 #[test]
 fn codes_of_closed_required_bindings() {
-    patient(r#""gender":"F""#, "CodeInvalid Patient.gender: must have a code of the value set http://hl7.org/fhir/ValueSet/administrative-gender");
+    patient(
+        r#""gender":"F""#,
+        "CodeInvalid Patient.gender: must have a code of the value set http://hl7.org/fhir/ValueSet/administrative-gender",
+    );
     patient(r#""name":[{"use":"nickname-x"}]"#, "CodeInvalid Patient.name[0].use: must have a code");
     let condition = |coding: &str, expected: &[&str]| {
         check(&of("Condition", &format!(r#""subject":{{"display":"x"}},"clinicalStatus":{coding}"#)), expected);
@@ -207,7 +263,10 @@ fn codes_of_closed_required_bindings() {
     condition(&format!(r#"{{"coding":[{ACTIVE}]}}"#), &[]);
     condition(&format!(r#"{{"coding":[{{"system":"http://own","code":"a"}},{ACTIVE}]}}"#), &[]);
     condition(r#"{"text":"active"}"#, &[]);
-    condition(&format!(r#"{{"coding":[{}]}}"#, ACTIVE.replace("active", "aktiv")), &["CodeInvalid Condition.clinicalStatus: must"]);
+    condition(
+        &format!(r#"{{"coding":[{}]}}"#, ACTIVE.replace("active", "aktiv")),
+        &["CodeInvalid Condition.clinicalStatus: must"],
+    );
     condition(r#"{"coding":[{"system":"http://own","code":"a"}]}"#, &["CodeInvalid Condition.clinicalStatus: must"]);
 }
 
@@ -215,7 +274,12 @@ fn codes_of_closed_required_bindings() {
 fn all_problems_at_once_structure_first_and_bounded() {
     check(
         &of("Patient", r#""gender":"F","extension":[{"url":"u"}],"birthDate":"x","nombre":1"#),
-        &["Value Patient.birthDate", "Structure Patient.nombre", "CodeInvalid Patient.gender", "BusinessRule Patient.extension[0]"],
+        &[
+            "Value Patient.birthDate",
+            "Structure Patient.nombre",
+            "CodeInvalid Patient.gender",
+            "BusinessRule Patient.extension[0]",
+        ],
     );
     let many = format!(r#""name":[{}]"#, vec![r#"{"x":1}"#; 500].join(","));
     assert_eq!(issues(&of("Patient", &many)).len(), MAX_ISSUES);
@@ -223,7 +287,10 @@ fn all_problems_at_once_structure_first_and_bounded() {
 
 #[test]
 fn texts_hold_no_values() {
-    let bad = of("Patient", r#""id":"Ana_1","gender":"Ana","birthDate":"Ana","Ana Ruiz":1,"generalPractitioner":[{"reference":"Ana"}],"name":["Ana"]"#);
+    let bad = of(
+        "Patient",
+        r#""id":"Ana_1","gender":"Ana","birthDate":"Ana","Ana Ruiz":1,"generalPractitioner":[{"reference":"Ana"}],"name":["Ana"]"#,
+    );
     let found = issues(&bad);
     assert_eq!(found.len(), 6, "{found:#?}");
     assert!(found.iter().all(|text| !text.contains("Ana")), "{found:#?}");
@@ -242,7 +309,9 @@ fn any_node_may_be_anything() {
     pointers(&good, String::new(), &mut places);
     let (mut runs, mut refused) = (0, 0);
     for place in &places {
-        for odd in ["null", "[]", "{}", "\"_\"", "-1", "[null]", "[[{}]]", r#"{"resourceType":"Patient"}"#, r#"{"_id":null}"#] {
+        for odd in
+            ["null", "[]", "{}", "\"_\"", "-1", "[null]", "[[{}]]", r#"{"resourceType":"Patient"}"#, r#"{"_id":null}"#]
+        {
             let mut resource = good.clone();
             *resource.pointer_mut(place).unwrap() = serde_json::from_str(odd).unwrap();
             runs += 1;
@@ -256,7 +325,9 @@ fn any_node_may_be_anything() {
 fn pointers(value: &Value, at: String, out: &mut Vec<String>) {
     match value {
         Value::Object(members) => members.iter().for_each(|(name, value)| pointers(value, format!("{at}/{name}"), out)),
-        Value::Array(items) => items.iter().enumerate().for_each(|(n, value)| pointers(value, format!("{at}/{n}"), out)),
+        Value::Array(items) => {
+            items.iter().enumerate().for_each(|(n, value)| pointers(value, format!("{at}/{n}"), out))
+        }
         _ => {}
     }
     out.push(at);

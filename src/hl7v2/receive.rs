@@ -63,11 +63,18 @@ struct Done {
 
 /// Receives one message. `None`: there is no MSH, so nobody to answer; or it was itself an acknowledgement.
 /// An error is a transient failure: the message was not stored, and the answer to it is not kept.
-pub async fn receive(app: &Arc<App>, caller: &Caller, settings: &Settings, sender: &Sender, raw: &[u8]) -> Option<Vec<u8>> {
+pub async fn receive(
+    app: &Arc<App>,
+    caller: &Caller,
+    settings: &Settings,
+    sender: &Sender,
+    raw: &[u8],
+) -> Option<Vec<u8>> {
     let header = Header::read(raw)?;
     let [sending_application, sending_facility, control_id] = header.key(sender.charset);
     let key = Key { sender: sender.name.clone(), sending_application, sending_facility, control_id };
-    let incoming = Incoming { app, caller, settings, sender, raw, hash: Sha256::digest(raw).to_vec(), header: &header, key };
+    let incoming =
+        Incoming { app, caller, settings, sender, raw, hash: Sha256::digest(raw).to_vec(), header: &header, key };
     for attempt in 0..ATTEMPTS {
         match incoming.once().await {
             Ok(done) => {
@@ -116,22 +123,32 @@ impl Incoming<'_> {
             let conn = unit.transaction().await?;
             if let Some(receipt) = store::message::receipt(conn, &self.key).await? {
                 if receipt.hash != self.hash {
-                    return self.keep(unit, NOBODY, None, "conflict", &[Irregularity::new(Kind::ControlIdReused)]).await;
+                    return self
+                        .keep(unit, NOBODY, None, "conflict", &[Irregularity::new(Kind::ControlIdReused)])
+                        .await;
                 }
                 unit.note(self.event(NOBODY, None, Outcome::Success, "repeated"));
                 unit.commit().await?;
-                let code = if receipt.ack.windows(8).any(|w| w.starts_with(b"\rMSA") && w.ends_with(b"AA")) { "AA" } else { "AE" };
+                let code = if receipt.ack.windows(8).any(|w| w.starts_with(b"\rMSA") && w.ends_with(b"AA")) {
+                    "AA"
+                } else {
+                    "AE"
+                };
                 return Ok(Some(Done { ack: receipt.ack, code }));
             }
         }
         let (unit, outcome) = self.apply(unit).await;
         match outcome {
-            Ok((documento_id, patient, warnings)) => self.keep(unit, &documento_id, Some(&patient), "applied", &warnings).await,
+            Ok((documento_id, patient, warnings)) => {
+                self.keep(unit, &documento_id, Some(&patient), "applied", &warnings).await
+            }
             Err(failure) => {
                 unit.abandon().await;
                 match failure {
                     Failure::Irregular(found) => self.refuse(found).await,
-                    Failure::Fault(error) if error.is_transient() || error.kind == crate::error::Kind::Exception => Err(error),
+                    Failure::Fault(error) if error.is_transient() || error.kind == crate::error::Kind::Exception => {
+                        Err(error)
+                    }
                     Failure::Fault(error) => self.refuse(Irregularity::of(&error)).await,
                 }
             }
@@ -149,7 +166,14 @@ impl Incoming<'_> {
     }
 
     /// Keeps message, receipt, audit record and acknowledgement with what the unit writes, and commits.
-    async fn keep(&self, mut unit: Unit<'_>, documento_id: &str, patient: Option<&str>, state: &'static str, found: &[Irregularity]) -> Result<Option<Done>> {
+    async fn keep(
+        &self,
+        mut unit: Unit<'_>,
+        documento_id: &str,
+        patient: Option<&str>,
+        state: &'static str,
+        found: &[Irregularity],
+    ) -> Result<Option<Done>> {
         let Some(done) = self.answer(found) else { return Ok(None) };
         let worst = found.iter().max_by_key(|i| i.kind.effect()).map(|i| i.kind.code().to_string());
         let event = format!("{}^{}", self.header.message_type(), self.header.event());
@@ -183,7 +207,10 @@ impl Incoming<'_> {
     }
 
     /// Writes what the message says into the unit. Gives the unit back, because what it did may have to be thrown away.
-    async fn apply<'u>(&self, mut unit: Unit<'u>) -> (Unit<'u>, std::result::Result<(String, String, Vec<Irregularity>), Failure>) {
+    async fn apply<'u>(
+        &self,
+        mut unit: Unit<'u>,
+    ) -> (Unit<'u>, std::result::Result<(String, String, Vec<Irregularity>), Failure>) {
         let result = self.write(&mut unit).await;
         (unit, result)
     }
@@ -197,7 +224,11 @@ impl Incoming<'_> {
         let patient = self.patient(unit, &rights, &identity).await?;
         let record = self.record(unit, &identity, patient.as_ref()).await?;
         let encounter_id = match &identity.visit {
-            Some(visit) => format!("{}.{}", record.record.record_id, self.hashed(&["encounter", &record.record.patient_id, visit], 26)),
+            Some(visit) => format!(
+                "{}.{}",
+                record.record.record_id,
+                self.hashed(&["encounter", &record.record.patient_id, visit], 26)
+            ),
             None => String::new(),
         };
         let encounter = match encounter_id.is_empty() {
@@ -211,26 +242,37 @@ impl Incoming<'_> {
             encounter_id,
             received: clock::now(),
         };
-        let Plan { patient: patient_change, encounter: visit_change, warnings } = plan::plan(&message, &current, self.settings)?;
+        let Plan { patient: patient_change, encounter: visit_change, warnings } =
+            plan::plan(&message, &current, self.settings)?;
         if let (true, Some(new)) = (matches!(patient_change, Change::Create { .. }), record.new) {
             unit.open(new)?;
         }
         let documento_id = record.record.documento_id.clone();
         apply_change(unit, &rights.patient, patient_change, &documento_id, None).await?;
-        apply_change(unit, &rights.encounter, visit_change, &documento_id, encounter.as_ref().filter(|e| e.deleted)).await?;
+        apply_change(unit, &rights.encounter, visit_change, &documento_id, encounter.as_ref().filter(|e| e.deleted))
+            .await?;
         Ok((documento_id, record.record.patient_id.clone(), warnings))
     }
 
     /// Messages of one patient are applied one at a time: each name that the patient goes by is locked, in one order.
     async fn lock(&self, unit: &mut Unit<'_>, identity: &Identity) -> Result<()> {
-        let lock = |key: &String| i64::from_be_bytes(self.app.hasher.signature(&[b"hl7v2", key.as_bytes()]).first_chunk::<8>().copied().unwrap_or_default());
+        let lock = |key: &String| {
+            i64::from_be_bytes(
+                self.app.hasher.signature(&[b"hl7v2", key.as_bytes()]).first_chunk::<8>().copied().unwrap_or_default(),
+            )
+        };
         let mut keys: Vec<i64> = identity.keys.iter().map(lock).collect();
         let conn = unit.transaction().await?;
         store::search::advisory_locks(conn, &mut keys).await
     }
 
     /// The one active Patient with the identity; several are for people to decide.
-    async fn patient(&self, unit: &mut Unit<'_>, rights: &Rights, identity: &Identity) -> std::result::Result<Option<Stored>, Failure> {
+    async fn patient(
+        &self,
+        unit: &mut Unit<'_>,
+        rights: &Rights,
+        identity: &Identity,
+    ) -> std::result::Result<Option<Stored>, Failure> {
         let mut by_document = Vec::new();
         let mut others: Vec<Stored> = Vec::new();
         if let Some((_, number)) = identity.documento.as_ref().and_then(DocumentoId::parts) {
@@ -263,13 +305,15 @@ impl Incoming<'_> {
     }
 
     fn is_active(&self, patient: &Stored) -> bool {
-        parse_json(&patient.body, &Limits::default()).is_ok_and(|value| value.get("active").and_then(Value::as_bool) != Some(false))
+        parse_json(&patient.body, &Limits::default())
+            .is_ok_and(|value| value.get("active").and_then(Value::as_bool) != Some(false))
     }
 
     fn fit(&self, patient: &Stored, identity: &Identity) -> Result<Fit> {
         let value = parse_json(&patient.body, &Limits::default())?;
         let identifiers = value.get("identifier").and_then(Value::as_array).into_iter().flatten();
-        let documents: Vec<DocumentoId> = identifiers.filter_map(|i| DocumentoId::of_identifier(i, &self.settings.systems)).collect();
+        let documents: Vec<DocumentoId> =
+            identifiers.filter_map(|i| DocumentoId::of_identifier(i, &self.settings.systems)).collect();
         let same = identity.documento.as_ref().is_some_and(|documento| documents.contains(documento));
         Ok(match (documents.is_empty(), same) {
             (true, _) => Fit::Unknown,
@@ -279,7 +323,12 @@ impl Incoming<'_> {
     }
 
     /// The Patient of a record that HL7 v2 opened before, for identities whose identifiers are not searchable.
-    async fn patient_of_record(&self, unit: &mut Unit<'_>, rights: &Rights, identity: &Identity) -> std::result::Result<Option<Stored>, Failure> {
+    async fn patient_of_record(
+        &self,
+        unit: &mut Unit<'_>,
+        rights: &Rights,
+        identity: &Identity,
+    ) -> std::result::Result<Option<Stored>, Failure> {
         let Some(record) = self.opened_record(unit, identity).await? else { return Ok(None) };
         let stored = unit.current(&rights.patient, &record.patient_id).await?;
         Ok(stored.filter(|stored| !stored.deleted))
@@ -323,7 +372,11 @@ impl Incoming<'_> {
                 patient_id: record_id.clone(),
                 identity: free.then(|| self.identity_hash(strongest)),
             };
-            let record = Arc::new(Record { record_id: record_id.clone(), documento_id: new.documento_id.clone(), patient_id: record_id });
+            let record = Arc::new(Record {
+                record_id: record_id.clone(),
+                documento_id: new.documento_id.clone(),
+                patient_id: record_id,
+            });
             return Ok(Opened { record, new: Some(new) });
         }
         Err(store::race())
@@ -393,11 +446,16 @@ fn planned(stored: &Stored) -> Result<plan::Stored> {
 }
 
 /// `buried`: the tombstone of a resource that is made again.
-async fn apply_change(unit: &mut Unit<'_>, access: &Access, change: Change, documento_id: &str, buried: Option<&Stored>) -> Result<()> {
+async fn apply_change(
+    unit: &mut Unit<'_>,
+    access: &Access,
+    change: Change,
+    documento_id: &str,
+    buried: Option<&Stored>,
+) -> Result<()> {
     match change {
         Change::None => Ok(()),
         Change::Create { resource } => unit.make(access, resource, documento_id, buried).await.map(drop),
         Change::Update { resource, .. } => unit.replace(access, resource).await.map(drop),
     }
 }
-

@@ -62,7 +62,9 @@ impl Desk {
                 let charset = sender.charset.as_deref().and_then(Charset::named).unwrap_or(default);
                 Some(Sender { name: sender.name.clone(), charset })
             }
-            None if self.any_on_loopback && peer.ip().is_loopback() => Some(Sender { name: LOOPBACK.to_owned(), charset: default }),
+            None if self.any_on_loopback && peer.ip().is_loopback() => {
+                Some(Sender { name: LOOPBACK.to_owned(), charset: default })
+            }
             None => None,
         }
     }
@@ -72,7 +74,13 @@ impl Desk {
         let event = Event::new(&caller(name), "message").ended(Outcome::Minor, kind.name());
         // Without its audit record no answer leaves: the sender will try again.
         self.app.audit.record(vec![event]).await.ok()?;
-        let ack = Ack { header, charset: Charset::default(), control_id: &clock::tail(), sent: clock::now(), offset: self.settings.offset };
+        let ack = Ack {
+            header,
+            charset: Charset::default(),
+            control_id: &clock::tail(),
+            sent: clock::now(),
+            offset: self.settings.offset,
+        };
         ack.answer(&[Irregularity::new(kind)]).map(|answer| Bytes::from(answer.bytes))
     }
 }

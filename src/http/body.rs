@@ -11,7 +11,8 @@ use futures_util::StreamExt;
 pub async fn read(request: &HttpRequest, mut payload: web::Payload, limit: usize, key: &str) -> Result<BytesMut> {
     let too_long = || Error::new(Kind::TooLong, format!("the body is larger than {limit} bytes ({key})"));
     let header = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if header(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit as u64) {
+    if header(CONTENT_LENGTH).and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > limit as u64)
+    {
         return Err(too_long());
     }
     if header(CONTENT_ENCODING).is_some_and(|encoding| !encoding.trim().eq_ignore_ascii_case("identity")) {

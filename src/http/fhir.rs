@@ -49,7 +49,10 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
     let path = request.match_info().query("tail");
     let raw_query = request.query_string();
     if request.uri().path_and_query().is_some_and(|whole| whole.as_str().len() > app.config.limits.url) {
-        return Err(Error::new(Kind::TooCostly, format!("the address is longer than {} bytes (limits.url)", app.config.limits.url)));
+        return Err(Error::new(
+            Kind::TooCostly,
+            format!("the address is longer than {} bytes (limits.url)", app.config.limits.url),
+        ));
     }
     let caller = match path.trim_end_matches('/') {
         "metadata" => anonymous(request),
@@ -88,7 +91,13 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
 
 /// Who asks for what is open to all.
 fn anonymous(request: &HttpRequest) -> Caller {
-    Caller { role: Role::Paciente, actor: "anonymous".to_owned(), documento_id: "-".to_owned(), patient: None, request_id: request_id::of(request) }
+    Caller {
+        role: Role::Paciente,
+        actor: "anonymous".to_owned(),
+        documento_id: "-".to_owned(),
+        patient: None,
+        request_id: request_id::of(request),
+    }
 }
 
 /// The caller of a request, by its token or its cookie. A cookie writes only from our own pages (CSRF).
@@ -111,12 +120,16 @@ fn method(request: &HttpRequest) -> Result<Method> {
 
 /// The parameters of POST _search stand in the body, in the address, or in both.
 fn add_form(request: &HttpRequest, body: &BytesMut, query: &mut String) -> Result<()> {
-    let media = request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
+    let media =
+        request.headers().get(CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or_default().to_ascii_lowercase();
     if !media.starts_with("application/x-www-form-urlencoded") {
         if body.is_empty() {
             return Ok(());
         }
-        return Err(Error::new(Kind::UnsupportedMediaType, "the body of _search must be application/x-www-form-urlencoded"));
+        return Err(Error::new(
+            Kind::UnsupportedMediaType,
+            "the body of _search must be application/x-www-form-urlencoded",
+        ));
     }
     let form = std::str::from_utf8(body).map_err(|_| Error::new(Kind::Invalid, "the body is not UTF-8"))?;
     if !query.is_empty() && !form.is_empty() {
@@ -141,5 +154,9 @@ fn conditions(headers: &HeaderMap) -> Result<Conditions> {
         let Some(value) = headers.get(name) else { return Ok(None) };
         value.to_str().map(|v| Some(v.to_owned())).map_err(|_| Error::at(Kind::Value, name, "the header is not ASCII"))
     };
-    Ok(Conditions { if_match: text("if-match")?, if_none_exist: text("if-none-exist")?, if_none_match: text("if-none-match")? })
+    Ok(Conditions {
+        if_match: text("if-match")?,
+        if_none_exist: text("if-none-exist")?,
+        if_none_match: text("if-none-match")?,
+    })
 }

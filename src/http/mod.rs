@@ -64,7 +64,10 @@ fn public(config: &mut routes::ServiceConfig) {
 
 /// The routes of `ops.listen`: no login, so loopback only by default.
 fn ops(config: &mut routes::ServiceConfig) {
-    config.configure(health::probes).route("/metrics", routes::get().to(health::metrics)).default_service(routes::route().to(nowhere));
+    config
+        .configure(health::probes)
+        .route("/metrics", routes::get().to(health::metrics))
+        .default_service(routes::route().to(nowhere));
 }
 
 async fn nowhere(request: HttpRequest, state: routes::Data<State>) -> HttpResponse {
@@ -112,13 +115,15 @@ impl Running {
         let state = routes::Data::new(state);
         let mut handles = Vec::new();
         let shared = state.clone();
-        let mut server = HttpServer::new(move || Router::new().wrap(from_fn(request_id::middleware)).app_data(shared.clone()).configure(public))
-            .workers(config.http.workers)
-            .max_connections(config.http.connections)
-            .keep_alive(config.http.keep_alive)
-            .client_request_timeout(config.http.head_timeout)
-            .shutdown_timeout(config.http.shutdown_timeout.as_secs())
-            .disable_signals();
+        let mut server = HttpServer::new(move || {
+            Router::new().wrap(from_fn(request_id::middleware)).app_data(shared.clone()).configure(public)
+        })
+        .workers(config.http.workers)
+        .max_connections(config.http.connections)
+        .keep_alive(config.http.keep_alive)
+        .client_request_timeout(config.http.head_timeout)
+        .shutdown_timeout(config.http.shutdown_timeout.as_secs())
+        .disable_signals();
         if let Some(listener) = bound.plain {
             server = server.listen(listener).map_err(Error::internal)?;
         }
@@ -129,13 +134,15 @@ impl Running {
         handles.push(server.handle());
         actix_web::rt::spawn(server);
         if let Some(listener) = bound.ops {
-            let server = HttpServer::new(move || Router::new().wrap(from_fn(request_id::middleware)).app_data(state.clone()).configure(ops))
-                .workers(1)
-                .shutdown_timeout(1)
-                .disable_signals()
-                .listen(listener)
-                .map_err(Error::internal)?
-                .run();
+            let server = HttpServer::new(move || {
+                Router::new().wrap(from_fn(request_id::middleware)).app_data(state.clone()).configure(ops)
+            })
+            .workers(1)
+            .shutdown_timeout(1)
+            .disable_signals()
+            .listen(listener)
+            .map_err(Error::internal)?
+            .run();
             handles.push(server.handle());
             actix_web::rt::spawn(server);
         }

@@ -28,11 +28,16 @@ fn made() -> String {
 
 fn taken(request: &ServiceRequest) -> Option<String> {
     let text = request.headers().get(HEADER)?.to_str().ok()?;
-    let harmless = !text.is_empty() && text.len() <= LONGEST && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
+    let harmless = !text.is_empty()
+        && text.len() <= LONGEST
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
     harmless.then(|| text.to_owned())
 }
 
-pub async fn middleware(request: ServiceRequest, next: Next<impl MessageBody>) -> Result<ServiceResponse<impl MessageBody>, Error> {
+pub async fn middleware(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let id = taken(&request).unwrap_or_else(made);
     request.extensions_mut().insert(RequestId(id.clone()));
     let started = Instant::now();
@@ -45,7 +50,8 @@ pub async fn middleware(request: ServiceRequest, next: Next<impl MessageBody>) -
     let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
     let status = response.status().as_u16();
     let seconds = started.elapsed().as_secs_f64();
-    metrics::histogram!(metric::HTTP_SECONDS, "route" => route.clone(), "status" => format!("{}xx", status / 100)).record(seconds);
+    metrics::histogram!(metric::HTTP_SECONDS, "route" => route.clone(), "status" => format!("{}xx", status / 100))
+        .record(seconds);
     tracing::debug!(request_id = %id, %route, %method, status, ms = seconds * 1000.0, "request");
     Ok(response)
 }

@@ -8,10 +8,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub fn server_config(cert: &Path, key: &Path) -> Result<ServerConfig> {
-    let wrong = |name: &str, file: &Path| Error::at(Kind::Invalid, name, format!("{name}: {} holds no usable PEM", file.display()));
-    let certificates: Vec<CertificateDer<'static>> = CertificateDer::pem_file_iter(cert)
-        .and_then(Iterator::collect)
-        .map_err(|_| wrong("http.tls_cert", cert))?;
+    let wrong = |name: &str, file: &Path| {
+        Error::at(Kind::Invalid, name, format!("{name}: {} holds no usable PEM", file.display()))
+    };
+    let certificates: Vec<CertificateDer<'static>> =
+        CertificateDer::pem_file_iter(cert).and_then(Iterator::collect).map_err(|_| wrong("http.tls_cert", cert))?;
     if certificates.is_empty() {
         return Err(wrong("http.tls_cert", cert));
     }

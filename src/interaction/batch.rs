@@ -14,7 +14,9 @@ pub(super) async fn execute(app: &Arc<App>, caller: &Caller, bundle: &Value) -> 
     let mut answers = Writer::new("batch-response");
     for (n, entry) in entries(app, bundle)?.iter().enumerate() {
         let result = match entry.interaction(&app.base) {
-            Ok(Interaction::Transaction { .. } | Interaction::Batch { .. }) => Err(Error::new(Kind::Invalid, "a batch holds no Bundles to execute")),
+            Ok(Interaction::Transaction { .. } | Interaction::Batch { .. }) => {
+                Err(Error::new(Kind::Invalid, "a batch holds no Bundles to execute"))
+            }
             // An entry is never a Bundle to execute, so this does not nest.
             Ok(interaction) => Box::pin(super::execute(app, caller, &interaction)).await,
             Err(error) => Err(error),

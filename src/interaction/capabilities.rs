@@ -1,12 +1,12 @@
 //! capabilities (<https://hl7.org/fhir/R4/http.html#capabilities>): made from the registry, exact to what works.
 
+use crate::access::Column;
+use crate::access::role;
+use crate::config::References;
 use crate::error::Result;
 use crate::fhir::definitions::{self, ResourceType, SearchKind};
 use crate::interaction::Answer;
 use crate::interaction::unit::Unit;
-use crate::access::Column;
-use crate::access::role;
-use crate::config::References;
 use crate::search::parse;
 use serde_json::{Value, json};
 

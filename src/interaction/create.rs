@@ -10,7 +10,11 @@ use crate::store::resource::Stored;
 
 /// `placed`: a transaction has made id and place before, so that its other entries can point at it.
 pub(super) async fn run(
-    unit: &mut Unit<'_>, resource_type: ResourceType, mut resource: Content, if_none_exist: Option<&str>, placed: Option<Place>,
+    unit: &mut Unit<'_>,
+    resource_type: ResourceType,
+    mut resource: Content,
+    if_none_exist: Option<&str>,
+    placed: Option<Place>,
 ) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Create, resource_type)?;
     resource.check(resource_type)?;
@@ -40,7 +44,9 @@ async fn existing(unit: &mut Unit<'_>, readable: &access::Access, criteria: &str
     let one = match matches.len() {
         0 => return Ok(None),
         1 => matches.pop(),
-        n => return Err(Error::at(Kind::MultipleMatches, "If-None-Exist", format!("{n} resources match the criteria"))),
+        n => {
+            return Err(Error::at(Kind::MultipleMatches, "If-None-Exist", format!("{n} resources match the criteria")));
+        }
     };
     Ok(one.map(|one| found(unit, readable.resource_type(), one)))
 }

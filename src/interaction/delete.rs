@@ -9,16 +9,21 @@ use crate::clock;
 use crate::config::References;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
+use crate::interaction::Answer;
 use crate::interaction::read::not_found;
 use crate::interaction::unit::Unit;
 use crate::interaction::update::stale;
-use crate::interaction::Answer;
 use crate::search::index;
 use crate::store;
 use crate::store::resource::Found;
 use crate::store::session::Holder;
 
-pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, id: &str, if_match: Option<i64>) -> Result<Answer> {
+pub(super) async fn run(
+    unit: &mut Unit<'_>,
+    resource_type: ResourceType,
+    id: &str,
+    if_match: Option<i64>,
+) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Delete, resource_type)?;
     let current = match unit.find_to_write(&access, id).await? {
         Found::Here(current) => *current,
@@ -30,7 +35,12 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, id: &s
     };
     stale(if_match, current.version)?;
     if current.deleted {
-        unit.audit(Event::new(unit.caller, "delete").of(resource_type).instance(id, Some(current.version)).record(&current.documento_id, current.whose()));
+        unit.audit(
+            Event::new(unit.caller, "delete")
+                .of(resource_type)
+                .instance(id, Some(current.version))
+                .record(&current.documento_id, current.whose()),
+        );
         let mut answer = Answer::of(204, resource_type, id, current.version, current.updated);
         answer.location = None;
         return Ok(answer);

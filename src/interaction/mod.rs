@@ -7,9 +7,10 @@ mod capabilities;
 mod create;
 mod delete;
 mod history;
-mod read;
 pub mod operation;
+mod places;
 mod planned;
+mod read;
 pub mod request;
 mod search;
 pub mod sight;
@@ -66,17 +67,51 @@ impl Content {
 #[derive(Clone, Debug)]
 pub enum Interaction {
     Capabilities,
-    Read { resource_type: ResourceType, id: String },
-    Vread { resource_type: ResourceType, id: String, version: i64 },
-    HistoryInstance { resource_type: ResourceType, id: String, query: String },
-    SearchType { resource_type: ResourceType, query: String },
-    Create { resource_type: ResourceType, resource: Content, if_none_exist: Option<String> },
-    Update { resource_type: ResourceType, id: String, resource: Content, if_match: Option<i64> },
-    Delete { resource_type: ResourceType, id: String, if_match: Option<i64> },
+    Read {
+        resource_type: ResourceType,
+        id: String,
+    },
+    Vread {
+        resource_type: ResourceType,
+        id: String,
+        version: i64,
+    },
+    HistoryInstance {
+        resource_type: ResourceType,
+        id: String,
+        query: String,
+    },
+    SearchType {
+        resource_type: ResourceType,
+        query: String,
+    },
+    Create {
+        resource_type: ResourceType,
+        resource: Content,
+        if_none_exist: Option<String>,
+    },
+    Update {
+        resource_type: ResourceType,
+        id: String,
+        resource: Content,
+        if_match: Option<i64>,
+    },
+    Delete {
+        resource_type: ResourceType,
+        id: String,
+        if_match: Option<i64>,
+    },
     /// `Patient/{id}/$everything`
-    Everything { id: String, query: String },
-    Transaction { bundle: Value },
-    Batch { bundle: Value },
+    Everything {
+        id: String,
+        query: String,
+    },
+    Transaction {
+        bundle: Value,
+    },
+    Batch {
+        bundle: Value,
+    },
 }
 
 impl Interaction {
@@ -142,7 +177,14 @@ impl Answer {
     /// An answer of one version of a resource.
     fn of(status: u16, resource_type: ResourceType, id: &str, version: i64, updated: Timestamp) -> Answer {
         let location = format!("{resource_type}/{id}/_history/{version}");
-        Answer { status, body: None, version: Some(version), updated: Some(updated), location: Some(location), is_write: false }
+        Answer {
+            status,
+            body: None,
+            version: Some(version),
+            updated: Some(updated),
+            location: Some(location),
+            is_write: false,
+        }
     }
 
     fn bundle(bundle: Vec<u8>) -> Answer {
@@ -193,7 +235,12 @@ async fn attempt(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> 
 /// found, read, made, audited. `make` gives what it made and the detail of the audit record, whose action is `action`.
 /// What is not there, not visible, deleted or meant by several people is one and the same 404.
 pub async fn show<T>(
-    app: &Arc<App>, caller: &Caller, given: &str, query: &str, action: &'static str, make: impl AsyncFnOnce(Answer) -> Result<(T, String)>,
+    app: &Arc<App>,
+    caller: &Caller,
+    given: &str,
+    query: &str,
+    action: &'static str,
+    make: impl AsyncFnOnce(Answer) -> Result<(T, String)>,
 ) -> Result<T> {
     if app.is_draining() {
         return Err(Error::new(Kind::Transient, "the server is stopping"));
@@ -230,7 +277,12 @@ pub async fn show<T>(
 
 /// Several interactions as one unit: what a page or a form does. It is done again after a lost race, so `work` must have
 /// no other effect. What fails is audited as `action`, before the answer.
-pub async fn together<T>(app: &Arc<App>, caller: &Caller, action: &'static str, work: impl AsyncFn(&mut Unit<'_>) -> Result<T>) -> Result<T> {
+pub async fn together<T>(
+    app: &Arc<App>,
+    caller: &Caller,
+    action: &'static str,
+    work: impl AsyncFn(&mut Unit<'_>) -> Result<T>,
+) -> Result<T> {
     if app.is_draining() {
         return Err(Error::new(Kind::Transient, "the server is stopping"));
     }

@@ -2,11 +2,11 @@
 //! validation, authorization and audit as any other write.
 
 use crate::access::Access;
+use crate::audit::Event;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::resource;
 use crate::interaction::unit::{Place, Unit};
 use crate::interaction::{Answer, Content, search};
-use crate::audit::Event;
 use crate::store::placement::Record;
 use crate::store::resource::{Found, Stored};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -28,9 +28,18 @@ impl Unit<'_> {
     }
 
     /// Current Patients with an identifier, up to `most`; whatever its system when that is none.
-    pub async fn patients_by_identifier(&mut self, access: &Access, system: Option<&str>, value: &str, most: u32) -> Result<Vec<Stored>> {
+    pub async fn patients_by_identifier(
+        &mut self,
+        access: &Access,
+        system: Option<&str>,
+        value: &str,
+        most: u32,
+    ) -> Result<Vec<Stored>> {
         let escaped = |text: &str| -> String {
-            let plain: String = text.chars().flat_map(|c| if matches!(c, ',' | '|' | '$' | '\\') { vec!['\\', c] } else { vec![c] }).collect();
+            let plain: String = text
+                .chars()
+                .flat_map(|c| if matches!(c, ',' | '|' | '$' | '\\') { vec!['\\', c] } else { vec![c] })
+                .collect();
             utf8_percent_encode(&plain, NON_ALPHANUMERIC).to_string()
         };
         let system = system.map(|system| format!("{}|", escaped(system))).unwrap_or_default();
@@ -47,8 +56,16 @@ impl Unit<'_> {
     }
 
     /// Creates a resource that carries its id; `buried`: over the tombstone of the one that had it.
-    pub async fn make(&mut self, access: &Access, value: Value, documento_id: &str, buried: Option<&Stored>) -> Result<Answer> {
-        let id = resource::id(&value).ok_or_else(|| Error::at(Kind::Required, "id", "the planned resource has no id"))?.to_owned();
+    pub async fn make(
+        &mut self,
+        access: &Access,
+        value: Value,
+        documento_id: &str,
+        buried: Option<&Stored>,
+    ) -> Result<Answer> {
+        let id = resource::id(&value)
+            .ok_or_else(|| Error::at(Kind::Required, "id", "the planned resource has no id"))?
+            .to_owned();
         let mut content = Content::new(value);
         content.check(access.resource_type())?;
         let place = Place { id, documento_id: buried.map_or(documento_id, |b| &b.documento_id).to_owned() };
@@ -57,7 +74,9 @@ impl Unit<'_> {
 
     /// Replaces the current version of a resource.
     pub async fn replace(&mut self, access: &Access, value: Value) -> Result<Answer> {
-        let id = resource::id(&value).ok_or_else(|| Error::at(Kind::Required, "id", "the planned resource has no id"))?.to_owned();
+        let id = resource::id(&value)
+            .ok_or_else(|| Error::at(Kind::Required, "id", "the planned resource has no id"))?
+            .to_owned();
         let mut content = Content::new(value);
         content.check(access.resource_type())?;
         let current = self.current(access, &id).await?.ok_or_else(crate::store::race)?;

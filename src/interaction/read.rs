@@ -21,7 +21,9 @@ pub(super) async fn vread(unit: &mut Unit<'_>, resource_type: ResourceType, id: 
     if current.version == version {
         return shown(unit, &access, "vread", current);
     }
-    let found = unit.with(async |conn| store::resource::version(conn, &access, &current.documento_id, id, version).await).await?;
+    let found = unit
+        .with(async |conn| store::resource::version(conn, &access, &current.documento_id, id, version).await)
+        .await?;
     match found {
         Found::Here(old) => shown(unit, &access, "vread", *old),
         Found::Nothing | Found::Hidden => Err(not_found(resource_type)),

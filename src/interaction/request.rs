@@ -37,7 +37,13 @@ pub struct Conditions {
 }
 
 /// `path` is relative to the base, without a slash at its start; `query` without its question mark, undecoded.
-pub fn parse(method: Method, path: &str, query: &str, conditions: &Conditions, body: Option<Value>) -> Result<Interaction> {
+pub fn parse(
+    method: Method,
+    path: &str,
+    query: &str,
+    conditions: &Conditions,
+    body: Option<Value>,
+) -> Result<Interaction> {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     if let ["Patient", id, "$everything"] = segments.as_slice() {
         return everything(method, id, query, body);
@@ -51,13 +57,22 @@ pub fn parse(method: Method, path: &str, query: &str, conditions: &Conditions, b
         (Method::Get, ["metadata"]) => Ok(Interaction::Capabilities),
         (Method::Post, []) => bundle(required(body)?),
         (Method::Get, []) => Err(Error::new(Kind::NotFound, "search over all types is not supported")),
-        (_, ["_history"] | [_, "_history"]) => Err(Error::new(Kind::NotFound, "the history of a type or of the system is not supported")),
+        (_, ["_history"] | [_, "_history"]) => {
+            Err(Error::new(Kind::NotFound, "the history of a type or of the system is not supported"))
+        }
         (_, [name, rest @ ..]) => typed(method, resource_type(name)?, rest, query, conditions, body),
         _ => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
     }
 }
 
-fn typed(method: Method, resource_type: ResourceType, rest: &[&str], query: &str, conditions: &Conditions, body: Option<Value>) -> Result<Interaction> {
+fn typed(
+    method: Method,
+    resource_type: ResourceType,
+    rest: &[&str],
+    query: &str,
+    conditions: &Conditions,
+    body: Option<Value>,
+) -> Result<Interaction> {
     if conditions.if_none_match.is_some() && method != Method::Get {
         return Err(Error::at(Kind::NotSupported, "If-None-Match", "If-None-Match is supported on reads only"));
     }
@@ -69,7 +84,9 @@ fn typed(method: Method, resource_type: ResourceType, rest: &[&str], query: &str
             resource: content(resource_type, body)?,
             if_none_exist: conditions.if_none_exist.clone(),
         }),
-        (Method::Put | Method::Delete, []) => Err(Error::new(Kind::NotSupported, "conditional update and delete are not supported")),
+        (Method::Put | Method::Delete, []) => {
+            Err(Error::new(Kind::NotSupported, "conditional update and delete are not supported"))
+        }
         (Method::Get, [id]) => Ok(Interaction::Read { resource_type, id: checked(id)? }),
         (Method::Put, [id]) => Ok(Interaction::Update {
             resource_type,
@@ -77,15 +94,21 @@ fn typed(method: Method, resource_type: ResourceType, rest: &[&str], query: &str
             resource: content(resource_type, body)?,
             if_match: if_match(conditions)?,
         }),
-        (Method::Delete, [id]) => Ok(Interaction::Delete { resource_type, id: checked(id)?, if_match: if_match(conditions)? }),
-        (Method::Get, [id, "_history"]) => Ok(Interaction::HistoryInstance { resource_type, id: checked(id)?, query: query.to_owned() }),
+        (Method::Delete, [id]) => {
+            Ok(Interaction::Delete { resource_type, id: checked(id)?, if_match: if_match(conditions)? })
+        }
+        (Method::Get, [id, "_history"]) => {
+            Ok(Interaction::HistoryInstance { resource_type, id: checked(id)?, query: query.to_owned() })
+        }
         (Method::Get, [id, "_history", version]) => {
             // A version id that is none of ours is a version that is not there.
             let version = version.parse().ok().filter(|v| *v > 0 && !version.starts_with('+'));
             let version = version.ok_or_else(|| Error::new(Kind::NotFound, "there is no such version"))?;
             Ok(Interaction::Vread { resource_type, id: checked(id)?, version })
         }
-        (_, [_] | [_, "_history"] | [_, "_history", _]) => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
+        (_, [_] | [_, "_history"] | [_, "_history", _]) => {
+            Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method"))
+        }
         _ => Err(Error::new(Kind::NotFound, "there is no such address")),
     }
 }
@@ -108,10 +131,17 @@ fn add_parameters(body: &Value, query: &mut String) -> Result<()> {
     }
     let parameters = body.get("parameter").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     for (n, parameter) in parameters.iter().enumerate() {
-        let wrong = || Error::at(Kind::Value, format!("Parameters.parameter[{n}]"), "a parameter has a name and one primitive value");
+        let wrong = || {
+            Error::at(
+                Kind::Value,
+                format!("Parameters.parameter[{n}]"),
+                "a parameter has a name and one primitive value",
+            )
+        };
         let members = parameter.as_object().ok_or_else(wrong)?;
         let name = members.get("name").and_then(Value::as_str).ok_or_else(wrong)?;
-        let value = members.iter().find(|(key, _)| key.starts_with("value")).map(|(_, value)| value).ok_or_else(wrong)?;
+        let value =
+            members.iter().find(|(key, _)| key.starts_with("value")).map(|(_, value)| value).ok_or_else(wrong)?;
         let value = match value {
             Value::String(text) => text.clone(),
             Value::Number(number) => number.to_string(),
@@ -143,7 +173,11 @@ fn content(resource_type: ResourceType, body: Option<Value>) -> Result<Content> 
     let body = required(body)?;
     match body.get("resourceType").and_then(Value::as_str) {
         Some(name) if name == resource_type.name() => Ok(Content::new(body)),
-        Some(_) => Err(Error::at(Kind::Invalid, "resourceType", format!("the address is that of a {resource_type}, the body is another type"))),
+        Some(_) => Err(Error::at(
+            Kind::Invalid,
+            "resourceType",
+            format!("the address is that of a {resource_type}, the body is another type"),
+        )),
         None => Err(Error::at(Kind::Structure, "resourceType", "the body is not a resource: resourceType is missing")),
     }
 }
@@ -153,7 +187,11 @@ fn resource_type(name: &str) -> Result<ResourceType> {
 }
 
 fn checked(id: &str) -> Result<String> {
-    if is_id(id) { Ok(id.to_owned()) } else { Err(Error::at(Kind::Value, "id", "not a FHIR id: 1 to 64 of A-Z a-z 0-9 - .")) }
+    if is_id(id) {
+        Ok(id.to_owned())
+    } else {
+        Err(Error::at(Kind::Value, "id", "not a FHIR id: 1 to 64 of A-Z a-z 0-9 - ."))
+    }
 }
 
 /// `W/"n"`; a version that is none of ours matches nothing.
@@ -169,10 +207,16 @@ fn if_match(conditions: &Conditions) -> Result<Option<i64>> {
 pub fn pairs(query: &str) -> Result<Vec<(String, String)>> {
     let decode = |text: &str| {
         let spaced = text.replace('+', " ");
-        percent_decode_str(&spaced).decode_utf8().map(|t| t.into_owned()).map_err(|_| Error::new(Kind::Value, "the query is not UTF-8"))
+        percent_decode_str(&spaced)
+            .decode_utf8()
+            .map(|t| t.into_owned())
+            .map_err(|_| Error::new(Kind::Value, "the query is not UTF-8"))
     };
     let parts = query.split('&').filter(|part| !part.is_empty());
-    parts.map(|part| part.split_once('=').unwrap_or((part, ""))).map(|(name, value)| Ok((decode(name)?, decode(value)?))).collect()
+    parts
+        .map(|part| part.split_once('=').unwrap_or((part, "")))
+        .map(|(name, value)| Ok((decode(name)?, decode(value)?)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -219,7 +263,9 @@ mod tests {
     fn operations_take_parameters() {
         let body = json!({"resourceType": "Parameters", "parameter": [
             {"name": "_count", "valueInteger": 5}, {"name": "_since", "valueInstant": "2026-01-01T00:00:00-05:00"}]});
-        let parsed = parse(Method::Post, "Patient/1/$everything", "_type=Observation", &Conditions::default(), Some(body)).unwrap();
+        let parsed =
+            parse(Method::Post, "Patient/1/$everything", "_type=Observation", &Conditions::default(), Some(body))
+                .unwrap();
         let Interaction::Everything { query, .. } = parsed else { panic!("another interaction") };
         let expected = [("_type", "Observation"), ("_count", "5"), ("_since", "2026-01-01T00:00:00-05:00")];
         assert_eq!(pairs(&query).unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));

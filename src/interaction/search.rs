@@ -27,10 +27,16 @@ const ESTIMATE: i64 = 10_000;
 pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Search, resource_type)?;
     let query = parsed(unit, resource_type, raw)?;
+    unit.flush_what_waits().await?;
     let (guard, documents) = bounds(unit, &access, &query).await?;
     let page = match query.count {
         0 => Page { rows: Vec::new(), next: None },
-        _ => unit.with_own(async |conn| store::search::page(conn, &access, &guard, &query, documents.as_deref().unwrap_or_default()).await).await?,
+        _ => {
+            unit.with_own(async |conn| {
+                store::search::page(conn, &access, &guard, &query, documents.as_deref().unwrap_or_default()).await
+            })
+            .await?
+        }
     };
     let total = total(unit, &access, &guard, &query, documents.as_deref(), &page).await?;
     audit(unit, resource_type, &query, &page.rows);
@@ -66,7 +72,14 @@ async fn bounds(unit: &mut Unit<'_>, access: &Access, query: &Query) -> Result<(
     Ok((access.guard(own), documents))
 }
 
-async fn total(unit: &Unit<'_>, access: &Access, guard: &Guard, query: &Query, documents: Option<&[String]>, page: &Page) -> Result<Option<i64>> {
+async fn total(
+    unit: &Unit<'_>,
+    access: &Access,
+    guard: &Guard,
+    query: &Query,
+    documents: Option<&[String]>,
+    page: &Page,
+) -> Result<Option<i64>> {
     let whole = query.cursor.is_none() && page.next.is_none() && query.count > 0;
     let cap = match query.total {
         _ if whole => return Ok(i64::try_from(page.rows.len()).ok()),
@@ -106,13 +119,31 @@ fn audit(unit: &mut Unit<'_>, resource_type: ResourceType, query: &Query, rows: 
 }
 
 /// What a query value may hold unencoded (RFC 3986, and what FHIR values use).
-const QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'%').add(b'&').add(b'+').add(b'<').add(b'>').add(b'=').add(b'?').add(b'`').add(b'{').add(b'}').add(b'\\').add(b'^');
+const QUERY: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'&')
+    .add(b'+')
+    .add(b'<')
+    .add(b'>')
+    .add(b'=')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'\\')
+    .add(b'^');
 
 /// The address `url` with these parameters, and with the token of a page.
 pub(super) fn address(url: &str, parameters: &[(String, String)], page: Option<&str>) -> String {
     let mut url = url.to_owned();
     let page = page.map(|token| ("_page", token));
-    let all = parameters.iter().filter(|(name, _)| page.is_none() || name != "_page").map(|(name, value)| (name.as_str(), value.as_str()));
+    let all = parameters
+        .iter()
+        .filter(|(name, _)| page.is_none() || name != "_page")
+        .map(|(name, value)| (name.as_str(), value.as_str()));
     for (n, (name, value)) in all.chain(page).enumerate() {
         url.push(if n == 0 { '?' } else { '&' });
         url.extend(utf8_percent_encode(name, QUERY));
@@ -157,7 +188,11 @@ fn criteria(unit: &Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Q
 pub(super) async fn matches(unit: &mut Unit<'_>, access: &Access, raw: &str, most: u32) -> Result<Vec<Stored>> {
     let query = Query { count: most, ..criteria(unit, access.resource_type(), raw)? };
     let (guard, documents) = bounds(unit, access, &query).await?;
-    let page = unit.with_own(async |conn| store::search::page(conn, access, &guard, &query, documents.as_deref().unwrap_or_default()).await).await?;
+    let page = unit
+        .with_own(async |conn| {
+            store::search::page(conn, access, &guard, &query, documents.as_deref().unwrap_or_default()).await
+        })
+        .await?;
     Ok(page.rows)
 }
 
@@ -166,7 +201,8 @@ pub(super) async fn lock_criteria(unit: &mut Unit<'_>, all: &[(ResourceType, &st
     let mut keys = Vec::with_capacity(all.len());
     for (resource_type, raw) in all {
         // What is asked for, not how it is written: two spellings of one condition are one lock.
-        let mut canonical: Vec<String> = criteria(unit, *resource_type, raw)?.clauses.iter().map(|clause| format!("{clause:?}")).collect();
+        let mut canonical: Vec<String> =
+            criteria(unit, *resource_type, raw)?.clauses.iter().map(|clause| format!("{clause:?}")).collect();
         canonical.sort();
         let parts: Vec<&str> = canonical.iter().map(String::as_str).collect();
         keys.push(unit.app.hasher.key(resource_type.name(), "criteria", Form::Exact, &parts));
@@ -219,7 +255,8 @@ impl Unit<'_> {
         let typed: Vec<(ResourceType, &str)> = ids.iter().map(|id| (resource_type, id.as_str())).collect();
         let placement = &self.app.placement;
         self.with(async |conn| {
-            let mut documents: BTreeSet<String> = placement.candidates(conn, &typed).await?.into_iter().flatten().collect();
+            let mut documents: BTreeSet<String> =
+                placement.candidates(conn, &typed).await?.into_iter().flatten().collect();
             documents.extend(placement.directory(conn, &typed).await?.into_iter().flatten());
             Ok(documents.into_iter().collect())
         })

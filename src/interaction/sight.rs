@@ -43,7 +43,9 @@ pub async fn of_own(app: &App, caller: &Caller) -> Result<Sights> {
     let patient = match own(caller) {
         Ok(patient) => patient,
         Err(error) => {
-            app.audit.record(vec![Event::new(caller, ACTION).ended(Outcome::Minor, outcome::issue_code(error.kind))]).await?;
+            app.audit
+                .record(vec![Event::new(caller, ACTION).ended(Outcome::Minor, outcome::issue_code(error.kind))])
+                .await?;
             return Err(error);
         }
     };

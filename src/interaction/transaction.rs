@@ -37,7 +37,11 @@ pub(super) fn entries<'b>(app: &App, bundle: &'b Value) -> Result<Vec<BundleEntr
     };
     let limit = app.config.limits.bundle_entries;
     if entries.len() > limit {
-        return Err(Error::at(Kind::TooCostly, "Bundle.entry", format!("more than {limit} entries (limits.bundle_entries)")));
+        return Err(Error::at(
+            Kind::TooCostly,
+            "Bundle.entry",
+            format!("more than {limit} entries (limits.bundle_entries)"),
+        ));
     }
     Ok(entries.iter().map(|value| BundleEntry { value }).collect())
 }
@@ -57,12 +61,19 @@ impl BundleEntry<'_> {
 
     /// The interaction that the entry asks for, by the same rules as a request over HTTP.
     pub(super) fn interaction(&self, base: &str) -> Result<Interaction> {
-        let method = self.method().ok_or_else(|| Error::at(Kind::Required, "request.method", "request.method is missing"))?;
-        let url = self.request("url").ok_or_else(|| Error::at(Kind::Required, "request.url", "request.url is missing"))?;
-        let method = Method::parse(method).ok_or_else(|| Error::at(Kind::NotSupported, "request.method", "the method is not supported"))?;
+        let method =
+            self.method().ok_or_else(|| Error::at(Kind::Required, "request.method", "request.method is missing"))?;
+        let url =
+            self.request("url").ok_or_else(|| Error::at(Kind::Required, "request.url", "request.url is missing"))?;
+        let method = Method::parse(method)
+            .ok_or_else(|| Error::at(Kind::NotSupported, "request.method", "the method is not supported"))?;
         let relative = url.strip_prefix(base).map_or(url, |rest| rest.trim_start_matches('/'));
         if relative.contains("://") || relative.split('/').any(|part| part == ".." || part == ".") {
-            return Err(Error::at(Kind::Value, "request.url", "the address must be one of this server, relative to its base"));
+            return Err(Error::at(
+                Kind::Value,
+                "request.url",
+                "the address must be one of this server, relative to its base",
+            ));
         }
         let (path, query) = relative.split_once('?').unwrap_or((relative, ""));
         let conditions = Conditions {
@@ -118,7 +129,11 @@ pub(super) async fn run(unit: &mut Unit<'_>, bundle: &Value) -> Result<Answer> {
     answers.sort_by_key(|(n, _)| *n);
     let mut out = Writer::new("transaction-response");
     for (_, answer) in &answers {
-        out.entry(&bundle::Entry { resource: answer.body.as_deref(), response: Some(response(answer)), ..bundle::Entry::default() });
+        out.entry(&bundle::Entry {
+            resource: answer.body.as_deref(),
+            response: Some(response(answer)),
+            ..bundle::Entry::default()
+        });
     }
     Ok(Answer::bundle(out.finish()))
 }
@@ -129,7 +144,9 @@ async fn entry(unit: &mut Unit<'_>, item: Item) -> Result<Answer> {
             Some(found) => Ok(create::found(unit, resource_type, found)),
             None => create::run(unit, resource_type, resource, None, item.placed).await,
         },
-        interaction @ (Interaction::Update { .. } | Interaction::Delete { .. }) => Box::pin(unit.run(&interaction)).await,
+        interaction @ (Interaction::Update { .. } | Interaction::Delete { .. }) => {
+            Box::pin(unit.run(&interaction)).await
+        }
         interaction => {
             // A read sees what the entries before it have written.
             unit.flush().await?;
@@ -154,7 +171,13 @@ fn parsed(unit: &Unit<'_>, bundle: &Value) -> Result<Vec<Item>> {
     let mut issues: Vec<Issue> = Vec::new();
     for (n, entry) in entries(unit.app, bundle)?.iter().enumerate() {
         match checked(unit, entry) {
-            Ok(interaction) => items.push(Item { n, full_url: entry.full_url().map(str::to_owned), interaction, placed: None, existing: None }),
+            Ok(interaction) => items.push(Item {
+                n,
+                full_url: entry.full_url().map(str::to_owned),
+                interaction,
+                placed: None,
+                existing: None,
+            }),
             // Rights before content: a refusal tells nothing else.
             Err(error) if error.kind == Kind::Forbidden => return Err(error.within(&format!("Bundle.entry[{n}]"))),
             Err(error) => issues.extend(error.within(&format!("Bundle.entry[{n}]")).issues),
@@ -179,7 +202,9 @@ fn checked(unit: &Unit<'_>, entry: &BundleEntry<'_>) -> Result<Interaction> {
             resource.check(*resource_type)?;
         }
         Interaction::Delete { resource_type, .. } => authorized(Action::Delete, *resource_type)?,
-        Interaction::Transaction { .. } | Interaction::Batch { .. } => return Err(Error::new(Kind::Invalid, "a transaction holds no Bundles to execute")),
+        Interaction::Transaction { .. } | Interaction::Batch { .. } => {
+            return Err(Error::new(Kind::Invalid, "a transaction holds no Bundles to execute"));
+        }
         _ => {}
     }
     Ok(interaction)
@@ -208,13 +233,15 @@ async fn conditions(unit: &mut Unit<'_>, items: &mut [Item]) -> Result<HashMap<S
             }
         });
     }
-    let mut asked: Vec<(ResourceType, &str)> = creates.iter().map(|(_, ty, criteria)| (*ty, criteria.as_str())).collect();
+    let mut asked: Vec<(ResourceType, &str)> =
+        creates.iter().map(|(_, ty, criteria)| (*ty, criteria.as_str())).collect();
     asked.extend(references.values().map(|(ty, query, _)| (*ty, query.as_str())));
     if asked.is_empty() {
         return Ok(HashMap::new());
     }
     let mut found = search::resolve(unit, &asked).await?;
-    let absent: Vec<(ResourceType, &str)> = asked.iter().zip(&found).take(creates.len()).filter(|(_, f)| f.is_empty()).map(|(a, _)| *a).collect();
+    let absent: Vec<(ResourceType, &str)> =
+        asked.iter().zip(&found).take(creates.len()).filter(|(_, f)| f.is_empty()).map(|(a, _)| *a).collect();
     if !absent.is_empty() {
         search::lock_criteria(unit, &absent).await?;
         let again = search::resolve(unit, &absent).await?;
@@ -228,7 +255,8 @@ async fn conditions(unit: &mut Unit<'_>, items: &mut [Item]) -> Result<HashMap<S
         let Some(item) = items.get_mut(*at) else { continue };
         if matches.len() > 1 {
             let text = "several resources match the criteria";
-            return Err(Error::at(Kind::MultipleMatches, "request.ifNoneExist", text).within(&format!("Bundle.entry[{}]", item.n)));
+            return Err(Error::at(Kind::MultipleMatches, "request.ifNoneExist", text)
+                .within(&format!("Bundle.entry[{}]", item.n)));
         }
         item.existing = matches.into_iter().next();
     }
@@ -238,7 +266,13 @@ async fn conditions(unit: &mut Unit<'_>, items: &mut [Item]) -> Result<HashMap<S
         match matches.as_slice() {
             [one] => drop(resolved.insert(text.clone(), format!("{ty}/{}", one.id))),
             [] => return Err(Error::at(Kind::BusinessRule, place, format!("a conditional reference matches no {ty}"))),
-            _ => return Err(Error::at(Kind::MultipleMatches, place, format!("a conditional reference matches several {ty}"))),
+            _ => {
+                return Err(Error::at(
+                    Kind::MultipleMatches,
+                    place,
+                    format!("a conditional reference matches several {ty}"),
+                ));
+            }
         }
     }
     Ok(resolved)
@@ -263,7 +297,11 @@ async fn place(unit: &mut Unit<'_>, items: &mut [Item], mut links: HashMap<Strin
         if let (Some(known), Some(full_url)) = (known, &item.full_url)
             && links.insert(full_url.clone(), known).is_some()
         {
-            return Err(Error::at(Kind::Invalid, format!("Bundle.entry[{}].fullUrl", item.n), "the fullUrl stands twice in the Bundle"));
+            return Err(Error::at(
+                Kind::Invalid,
+                format!("Bundle.entry[{}].fullUrl", item.n),
+                "the fullUrl stands twice in the Bundle",
+            ));
         }
     }
     // The others lie where their patient does, so their links to Patients come first.
@@ -282,9 +320,14 @@ async fn place(unit: &mut Unit<'_>, items: &mut [Item], mut links: HashMap<Strin
         {
             let placed = unit.place(*resource_type, resource.value()).await?;
             if let Some(full_url) = &item.full_url
-                && (links.contains_key(full_url) || fresh.insert(full_url.clone(), format!("{resource_type}/{}", placed.id)).is_some())
+                && (links.contains_key(full_url)
+                    || fresh.insert(full_url.clone(), format!("{resource_type}/{}", placed.id)).is_some())
             {
-                return Err(Error::at(Kind::Invalid, format!("Bundle.entry[{}].fullUrl", item.n), "the fullUrl stands twice in the Bundle"));
+                return Err(Error::at(
+                    Kind::Invalid,
+                    format!("Bundle.entry[{}].fullUrl", item.n),
+                    "the fullUrl stands twice in the Bundle",
+                ));
             }
             item.placed = Some(placed);
         }
@@ -307,11 +350,23 @@ fn same_target(items: &[Item]) -> Result<()> {
     for item in items {
         let place = |name: &str| format!("Bundle.entry[{}].request.{name}", item.n);
         match (&item.interaction, &item.existing) {
-            (Interaction::Create { resource_type, if_none_exist: Some(wanted), .. }, None) if !criteria.insert((*resource_type, wanted)) => {
-                return Err(Error::at(Kind::MultipleMatches, place("ifNoneExist"), "another entry of the Bundle has the same criteria"));
+            (Interaction::Create { resource_type, if_none_exist: Some(wanted), .. }, None)
+                if !criteria.insert((*resource_type, wanted)) =>
+            {
+                return Err(Error::at(
+                    Kind::MultipleMatches,
+                    place("ifNoneExist"),
+                    "another entry of the Bundle has the same criteria",
+                ));
             }
-            (Interaction::Update { resource_type, id, .. } | Interaction::Delete { resource_type, id, .. }, _) if !written.insert((*resource_type, id)) => {
-                return Err(Error::at(Kind::Invalid, place("url"), "another entry of the Bundle writes the same resource"));
+            (Interaction::Update { resource_type, id, .. } | Interaction::Delete { resource_type, id, .. }, _)
+                if !written.insert((*resource_type, id)) =>
+            {
+                return Err(Error::at(
+                    Kind::Invalid,
+                    place("url"),
+                    "another entry of the Bundle writes the same resource",
+                ));
             }
             _ => {}
         }
@@ -322,10 +377,14 @@ fn same_target(items: &[Item]) -> Result<()> {
 /// Replaces the links of a resource that point at entries. A relative reference inside an entry whose fullUrl is a REST
 /// address is relative to the base of that address (<https://hl7.org/fhir/R4/bundle.html#references>).
 fn rewrite(item: &mut Item, links: &HashMap<String, String>) {
-    let (Interaction::Create { resource, .. } | Interaction::Update { resource, .. }) = &mut item.interaction else { return };
-    let root = item.full_url.as_deref().filter(|url| url.starts_with("http")).and_then(|url| url.rsplitn(3, '/').nth(2));
+    let (Interaction::Create { resource, .. } | Interaction::Update { resource, .. }) = &mut item.interaction else {
+        return;
+    };
+    let root =
+        item.full_url.as_deref().filter(|url| url.starts_with("http")).and_then(|url| url.rsplitn(3, '/').nth(2));
     let mut link = |text: &str| -> Option<String> {
-        let (bare, fragment) = text.split_once('#').map_or((text, ""), |(bare, _)| (bare, text.get(bare.len()..).unwrap_or("")));
+        let (bare, fragment) =
+            text.split_once('#').map_or((text, ""), |(bare, _)| (bare, text.get(bare.len()..).unwrap_or("")));
         let known = links.get(bare).or_else(|| links.get(&format!("{}/{bare}", root?)))?;
         Some(format!("{known}{fragment}"))
     };
@@ -351,8 +410,12 @@ async fn read_ahead(unit: &mut Unit<'_>, items: &[Item]) -> Result<()> {
     let mut by_type: BTreeMap<(ResourceType, bool), Vec<&str>> = BTreeMap::new();
     for item in items {
         match &item.interaction {
-            Interaction::Update { resource_type, id, .. } => by_type.entry((*resource_type, false)).or_default().push(id),
-            Interaction::Delete { resource_type, id, .. } => by_type.entry((*resource_type, true)).or_default().push(id),
+            Interaction::Update { resource_type, id, .. } => {
+                by_type.entry((*resource_type, false)).or_default().push(id)
+            }
+            Interaction::Delete { resource_type, id, .. } => {
+                by_type.entry((*resource_type, true)).or_default().push(id)
+            }
             _ => {}
         }
     }

@@ -13,7 +13,10 @@ use crate::error::{Error, Issue, Kind, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::reference::{self, Id, Reference};
 use crate::fhir::resource;
-use crate::interaction::{Answer, Content, Interaction, capabilities, create, delete, history, operation, read, search, transaction, update};
+use crate::interaction::places::{at_places, existing_at};
+use crate::interaction::{
+    Answer, Content, Interaction, capabilities, create, delete, history, operation, read, search, transaction, update,
+};
 use crate::search::index;
 use crate::store::placement::Record;
 use crate::store::resource::{Found, Stored};
@@ -108,13 +111,19 @@ impl<'a> Unit<'a> {
             Interaction::Capabilities => capabilities::run(self),
             Interaction::Read { resource_type, id } => read::read(self, *resource_type, id).await,
             Interaction::Vread { resource_type, id, version } => read::vread(self, *resource_type, id, *version).await,
-            Interaction::HistoryInstance { resource_type, id, query } => history::instance(self, *resource_type, id, query).await,
+            Interaction::HistoryInstance { resource_type, id, query } => {
+                history::instance(self, *resource_type, id, query).await
+            }
             Interaction::SearchType { resource_type, query } => search::run(self, *resource_type, query).await,
             Interaction::Create { resource_type, resource, if_none_exist } => {
                 create::run(self, *resource_type, resource.clone(), if_none_exist.as_deref(), None).await
             }
-            Interaction::Update { resource_type, id, resource, if_match } => update::run(self, *resource_type, id, resource.clone(), *if_match).await,
-            Interaction::Delete { resource_type, id, if_match } => delete::run(self, *resource_type, id, *if_match).await,
+            Interaction::Update { resource_type, id, resource, if_match } => {
+                update::run(self, *resource_type, id, resource.clone(), *if_match).await
+            }
+            Interaction::Delete { resource_type, id, if_match } => {
+                delete::run(self, *resource_type, id, *if_match).await
+            }
             Interaction::Everything { id, query } => operation::everything(self, id, query).await,
             Interaction::Transaction { bundle } => Box::pin(transaction::run(self, bundle)).await,
             Interaction::Batch { .. } => Err(Error::new(Kind::Invalid, "a batch is not one unit of work")),
@@ -207,7 +216,8 @@ impl<'a> Unit<'a> {
                 let candidates = placement.candidates(conn, &typed).await?;
                 let mut found = at_places(conn, access, ids.iter().copied().zip(candidates)).await?;
                 let there: HashSet<&str> = found.iter().map(|s| s.id.as_str()).collect();
-                let rest: Vec<(ResourceType, &str)> = typed.iter().copied().filter(|(_, id)| !there.contains(id)).collect();
+                let rest: Vec<(ResourceType, &str)> =
+                    typed.iter().copied().filter(|(_, id)| !there.contains(id)).collect();
                 let directory = placement.directory(conn, &rest).await?;
                 let more = at_places(conn, access, rest.iter().map(|(_, id)| *id).zip(directory)).await?;
                 found.extend(more);
@@ -270,7 +280,14 @@ impl<'a> Unit<'a> {
 
     /// Takes a new version into the set: id, meta, search columns, owner, labels, references to be checked.
     /// `current`: the version it replaces. Returns the answer without its status.
-    pub(super) async fn keep(&mut self, access: &Access, method: &'static str, place: Place, content: Content, current: Option<&Stored>) -> Result<Answer> {
+    pub(super) async fn keep(
+        &mut self,
+        access: &Access,
+        method: &'static str,
+        place: Place,
+        content: Content,
+        current: Option<&Stored>,
+    ) -> Result<Answer> {
         let resource_type = access.resource_type();
         let mut value = content.value;
         let Some(id) = Id::parse(&place.id) else { return Err(Error::at(Kind::Value, "id", "not a FHIR id")) };
@@ -299,7 +316,10 @@ impl<'a> Unit<'a> {
         answer.body = self.wants_body.then(|| body.clone());
         let whose = owner.first().or(columns.patient.first()).map(String::as_str);
         let action = if current.is_none() && method == "POST" { "create" } else { "update" };
-        let event = Event::new(self.caller, action).of(resource_type).instance(&place.id, Some(version)).record(&place.documento_id, whose);
+        let event = Event::new(self.caller, action)
+            .of(resource_type)
+            .instance(&place.id, Some(version))
+            .record(&place.documento_id, whose);
         self.events.push(event);
         self.access = Some(access.clone());
         self.set.versions.push(Version {
@@ -410,10 +430,18 @@ impl<'a> Unit<'a> {
                 }
             };
             match Reference::parse(text, base) {
-                Some(Reference::Relative { resource_type, id, .. }) => targets.push((resource_type, id.to_owned(), at())),
-                Some(Reference::Urn(_)) => wrong.push(Issue::at(Kind::BusinessRule, at(), "the reference points at nothing in this Bundle")),
+                Some(Reference::Relative { resource_type, id, .. }) => {
+                    targets.push((resource_type, id.to_owned(), at()))
+                }
+                Some(Reference::Urn(_)) => {
+                    wrong.push(Issue::at(Kind::BusinessRule, at(), "the reference points at nothing in this Bundle"))
+                }
                 Some(Reference::Conditional { .. }) => {
-                    wrong.push(Issue::at(Kind::BusinessRule, at(), "a conditional reference is resolved in transactions only"));
+                    wrong.push(Issue::at(
+                        Kind::BusinessRule,
+                        at(),
+                        "a conditional reference is resolved in transactions only",
+                    ));
                 }
                 // Another server's, or inside the resource; what is none of these was refused by validation.
                 Some(Reference::Absolute(_) | Reference::Fragment(_)) | None => {}
@@ -438,14 +466,18 @@ impl<'a> Unit<'a> {
         if open.is_empty() {
             return Ok(());
         }
-        let wanted: Vec<(ResourceType, &str)> =
-            open.keys().filter(|(ty, _)| access::may_read(self.caller, *ty)).map(|(ty, id)| (*ty, id.as_str())).collect();
+        let wanted: Vec<(ResourceType, &str)> = open
+            .keys()
+            .filter(|(ty, _)| access::may_read(self.caller, *ty))
+            .map(|(ty, id)| (*ty, id.as_str()))
+            .collect();
         let placement = &self.app.placement;
         let found = self
             .with(async |conn| {
                 let candidates = placement.candidates(conn, &wanted).await?;
                 let mut found = existing_at(conn, &access, wanted.iter().copied().zip(candidates)).await?;
-                let rest: Vec<(ResourceType, &str)> = wanted.iter().copied().filter(|(ty, id)| !found.contains(&(*ty, (*id).to_owned()))).collect();
+                let rest: Vec<(ResourceType, &str)> =
+                    wanted.iter().copied().filter(|(ty, id)| !found.contains(&(*ty, (*id).to_owned()))).collect();
                 let directory = placement.directory(conn, &rest).await?;
                 found.extend(existing_at(conn, &access, rest.iter().copied().zip(directory)).await?);
                 Ok(found)
@@ -454,12 +486,19 @@ impl<'a> Unit<'a> {
         let missing: Vec<Issue> = open
             .into_iter()
             .filter(|(target, _)| !found.contains(target))
-            .map(|((ty, _), place)| Issue::at(Kind::BusinessRule, place, format!("the reference points at a {ty} that is not there")))
+            .map(|((ty, _), place)| {
+                Issue::at(Kind::BusinessRule, place, format!("the reference points at a {ty} that is not there"))
+            })
             .collect();
         if missing.is_empty() { Ok(()) } else { Err(Error::all(missing)) }
     }
 
     // ------------------------------------------------------------------ ending
+
+    /// Before a search: what this unit has written so far must be found.
+    pub(super) async fn flush_what_waits(&mut self) -> Result<()> {
+        if self.set.is_empty() { Ok(()) } else { self.flush().await }
+    }
 
     /// Sends what was gathered into the transaction, so that later reads of this unit see it.
     pub(super) async fn flush(&mut self) -> Result<()> {
@@ -520,35 +559,4 @@ impl<'a> Unit<'a> {
 /// A time after the version that is replaced, whatever the clock did.
 fn later(now: Timestamp, before: Timestamp) -> Timestamp {
     if now > before { now } else { before.checked_add(1.millisecond()).unwrap_or(before) }
-}
-
-fn by_place<'i, T>(ids: impl Iterator<Item = (T, Option<String>)>) -> BTreeMap<String, Vec<T>>
-where
-    T: 'i,
-{
-    let mut places: BTreeMap<String, Vec<T>> = BTreeMap::new();
-    for (id, place) in ids {
-        if let Some(place) = place {
-            places.entry(place).or_default().push(id);
-        }
-    }
-    places
-}
-
-async fn at_places<'i>(conn: &Conn, access: &Access, ids: impl Iterator<Item = (&'i str, Option<String>)>) -> Result<Vec<Stored>> {
-    let mut found = Vec::new();
-    for (documento_id, ids) in by_place(ids) {
-        found.extend(store::resource::current_set(conn, access, &documento_id, &ids).await?);
-    }
-    Ok(found)
-}
-
-async fn existing_at<'i>(
-    conn: &Conn, access: &Access, ids: impl Iterator<Item = ((ResourceType, &'i str), Option<String>)>,
-) -> Result<HashSet<(ResourceType, String)>> {
-    let mut found = HashSet::new();
-    for (documento_id, ids) in by_place(ids) {
-        found.extend(store::resource::existing(conn, access, &documento_id, &ids).await?);
-    }
-    Ok(found)
 }

@@ -10,11 +10,21 @@ use crate::interaction::{Answer, Content};
 use crate::store::placement::NOBODY;
 use crate::store::resource::Found;
 
-pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, id: &str, mut resource: Content, if_match: Option<i64>) -> Result<Answer> {
+pub(super) async fn run(
+    unit: &mut Unit<'_>,
+    resource_type: ResourceType,
+    id: &str,
+    mut resource: Content,
+    if_match: Option<i64>,
+) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Update, resource_type)?;
     resource.check(resource_type)?;
     if resource::id(resource.value()) != Some(id) {
-        return Err(Error::at(Kind::Value, format!("{resource_type}.id"), "the id of the resource must be the id of the address"));
+        return Err(Error::at(
+            Kind::Value,
+            format!("{resource_type}.id"),
+            "the id of the resource must be the id of the address",
+        ));
     }
     let current = match unit.find_to_write(&access, id).await? {
         Found::Here(current) => *current,
@@ -29,7 +39,13 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, id: &s
     Ok(answer)
 }
 
-async fn create(unit: &mut Unit<'_>, resource_type: ResourceType, id: &str, resource: Content, if_match: Option<i64>) -> Result<Answer> {
+async fn create(
+    unit: &mut Unit<'_>,
+    resource_type: ResourceType,
+    id: &str,
+    resource: Content,
+    if_match: Option<i64>,
+) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Create, resource_type)?;
     if if_match.is_some() {
         return Err(Error::at(Kind::StaleVersion, "If-Match", "there is no version to match"));
@@ -59,7 +75,9 @@ async fn create(unit: &mut Unit<'_>, resource_type: ResourceType, id: &str, reso
 /// If-Match against the current version.
 pub(super) fn stale(if_match: Option<i64>, current: i64) -> Result<()> {
     match if_match {
-        Some(wanted) if wanted != current => Err(Error::at(Kind::StaleVersion, "If-Match", "the resource has another version by now")),
+        Some(wanted) if wanted != current => {
+            Err(Error::at(Kind::StaleVersion, "If-Match", "the resource has another version by now"))
+        }
         _ => Ok(()),
     }
 }

@@ -55,7 +55,8 @@ pub async fn add_user(app: &App, new: NewUsuario, by: &Caller) -> Result<Usuario
     password::check(&new.clave, &account.usuario)?;
     let clave = password::hash(&new.clave).await?;
     let event = Event::new(by, "user-add").instance(&actor_of_usuario(account.id), None);
-    changed(app, event, async |conn| accounts::add(conn, &account, &clave, expiry(new.temporary), clock::now()).await).await?;
+    changed(app, event, async |conn| accounts::add(conn, &account, &clave, expiry(new.temporary), clock::now()).await)
+        .await?;
     Ok(account)
 }
 

@@ -101,7 +101,13 @@ pub async fn register(app: &Arc<App>, typed: Registration<'_>, source: &str, req
 }
 
 /// The Patient of a good code, when document and birth date are its own.
-async fn patient_of(app: &Arc<App>, hash: &[u8], documento: &DocumentoId, birth: &str, request_id: &str) -> Result<Option<Value>> {
+async fn patient_of(
+    app: &Arc<App>,
+    hash: &[u8],
+    documento: &DocumentoId,
+    birth: &str,
+    request_id: &str,
+) -> Result<Option<Value>> {
     let Some(id) = code::find(&*app.pool.lane().await?, hash, clock::now()).await? else { return Ok(None) };
     let resource_type = ResourceType::parse("Patient").ok_or_else(|| Error::internal("a type is missing"))?;
     let system = Caller::system("registro", request_id.to_owned());
@@ -116,7 +122,14 @@ async fn patient_of(app: &Arc<App>, hash: &[u8], documento: &DocumentoId, birth:
     Ok((own && born).then_some(patient))
 }
 
-async fn open(app: &App, hash: &[u8], patient: &Value, documento: DocumentoId, clave: &str, request_id: &str) -> Result<Option<String>> {
+async fn open(
+    app: &App,
+    hash: &[u8],
+    patient: &Value,
+    documento: DocumentoId,
+    clave: &str,
+    request_id: &str,
+) -> Result<Option<String>> {
     let text = |value: Option<&Value>| value.and_then(Value::as_str).unwrap_or("").to_owned();
     let id = text(patient.get("id"));
     let usuario = documento.as_str().to_ascii_lowercase();

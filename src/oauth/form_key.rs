@@ -68,7 +68,9 @@ mod tests {
         let key = keys.form_key(ana).unwrap();
         assert!(keys.is_form_key(ana, &key) && !keys.is_form_key(luis, &key));
         assert_ne!(keys.form_key(ana).unwrap(), key);
-        for bad in ["", ".", "a.b", key.trim_end_matches(char::is_alphanumeric), &key.replace('.', ""), &format!("x{key}")] {
+        for bad in
+            ["", ".", "a.b", key.trim_end_matches(char::is_alphanumeric), &key.replace('.', ""), &format!("x{key}")]
+        {
             assert!(!keys.is_form_key(ana, bad), "{bad}");
         }
         // The tag of the one is none of the other.

@@ -105,7 +105,9 @@ pub fn login_name(typed: &str) -> Option<String> {
     let typed = typed.trim();
     let document = typed.split_once([' ', '-']).and_then(|(kind, number)| DocumentoId::from_parts(kind, number));
     match document {
-        Some(document) if document.parts().is_some_and(|(_, number)| number.starts_with(|c: char| c.is_ascii_digit())) => {
+        Some(document)
+            if document.parts().is_some_and(|(_, number)| number.starts_with(|c: char| c.is_ascii_digit())) =>
+        {
             Some(document.as_str().to_ascii_lowercase())
         }
         _ => account::user_name(typed),

@@ -185,7 +185,12 @@ impl Authority {
         Ok(identity.caller(request_id))
     }
 
-    pub async fn identify(&self, authorization: Option<&str>, cookie: Option<&str>, attention: Attention) -> Result<Arc<Identity>> {
+    pub async fn identify(
+        &self,
+        authorization: Option<&str>,
+        cookie: Option<&str>,
+        attention: Attention,
+    ) -> Result<Arc<Identity>> {
         let identity = match (authorization, cookie.and_then(session_cookie)) {
             (Some(header), _) => self.bearer(header).await?,
             (None, Some(value)) => self.cookie(value).await?,
@@ -220,7 +225,9 @@ impl Authority {
             seen.last.fetch_max(at, Ordering::Relaxed);
             let kept = seen.kept.load(Ordering::Relaxed);
             // Of several requests at once one keeps it.
-            if at - kept > SEEN_EVERY && seen.kept.compare_exchange(kept, at, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            if at - kept > SEEN_EVERY
+                && seen.kept.compare_exchange(kept, at, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            {
                 session::touch(&*self.app.pool.lane().await?, identity.jti, now).await?;
             }
         }

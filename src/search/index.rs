@@ -56,7 +56,9 @@ pub fn reference_keys(context: &Context<'_>, t: ResourceType, id: &str) -> Vec<i
     let mut keys = Vec::new();
     for holder in ResourceType::all() {
         for parameter in context.definitions.search_parameters(holder) {
-            if parameter.kind == SearchKind::Reference && (parameter.targets.is_empty() || parameter.targets.contains(&t)) {
+            if parameter.kind == SearchKind::Reference
+                && (parameter.targets.is_empty() || parameter.targets.contains(&t))
+            {
                 keys.push(context.hasher.slot(holder.name(), parameter.code).key(Form::Typed, &[t.name(), id]));
             }
         }
@@ -88,9 +90,13 @@ pub fn columns(context: &Context<'_>, t: ResourceType, resource: &Value) -> Resu
         columns.shape.push(parameter.code);
         let slot = context.hasher.slot(t.name(), parameter.code);
         match parameter.kind {
-            SearchKind::Token => nodes.iter().for_each(|node| token::index(&slot, *node, def, resource, &mut columns.keys)),
+            SearchKind::Token => {
+                nodes.iter().for_each(|node| token::index(&slot, *node, def, resource, &mut columns.keys))
+            }
             SearchKind::Uri => nodes.iter().for_each(|node| uri::index(&slot, *node, &mut columns.keys)),
-            SearchKind::String => nodes.iter().for_each(|node| string::index(&slot, *node, &mut columns.strings, &mut columns.keys)),
+            SearchKind::String => {
+                nodes.iter().for_each(|node| string::index(&slot, *node, &mut columns.strings, &mut columns.keys))
+            }
             SearchKind::Reference => {
                 let gather = !is_patient && compartment.contains(&parameter.code);
                 columns.references(&slot, &nodes, context.base, gather);
@@ -99,7 +105,11 @@ pub fn columns(context: &Context<'_>, t: ResourceType, resource: &Value) -> Resu
             SearchKind::Number | SearchKind::Quantity | SearchKind::Composite | SearchKind::Special => {}
         }
         if columns.keys.len().max(columns.strings.len()).max(columns.ranges.len()) > MOST {
-            return Err(Error::at(Kind::TooCostly, parameter.code, format!("the resource has more than {MOST} values to search by")));
+            return Err(Error::at(
+                Kind::TooCostly,
+                parameter.code,
+                format!("the resource has more than {MOST} values to search by"),
+            ));
         }
     }
     columns.finish(context.hasher, t);

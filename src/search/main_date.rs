@@ -39,7 +39,9 @@ const SEVERAL: [&str; 1] = ["Substance"];
 pub fn main_date(definitions: &'static Definitions, t: ResourceType) -> Option<&'static SearchParameter> {
     let rank = |code: &str| PREFERRED.iter().position(|preferred| *preferred == code).unwrap_or(PREFERRED.len());
     let dates = definitions.search_parameters(t).iter();
-    dates.filter(|parameter| parameter.kind == SearchKind::Date && parameter.code != "_lastUpdated").min_by_key(|parameter| rank(parameter.code))
+    dates
+        .filter(|parameter| parameter.kind == SearchKind::Date && parameter.code != "_lastUpdated")
+        .min_by_key(|parameter| rank(parameter.code))
 }
 
 /// Whether the columns hold the one value exactly.

@@ -36,7 +36,10 @@ impl Default for Limits {
 /// The parameters of a type that [`parse`] takes, in the order of their codes: what the CapabilityStatement may promise.
 pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'static SearchParameter> {
     let takes = |parameter: &&SearchParameter| {
-        let kind = matches!(parameter.kind, SearchKind::Number | SearchKind::Quantity | SearchKind::Composite | SearchKind::Special);
+        let kind = matches!(
+            parameter.kind,
+            SearchKind::Number | SearchKind::Quantity | SearchKind::Composite | SearchKind::Special
+        );
         !kind && parameter.expression.is_some()
     };
     definitions.search_parameters(t).iter().filter(takes).collect()
@@ -50,15 +53,23 @@ pub fn parse(context: &Context<'_>, t: ResourceType, raw: &str, limits: &Limits,
     let mut pairs = Vec::new();
     for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-        let name = decode(name).ok_or_else(|| Error::new(Kind::Value, "the name of a parameter is not valid percent-encoded UTF-8"))?;
-        let value = decode(value).ok_or_else(|| Error::at(Kind::Value, shown(&name), "the value is not valid percent-encoded UTF-8"))?;
+        let name = decode(name)
+            .ok_or_else(|| Error::new(Kind::Value, "the name of a parameter is not valid percent-encoded UTF-8"))?;
+        let value = decode(value)
+            .ok_or_else(|| Error::at(Kind::Value, shown(&name), "the value is not valid percent-encoded UTF-8"))?;
         pairs.push((name, value));
     }
     parse_pairs(context, t, pairs, limits, now)
 }
 
 /// Reads names and values that are decoded already (scope filters, conditional criteria).
-pub fn parse_pairs(context: &Context<'_>, t: ResourceType, pairs: Vec<(String, String)>, limits: &Limits, now: Timestamp) -> Result<Query> {
+pub fn parse_pairs(
+    context: &Context<'_>,
+    t: ResourceType,
+    pairs: Vec<(String, String)>,
+    limits: &Limits,
+    now: Timestamp,
+) -> Result<Query> {
     if pairs.len() > limits.parameters {
         return Err(Error::new(Kind::TooCostly, format!("the query has more than {} parameters", limits.parameters)));
     }
@@ -97,7 +108,8 @@ pub fn parse_pairs(context: &Context<'_>, t: ResourceType, pairs: Vec<(String, S
 
 /// Percent-decoding with `+` as blank; none when it is not UTF-8 or holds NUL, which PostgreSQL cannot hold.
 fn decode(text: &str) -> Option<String> {
-    let well_formed = text.split('%').skip(1).all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit()));
+    let well_formed =
+        text.split('%').skip(1).all(|rest| rest.len() >= 2 && rest.bytes().take(2).all(|b| b.is_ascii_hexdigit()));
     let text = text.replace('+', " ");
     let decoded = percent_decode_str(&text).decode_utf8().ok()?;
     (well_formed && !decoded.contains('\0')).then(|| decoded.into_owned())
@@ -176,7 +188,8 @@ impl Parser<'_> {
             _ if Some(code) == self.main => SortBy::Date,
             _ => {
                 let main = self.main.map_or(String::new(), |main| format!("{main}, "));
-                let text = format!("{} can be sorted by one of {main}_lastUpdated, _id, each also with - before it", self.t);
+                let text =
+                    format!("{} can be sorted by one of {main}_lastUpdated, _id, each also with - before it", self.t);
                 return Err(Error::at(Kind::NotSupported, "_sort", text));
             }
         };
@@ -202,7 +215,9 @@ impl Parser<'_> {
         match value {
             "count" => self.count_only = true,
             "false" => {}
-            "true" | "text" | "data" => return Err(Error::at(Kind::NotSupported, "_summary", "only count and false are supported")),
+            "true" | "text" | "data" => {
+                return Err(Error::at(Kind::NotSupported, "_summary", "only count and false are supported"));
+            }
             _ => return Err(bad_value("_summary", "count or false")),
         }
         self.query.self_parameters.push(("_summary".to_owned(), value.to_owned()));
@@ -224,11 +239,14 @@ impl Parser<'_> {
         };
         let slot = self.context.hasher.slot(self.t.name(), parameter.code);
         let clause = match (parameter.kind, modifier) {
-            _ if parameter.expression.is_none() => return Err(Error::at(Kind::NotSupported, parameter.code, "is not supported yet")),
+            _ if parameter.expression.is_none() => {
+                return Err(Error::at(Kind::NotSupported, parameter.code, "is not supported yet"));
+            }
             _ if parameter.code == "_id" && modifier.is_none() => ids(&values)?,
             (SearchKind::Date, None) => self.date(&slot, parameter, &values)?,
             (SearchKind::Token, None | Some("not")) if parameter.code != "_id" => {
-                let keys = values.iter().map(|value| token::key(&slot, parameter.code, value)).collect::<Result<_>>()?;
+                let keys =
+                    values.iter().map(|value| token::key(&slot, parameter.code, value)).collect::<Result<_>>()?;
                 if modifier.is_some() { Clause::Not(keys) } else { Clause::Any(keys) }
             }
             (SearchKind::String, None) => {
@@ -241,7 +259,11 @@ impl Parser<'_> {
             (SearchKind::Uri, None) => Clause::Any(values.iter().map(|value| uri::key(&slot, value)).collect()),
             (SearchKind::Reference, _) => self.reference(&slot, parameter, modifier, &values)?,
             (SearchKind::Number | SearchKind::Quantity | SearchKind::Composite | SearchKind::Special, _) => {
-                return Err(Error::at(Kind::NotSupported, parameter.code, format!("parameters of type {} are not supported yet", kind_name(parameter.kind))));
+                return Err(Error::at(
+                    Kind::NotSupported,
+                    parameter.code,
+                    format!("parameters of type {} are not supported yet", kind_name(parameter.kind)),
+                ));
             }
             (_, Some(modifier)) => return Err(unsupported_modifier(parameter, modifier)),
             (_, None) => return Err(Error::at(Kind::NotSupported, parameter.code, "is not supported")),
@@ -253,7 +275,10 @@ impl Parser<'_> {
 
     fn date(&self, slot: &Slot, parameter: &SearchParameter, values: &[&str]) -> Result<Clause> {
         let (local, now) = (self.context.local, self.now);
-        let any = values.iter().map(|value| date::comparison(parameter.code, &unescape(value), local, now)).collect::<Result<_>>()?;
+        let any = values
+            .iter()
+            .map(|value| date::comparison(parameter.code, &unescape(value), local, now))
+            .collect::<Result<_>>()?;
         Ok(match parameter.code {
             "_lastUpdated" => Clause::Updated(any),
             code if Some(code) == self.main && is_single(self.t) => Clause::Date(any),
@@ -261,7 +286,13 @@ impl Parser<'_> {
         })
     }
 
-    fn reference(&mut self, slot: &Slot, parameter: &SearchParameter, modifier: Option<&str>, values: &[&str]) -> Result<Clause> {
+    fn reference(
+        &mut self,
+        slot: &Slot,
+        parameter: &SearchParameter,
+        modifier: Option<&str>,
+        values: &[&str],
+    ) -> Result<Clause> {
         let of_type = match modifier {
             None => None,
             Some(modifier) => match reference::modifier_type(parameter, modifier) {
@@ -289,7 +320,8 @@ impl Parser<'_> {
         let all_patients = locals.iter().all(|(t, _)| t.name() == "Patient");
         self.query.selective |= all_patients;
         // Of `subject` and `patient` the definition of a compartment names one; where it names any, both are the same element.
-        let named = compartment.contains(&parameter.code) || (!compartment.is_empty() && matches!(parameter.code, "subject" | "patient"));
+        let named = compartment.contains(&parameter.code)
+            || (!compartment.is_empty() && matches!(parameter.code, "subject" | "patient"));
         if all_patients && named && !matches!(self.t.name(), "Patient" | "Group") {
             let mut ids: Vec<String> = locals.iter().map(|(_, id)| id.clone()).collect();
             ids.sort_unstable();
@@ -303,7 +335,18 @@ impl Parser<'_> {
         let known = self.context.definitions.search_parameters(self.t).iter().map(|parameter| parameter.code);
         let text = if code.contains('.') || name.contains('.') {
             "chained parameters are not supported yet".to_owned()
-        } else if matches!(code, "_has" | "_include" | "_revinclude" | "_list" | "_type" | "_elements" | "_contained" | "_containedType" | "_score") {
+        } else if matches!(
+            code,
+            "_has"
+                | "_include"
+                | "_revinclude"
+                | "_list"
+                | "_type"
+                | "_elements"
+                | "_contained"
+                | "_containedType"
+                | "_score"
+        ) {
             "is not supported yet".to_owned()
         } else {
             format!("is no search parameter of {}; the nearest are {}", self.t, nearest(code, known).join(", "))
@@ -342,7 +385,10 @@ fn ids(values: &[&str]) -> Result<Clause> {
 
 /// Parameters whose values few rows share.
 fn is_identifying(code: &str) -> bool {
-    matches!(code, "identifier" | "phone" | "email" | "telecom" | "group-identifier" | "encounter" | "specimen" | "based-on")
+    matches!(
+        code,
+        "identifier" | "phone" | "email" | "telecom" | "group-identifier" | "encounter" | "specimen" | "based-on"
+    )
 }
 
 fn kind_name(kind: SearchKind) -> &'static str {

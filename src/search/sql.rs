@@ -92,7 +92,8 @@ const CAPPED_ROW: &str = "select null::text, null::text, null::int8, null::times
 /// T. `documents`: the keys under which the rows of `query.patient` (else of `query.ids()`) may lie. Complete; never GIN.
 pub fn timeline(query: &Query, guard: &Guard, documents: &[String]) -> Statement {
     let mut text = Text { documents: Some(documents.to_vec()), ..Text::default() };
-    text.add(ROW).add(", null::int8 as found, false as capped from (select * from resource w where w.documento_id = any(");
+    text.add(ROW)
+        .add(", null::int8 as found, false as capped from (select * from resource w where w.documento_id = any(");
     text.bind(Bind::Texts(documents.to_vec())).add(")");
     text.of_type(query).guard(guard);
     if query.sort.by == SortBy::Date {
@@ -114,7 +115,9 @@ pub fn walk(query: &Query, guard: &Guard, cap: i64) -> Statement {
     // union from being run in parallel, which would lose the order.
     text.add("with beyond as materialized (select 1 from resource w where true");
     text.fence(query, guard).order(query, "w").add(" offset ").bind(Bind::Int(cap)).add(" limit 1) ");
-    text.add("select * from ((").add(ROW).add(", null::int8 as found, false as capped from (select * from resource w where true");
+    text.add("select * from ((")
+        .add(ROW)
+        .add(", null::int8 as found, false as capped from (select * from resource w where true");
     text.fence(query, guard).order(query, "w").add(" limit ").bind(Bind::Int(cap));
     text.add(") w where not w.deleted").clauses(query, None).order(query, "w").page(query);
     text.add(") union all (").add(CAPPED_ROW).add(" from beyond)) u").page(query);
@@ -143,8 +146,13 @@ pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
         }
     };
     text.add(", t as (select * from p").order(query, "p").page(query).add(") ");
-    text.add("select * from ((").add(ROW).add(", (select count(*) from p) as found, (select count(*) from ").add(source);
-    text.add(") >= ").bind(Bind::Int(cap)).add(" as capped from t cross join lateral (select * from resource r where r.documento_id = t.documento_id ");
+    text.add("select * from ((")
+        .add(ROW)
+        .add(", (select count(*) from p) as found, (select count(*) from ")
+        .add(source);
+    text.add(") >= ")
+        .bind(Bind::Int(cap))
+        .add(" as capped from t cross join lateral (select * from resource r where r.documento_id = t.documento_id ");
     text.add("and r.resource_type = t.resource_type and r.id = t.id limit 1) w").order(query, "t").add(") union all (");
     text.add(CAPPED_ROW).add(" from ").add(source).add(" offset ").bind(Bind::Int(cap.saturating_sub(1)));
     text.add(" limit 1)) u").page(query);
@@ -155,7 +163,14 @@ pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
 pub fn plain(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Statement {
     let mut text = Text::default();
     text.add(ROW).add(", null::int8 as found, false as capped from resource w where not w.deleted");
-    text.of_type(query).within(query, documents).guard(guard).clauses(query, None).bounds(query).cursor(query).order(query, "w").page(query);
+    text.of_type(query)
+        .within(query, documents)
+        .guard(guard)
+        .clauses(query, None)
+        .bounds(query)
+        .cursor(query)
+        .order(query, "w")
+        .page(query);
     text.finish()
 }
 
@@ -164,11 +179,18 @@ pub fn plain(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Stat
 /// `resource_type text, documento_id text, id text, version int8, updated timestamptz, body bytea, encoding int2,
 /// owner text[], labels text[], patient text[]`.
 pub fn compartment(
-    patient: &str, sights: &[(Guard, Vec<String>)], documents: &[String], since: Option<Timestamp>, after: Option<(&str, &str)>, limit: i64,
+    patient: &str,
+    sights: &[(Guard, Vec<String>)],
+    documents: &[String],
+    since: Option<Timestamp>,
+    after: Option<(&str, &str)>,
+    limit: i64,
 ) -> Statement {
     let mut text = Text::default();
     text.add("select w.resource_type, w.documento_id, w.id, w.version, w.updated, w.body, w.encoding, w.owner, w.labels, w.patient ");
-    text.add("from resource w where w.documento_id = any(").bind(Bind::Texts(documents.to_vec())).add(") and not w.deleted");
+    text.add("from resource w where w.documento_id = any(")
+        .bind(Bind::Texts(documents.to_vec()))
+        .add(") and not w.deleted");
     text.add(" and w.patient @> ").bind(Bind::Texts(vec![patient.to_owned()])).add(" and (false");
     for (guard, types) in sights {
         text.add(" or (w.resource_type = any(").bind(Bind::Texts(types.clone())).add(")").guard(guard).add(")");
@@ -288,7 +310,11 @@ impl Text {
 
     /// What a count counts.
     fn matching(&mut self, query: &Query, guard: &Guard, documents: Option<&[String]>) -> &mut Self {
-        if documents.is_some() { self.of_type(query) } else { self.keyed_type(query) };
+        if documents.is_some() {
+            self.of_type(query)
+        } else {
+            self.keyed_type(query)
+        };
         self.within(query, documents);
         self.guard(guard).clauses(query, None)
     }
@@ -335,7 +361,11 @@ impl Text {
                 (Clause::Date(any), SortBy::Date) => {
                     let [one] = any.as_slice() else { continue };
                     match one.prefix {
-                        Prefix::Eq => self.add(" and w.sort_date >= ").bind(Bind::Time(one.lo)).add(" and w.sort_date <= ").bind(Bind::Time(one.hi)),
+                        Prefix::Eq => self
+                            .add(" and w.sort_date >= ")
+                            .bind(Bind::Time(one.lo))
+                            .add(" and w.sort_date <= ")
+                            .bind(Bind::Time(one.hi)),
                         Prefix::Sa => self.add(" and w.sort_date > ").bind(Bind::Time(one.hi)),
                         _ => self,
                     };
@@ -387,7 +417,9 @@ impl Text {
 
     /// The rows of `search_string` that match the string clause at `at`, up to `cap`, as CTE `s`.
     fn candidates(&mut self, query: &Query, at: usize, cap: i64) {
-        self.add("with s as materialized (select s.documento_id, s.resource_type, s.id from search_string s where true");
+        self.add(
+            "with s as materialized (select s.documento_id, s.resource_type, s.id from search_string s where true",
+        );
         if let Some(Clause::Prefix { key, any }) = query.clauses.get(at) {
             self.starts(*key, any);
         }
@@ -438,7 +470,9 @@ impl Text {
     /// (`from`..`to`), both closed.
     fn compare(&mut self, prefix: Prefix, lo: &'static str, hi: &'static str, from: Bind, to: Bind) {
         match prefix {
-            Prefix::Eq => self.add("(").add(lo).add(" >= ").bind(from).add(" and ").add(hi).add(" <= ").bind(to).add(")"),
+            Prefix::Eq => {
+                self.add("(").add(lo).add(" >= ").bind(from).add(" and ").add(hi).add(" <= ").bind(to).add(")")
+            }
             Prefix::Ne => self.add("(").add(lo).add(" < ").bind(from).add(" or ").add(hi).add(" > ").bind(to).add(")"),
             // Contained or reaching above: then it begins within, or ends above.
             Prefix::Ge => self.add("(").add(lo).add(" >= ").bind(from).add(" or ").add(hi).add(" > ").bind(to).add(")"),
@@ -447,7 +481,9 @@ impl Text {
             Prefix::Gt => self.add(hi).add(" > ").bind(to),
             Prefix::Sa => self.add(lo).add(" > ").bind(to),
             Prefix::Eb => self.add(hi).add(" < ").bind(from),
-            Prefix::Ap => self.add("(").add(lo).add(" <= ").bind(to).add(" and ").add(hi).add(" >= ").bind(from).add(")"),
+            Prefix::Ap => {
+                self.add("(").add(lo).add(" <= ").bind(to).add(" and ").add(hi).add(" >= ").bind(from).add(")")
+            }
         };
     }
 }

@@ -54,7 +54,8 @@ const HOLD_CREDENTIAL: &str = "select clave from credencial where usuario = $1 f
 const USUARIO: &str = "select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario where documento_id = $1 and id = $2";
 const HOLD_USUARIO: &str = "\
 select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario where documento_id = $1 and id = $2 for share";
-const LIST: &str = "select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by usuario limit 10000";
+const LIST: &str =
+    "select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by usuario limit 10000";
 const INSERT_USUARIO: &str = "\
 insert into usuario (documento_id, id, usuario, nombre, rol, estado, paciente_id, creado, actualizado) values ($1, $2, $3, $4, $5, 'activo', $6, $7, $7)";
 const INSERT_CREDENTIAL: &str = "insert into credencial (usuario, documento_id, usuario_id, clave, actualizado, vence) values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
@@ -69,7 +70,8 @@ fn usuario(row: &Row) -> Result<Usuario> {
         usuario: row.get(2),
         nombre: row.get(3),
         // F004: a role that this version does not know denies.
-        rol: Role::parse(rol).ok_or_else(|| Error::internal("an account has a role that this version does not know"))?,
+        rol: Role::parse(rol)
+            .ok_or_else(|| Error::internal("an account has a role that this version does not know"))?,
         active: row.get::<_, &str>(5) == "activo",
         paciente_id: row.get(6),
     })
@@ -77,7 +79,12 @@ fn usuario(row: &Row) -> Result<Usuario> {
 
 pub async fn credential(conn: &Conn, name: &str) -> Result<Option<Credential>> {
     let row = conn.query_opt(CREDENTIAL, &[&name]).await?;
-    Ok(row.map(|row| Credential { documento_id: row.get(0), usuario_id: row.get(1), clave: row.get(2), vence: row.get(3) }))
+    Ok(row.map(|row| Credential {
+        documento_id: row.get(0),
+        usuario_id: row.get(1),
+        clave: row.get(2),
+        vence: row.get(3),
+    }))
 }
 
 pub async fn find(conn: &Conn, documento_id: &str, id: Uuid) -> Result<Option<Usuario>> {
@@ -99,7 +106,8 @@ pub async fn find_with_expiry(conn: &Conn, id: Uuid) -> Result<Option<(Usuario, 
 /// The account as it is now, held until the transaction ends: nobody disables it or changes its password between the
 /// judgement and the session that rests on it. None when the password is no longer the one that was proven.
 pub async fn hold(conn: &Conn, name: &str, proven: &Credential) -> Result<Option<Usuario>> {
-    let same = conn.query_opt(HOLD_CREDENTIAL, &[&name]).await?.is_some_and(|row| row.get::<_, &str>(0) == proven.clave);
+    let same =
+        conn.query_opt(HOLD_CREDENTIAL, &[&name]).await?.is_some_and(|row| row.get::<_, &str>(0) == proven.clave);
     if !same {
         return Ok(None);
     }
@@ -116,12 +124,17 @@ pub async fn list(conn: &Conn) -> Result<Vec<Usuario>> {
 
 /// Adds an account inside an open transaction.
 pub async fn add(conn: &Conn, account: &Usuario, clave: &str, vence: Option<Timestamp>, at: Timestamp) -> Result<()> {
-    let taken = conn.execute(INSERT_CREDENTIAL, &[&account.usuario, &account.documento_id, &account.id, &clave, &at, &vence]).await? == 0;
+    let taken = conn
+        .execute(INSERT_CREDENTIAL, &[&account.usuario, &account.documento_id, &account.id, &clave, &at, &vence])
+        .await?
+        == 0;
     if taken {
         return Err(Error::at(Kind::Conflict, "usuario", "the user name is taken"));
     }
     let (a, rol) = (account, account.rol.code());
-    conn.execute(INSERT_USUARIO, &[&a.documento_id, &a.id, &a.usuario, &a.nombre, &rol, &a.paciente_id, &at]).await.map(drop)
+    conn.execute(INSERT_USUARIO, &[&a.documento_id, &a.id, &a.usuario, &a.nombre, &rol, &a.paciente_id, &at])
+        .await
+        .map(drop)
 }
 
 pub async fn set_active(conn: &Conn, documento_id: &str, id: Uuid, active: bool, at: Timestamp) -> Result<()> {
@@ -130,15 +143,20 @@ pub async fn set_active(conn: &Conn, documento_id: &str, id: Uuid, active: bool,
 }
 
 // Fans out: accounts lie under the document of their person, which need not be that of the record.
-const DISABLE_OF_PATIENT: &str =
-    "update usuario set estado = 'inactivo', actualizado = $2 where paciente_id = $1 and estado = 'activo' returning id";
+const DISABLE_OF_PATIENT: &str = "update usuario set estado = 'inactivo', actualizado = $2 where paciente_id = $1 and estado = 'activo' returning id";
 
 /// Disables the accounts that are bound to a Patient, inside an open transaction. Returns their ids.
 pub async fn disable_of_patient(conn: &Conn, patient: &str, at: Timestamp) -> Result<Vec<Uuid>> {
     Ok(conn.query(DISABLE_OF_PATIENT, &[&patient, &at]).await?.iter().map(|row| row.get(0)).collect())
 }
 
-pub async fn set_password(conn: &Conn, name: &str, clave: &str, vence: Option<Timestamp>, at: Timestamp) -> Result<bool> {
+pub async fn set_password(
+    conn: &Conn,
+    name: &str,
+    clave: &str,
+    vence: Option<Timestamp>,
+    at: Timestamp,
+) -> Result<bool> {
     Ok(conn.execute(SET_PASSWORD, &[&name, &clave, &at, &vence]).await? == 1)
 }
 
@@ -158,8 +176,10 @@ pub struct OauthClient {
 }
 
 const CLIENT: &str = "select id, tipo, secret, redirect, scope, rol, jwks, estado from oauth_client where id = $1";
-const HOLD_CLIENT: &str = "select id, tipo, secret, redirect, scope, rol, jwks, estado from oauth_client where id = $1 for share";
-const CLIENTS: &str = "select id, tipo, secret, redirect, scope, rol, jwks, estado from oauth_client order by id limit 10000";
+const HOLD_CLIENT: &str =
+    "select id, tipo, secret, redirect, scope, rol, jwks, estado from oauth_client where id = $1 for share";
+const CLIENTS: &str =
+    "select id, tipo, secret, redirect, scope, rol, jwks, estado from oauth_client order by id limit 10000";
 const INSERT_CLIENT: &str = "\
 insert into oauth_client (id, tipo, secret, redirect, scope, rol, jwks, created) values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict do nothing";
 const SET_CLIENT_STATE: &str = "update oauth_client set estado = $2 where id = $1";
@@ -194,7 +214,8 @@ pub async fn list_clients(conn: &Conn) -> Result<Vec<OauthClient>> {
 pub async fn add_client(conn: &Conn, client: &OauthClient, at: Timestamp) -> Result<()> {
     let c = client;
     let rol = c.rol.map(Role::code);
-    let added = conn.execute(INSERT_CLIENT, &[&c.id, &c.tipo, &c.secret, &c.redirect, &c.scope, &rol, &c.jwks, &at]).await?;
+    let added =
+        conn.execute(INSERT_CLIENT, &[&c.id, &c.tipo, &c.secret, &c.redirect, &c.scope, &rol, &c.jwks, &at]).await?;
     if added == 0 {
         return Err(Error::at(Kind::Conflict, "id", "the client id is taken"));
     }

@@ -113,16 +113,37 @@ impl<'a> Batch<'a> {
 
     pub fn params(&self) -> [&(dyn ToSql + Sync); 13] {
         [
-            &self.documento_id, &self.recorded, &self.id, &self.action, &self.outcome, &self.actor, &self.role, &self.patient_id,
-            &self.resource_type, &self.resource_id, &self.version, &self.request_id, &self.detail,
+            &self.documento_id,
+            &self.recorded,
+            &self.id,
+            &self.action,
+            &self.outcome,
+            &self.actor,
+            &self.role,
+            &self.patient_id,
+            &self.resource_type,
+            &self.resource_id,
+            &self.version,
+            &self.request_id,
+            &self.detail,
         ]
     }
 
     pub fn into_params(self) -> Vec<Box<dyn ToSql + Sync + Send + 'a>> {
         vec![
-            Box::new(self.documento_id), Box::new(self.recorded), Box::new(self.id), Box::new(self.action), Box::new(self.outcome),
-            Box::new(self.actor), Box::new(self.role), Box::new(self.patient_id), Box::new(self.resource_type), Box::new(self.resource_id),
-            Box::new(self.version), Box::new(self.request_id), Box::new(self.detail),
+            Box::new(self.documento_id),
+            Box::new(self.recorded),
+            Box::new(self.id),
+            Box::new(self.action),
+            Box::new(self.outcome),
+            Box::new(self.actor),
+            Box::new(self.role),
+            Box::new(self.patient_id),
+            Box::new(self.resource_type),
+            Box::new(self.resource_id),
+            Box::new(self.version),
+            Box::new(self.request_id),
+            Box::new(self.detail),
         ]
     }
 }
@@ -183,7 +204,9 @@ order by recorded desc, id desc limit $10";
 pub async fn search(conn: &Conn, filter: &Filter, most: i64) -> Result<Vec<Shown>> {
     let f = filter;
     let (at, id) = f.before.map_or((None, None), |(at, id)| (Some(at), Some(id)));
-    let rows = conn.query(SEARCH, &[&f.from, &f.to, &f.actor, &f.role, &f.action, &f.patient_id, &f.outcome, &at, &id, &most]).await?;
+    let rows = conn
+        .query(SEARCH, &[&f.from, &f.to, &f.actor, &f.role, &f.action, &f.patient_id, &f.outcome, &at, &id, &most])
+        .await?;
     let shown = |row: &tokio_postgres::Row| Shown {
         recorded: row.get(0),
         id: row.get(1),

@@ -13,7 +13,14 @@ const USE: &str = "update codigo set usado = $2 where hash = $1 and usado is nul
 const SWEEP: &str = "delete from codigo where vence < $1";
 
 /// Keeps a new code, inside an open transaction; an earlier one of the patient is worth nothing any more.
-pub async fn add(conn: &Conn, hash: &[u8], patient: &str, now: Timestamp, expires: Timestamp, actor: &str) -> Result<()> {
+pub async fn add(
+    conn: &Conn,
+    hash: &[u8],
+    patient: &str,
+    now: Timestamp,
+    expires: Timestamp,
+    actor: &str,
+) -> Result<()> {
     conn.execute(REVOKE, &[&patient]).await?;
     conn.execute(ADD, &[&hash, &patient, &now, &expires, &actor]).await.map(drop)
 }

@@ -40,7 +40,8 @@ pub async fn compartment(conn: &Conn, accesses: &[Access], part: &Part<'_>) -> R
     }
     let statement = sql::compartment(part.patient, &sights, part.documents, part.since, part.after, part.limit);
     let rows = conn.query_generated(&statement.sql, true, &bound(&statement)).await?;
-    let by_type: HashMap<&str, &Access> = accesses.iter().map(|access| (access.resource_type().name(), access)).collect();
+    let by_type: HashMap<&str, &Access> =
+        accesses.iter().map(|access| (access.resource_type().name(), access)).collect();
     rows.iter().map(|row| seen(row, &by_type)).collect()
 }
 

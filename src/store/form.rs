@@ -9,7 +9,8 @@ pub const STATEMENTS: &[&str] = &[ANSWER, CLAIM, KEEP_DRAFT, DRAFT, SWEEP_FORMS,
 
 const ANSWER: &str = "select answer from form where key = $1 and action = $2";
 // A second sending waits here for the first: then it finds the key taken.
-const CLAIM: &str = "insert into form (key, action, session, answer, created) values ($1, $2, $3, $4, $5) on conflict do nothing";
+const CLAIM: &str =
+    "insert into form (key, action, session, answer, created) values ($1, $2, $3, $4, $5) on conflict do nothing";
 const KEEP_DRAFT: &str = "insert into draft (id, usuario_id, action, body, created) values ($1, $2, $3, $4, $5)";
 const DRAFT: &str = "select body from draft where id = $1 and usuario_id = $2 and action = $3 and created > $4";
 const SWEEP_FORMS: &str = "delete from form where created < $1";

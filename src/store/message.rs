@@ -80,7 +80,9 @@ pub async fn counts(conn: &Conn, since: Timestamp, offset: i32) -> Result<Vec<Co
 }
 
 pub async fn receipt(conn: &Conn, key: &Key) -> Result<Option<Receipt>> {
-    let row = conn.query_opt(RECEIPT, &[&key.sender, &key.sending_application, &key.sending_facility, &key.control_id]).await?;
+    let row = conn
+        .query_opt(RECEIPT, &[&key.sender, &key.sending_application, &key.sending_facility, &key.control_id])
+        .await?;
     Ok(row.map(|row| Receipt { hash: row.get(0), ack: row.get(1) }))
 }
 
@@ -90,7 +92,17 @@ pub async fn add_receipt(conn: &Conn, m: &Message<'_>) -> Result<bool> {
     let added = conn
         .execute(
             ADD_RECEIPT,
-            &[&k.sender, &k.sending_application, &k.sending_facility, &k.control_id, &m.hash, &m.received, &m.documento_id, &m.id, &m.ack],
+            &[
+                &k.sender,
+                &k.sending_application,
+                &k.sending_facility,
+                &k.control_id,
+                &m.hash,
+                &m.received,
+                &m.documento_id,
+                &m.id,
+                &m.ack,
+            ],
         )
         .await?;
     Ok(added == 1)
@@ -99,7 +111,19 @@ pub async fn add_receipt(conn: &Conn, m: &Message<'_>) -> Result<bool> {
 pub async fn add(conn: &Conn, m: &Message<'_>) -> Result<()> {
     conn.execute(
         ADD_MESSAGE,
-        &[&m.documento_id, &m.received, &m.id, &m.key.sender, &m.key.control_id, &m.event, &m.state, &m.code, &m.hash, &m.raw, &m.ack],
+        &[
+            &m.documento_id,
+            &m.received,
+            &m.id,
+            &m.key.sender,
+            &m.key.control_id,
+            &m.event,
+            &m.state,
+            &m.code,
+            &m.hash,
+            &m.raw,
+            &m.ack,
+        ],
     )
     .await
     .map(drop)

@@ -103,11 +103,15 @@ async fn applied(conn: &Conn) -> Result<Vec<String>> {
 pub async fn check(conn: &Conn) -> Result<()> {
     let there = conn.query_opt(EXISTS, &[]).await?.is_some_and(|row| row.get(0));
     let applied = if there { applied(conn).await? } else { Vec::new() };
-    let missing: Vec<&str> = MIGRATIONS.iter().map(|(name, _)| *name).filter(|name| !applied.iter().any(|done| done == name)).collect();
+    let missing: Vec<&str> =
+        MIGRATIONS.iter().map(|(name, _)| *name).filter(|name| !applied.iter().any(|done| done == name)).collect();
     if missing.is_empty() {
         return Ok(());
     }
-    let text = format!("the database lacks the migrations {}: run `historia migrate`, or set database.migrate = true", missing.join(", "));
+    let text = format!(
+        "the database lacks the migrations {}: run `historia migrate`, or set database.migrate = true",
+        missing.join(", ")
+    );
     Err(Error::at(Kind::Invalid, "database.migrate", text))
 }
 

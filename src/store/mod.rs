@@ -10,8 +10,8 @@ pub mod audit;
 pub mod cluster;
 pub mod code;
 pub mod embedded;
-pub mod form;
 pub mod everything;
+pub mod form;
 pub mod installation;
 pub mod message;
 pub mod migrate;
@@ -48,7 +48,8 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
 /// SQLSTATE -> kind, in this one place. Only the code and the primary message go on: DETAIL and CONTEXT carry values.
 pub(crate) fn fault(error: tokio_postgres::Error) -> Error {
     let Some(db) = error.as_db_error() else {
-        let text = if error.is_closed() { "the database connection was lost" } else { "the database cannot be reached" };
+        let text =
+            if error.is_closed() { "the database connection was lost" } else { "the database cannot be reached" };
         return Error::new(Kind::Transient, text).caused_by(Plain(error.to_string()));
     };
     let code = db.code();
@@ -71,7 +72,8 @@ pub(crate) fn fault(error: tokio_postgres::Error) -> Error {
 
 /// Somebody else was faster: the same error as the database's own serialization failure, so that one way leads back.
 pub(crate) fn race() -> Error {
-    Error::new(Kind::Transient, "others keep changing the same resources").caused_by(Plain("SQLSTATE 40001: a version was taken".to_owned()))
+    Error::new(Kind::Transient, "others keep changing the same resources")
+        .caused_by(Plain("SQLSTATE 40001: a version was taken".to_owned()))
 }
 
 /// Whether the same unit of work may succeed when it is done again at once.

@@ -10,7 +10,8 @@ use moka::sync::Cache;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-pub const STATEMENTS: &[&str] = &[RECORDS_BY_ID, RECORDS_BY_PATIENT, RECORD_BY_IDENTITY, DIRECTORY, FURTHER_KEYS, LOCK_RECORD];
+pub const STATEMENTS: &[&str] =
+    &[RECORDS_BY_ID, RECORDS_BY_PATIENT, RECORD_BY_IDENTITY, DIRECTORY, FURTHER_KEYS, LOCK_RECORD];
 
 /// The documento_id of what belongs to no patient.
 pub const NOBODY: &str = "-";
@@ -50,7 +51,9 @@ enum Form<'a> {
 }
 
 fn form(resource_type: ResourceType, id: &str) -> Form<'_> {
-    let base32 = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || (b.is_ascii_lowercase() && !matches!(b, b'i' | b'l' | b'o' | b'u')));
+    let base32 = |text: &str| {
+        text.bytes().all(|b| b.is_ascii_digit() || (b.is_ascii_lowercase() && !matches!(b, b'i' | b'l' | b'o' | b'u')))
+    };
     if resource_type.name() == "Patient" {
         return Form::Patient;
     }
@@ -86,7 +89,10 @@ impl Placement {
     pub async fn candidates(&self, conn: &Conn, ids: &[(ResourceType, &str)]) -> Result<Vec<Option<String>>> {
         let of = |wanted: fn(&Form<'_>) -> bool| ids.iter().filter(move |(ty, id)| wanted(&form(*ty, id)));
         let patients: Vec<&str> = of(|f| *f == Form::Patient).map(|(_, id)| *id).collect();
-        let inside: Vec<&str> = ids.iter().filter_map(|(ty, id)| if let Form::Inside(r) = form(*ty, id) { Some(r) } else { None }).collect();
+        let inside: Vec<&str> = ids
+            .iter()
+            .filter_map(|(ty, id)| if let Form::Inside(r) = form(*ty, id) { Some(r) } else { None })
+            .collect();
         let patients = self.records_of(conn, &patients).await?;
         let inside = self.records(conn, &inside).await?;
         Ok(ids
@@ -103,8 +109,10 @@ impl Placement {
     /// Where the directory says that ids lie.
     pub async fn directory(&self, conn: &Conn, ids: &[(ResourceType, &str)]) -> Result<Vec<Option<String>>> {
         let key = |(ty, id): &(ResourceType, &str)| (*ty, (*id).to_owned());
-        let mut found: Vec<Option<String>> = ids.iter().map(|id| self.directory.get(&key(id)).map(|d| d.to_string())).collect();
-        let missing: Vec<&(ResourceType, &str)> = ids.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(id, _)| id).collect();
+        let mut found: Vec<Option<String>> =
+            ids.iter().map(|id| self.directory.get(&key(id)).map(|d| d.to_string())).collect();
+        let missing: Vec<&(ResourceType, &str)> =
+            ids.iter().zip(&found).filter(|(_, found)| found.is_none()).map(|(id, _)| id).collect();
         if missing.is_empty() {
             return Ok(found);
         }
@@ -138,7 +146,12 @@ impl Placement {
     }
 
     async fn cached(
-        &self, conn: &Conn, cache: &Cache<String, Arc<Record>>, sql: &'static str, names: &[&str], name: fn(&Record) -> &String,
+        &self,
+        conn: &Conn,
+        cache: &Cache<String, Arc<Record>>,
+        sql: &'static str,
+        names: &[&str],
+        name: fn(&Record) -> &String,
     ) -> Result<HashMap<String, Arc<Record>>> {
         let mut found = HashMap::new();
         let mut missing = Vec::new();
@@ -185,7 +198,9 @@ mod tests {
 
     #[test]
     fn ids_say_where() {
-        let check = |ty: &str, id: &str, expected: Form<'_>| assert_eq!(form(ResourceType::parse(ty).unwrap(), id), expected, "{id}");
+        let check = |ty: &str, id: &str, expected: Form<'_>| {
+            assert_eq!(form(ResourceType::parse(ty).unwrap(), id), expected, "{id}")
+        };
         check("Observation", "0123456789.0123456789abcdefghjkmnpqrs", Form::Inside("0123456789"));
         check("Observation", "0123456789.0123456789abcdefghjkmnpqrl", Form::Foreign);
         check("Observation", "0123456789", Form::Foreign);

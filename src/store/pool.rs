@@ -87,7 +87,12 @@ impl Conn {
 
     /// Rows of a generated statement. `fenced` ones keep the right plan when prepared; the others are planned anew
     /// for their values each time (a generic plan walks the whole type).
-    pub async fn query_generated(&self, sql: &str, fenced: bool, params: &[(&(dyn ToSql + Sync), Type)]) -> Result<Vec<Row>> {
+    pub async fn query_generated(
+        &self,
+        sql: &str,
+        fenced: bool,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>> {
         if !fenced {
             return self.client.query_typed(sql, params).await.map_err(fault);
         }
@@ -183,7 +188,10 @@ impl Pool {
         target.connect_timeout(config.database.connect_timeout);
         target.tcp_user_timeout(Duration::from_secs(20));
         // A link that died in silence is noticed: the listener of ended sessions must not believe it hears.
-        target.keepalives_idle(Duration::from_secs(10)).keepalives_interval(Duration::from_secs(5)).keepalives_retries(3);
+        target
+            .keepalives_idle(Duration::from_secs(10))
+            .keepalives_interval(Duration::from_secs(5))
+            .keepalives_retries(3);
         let statement_timeout = config.database.statement_timeout.as_millis();
         let session = format!(
             "set statement_timeout = {statement_timeout}; set timezone = 'UTC'; set jit = off; \
@@ -258,7 +266,8 @@ impl Pool {
                 }
             }
         });
-        let listened = self.within(async { client.batch_execute(&format!("listen {channel}")).await.map_err(fault) }).await;
+        let listened =
+            self.within(async { client.batch_execute(&format!("listen {channel}")).await.map_err(fault) }).await;
         if let Err(e) = listened {
             pump.abort();
             return Err(e);

@@ -55,16 +55,24 @@ macro_rules! columns {
     };
 }
 
-const CURRENT: &str = concat!(columns!("resource r"), " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3");
-const CURRENT_LOCKED: &str = concat!(columns!("resource r"), " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 for update of r");
+const CURRENT: &str =
+    concat!(columns!("resource r"), " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3");
+const CURRENT_LOCKED: &str = concat!(
+    columns!("resource r"),
+    " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 for update of r"
+);
 // LIMIT keeps the look-up a look-up: without it a young table is read from end to end.
 const CURRENT_SET: &str = columns!(
     "unnest($2::text[], $3::text[]) k(resource_type, id) cross join lateral (select * from resource o where o.documento_id = $1 and o.resource_type = k.resource_type and o.id = k.id limit 1) r"
 );
-const VERSION: &str =
-    concat!(columns!("resource_history r"), " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 and r.version = $7");
+const VERSION: &str = concat!(
+    columns!("resource_history r"),
+    " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 and r.version = $7"
+);
 const HISTORY: &str = concat!(
-    columns!("resource_history r"), " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 and r.version < $7 and ", visible!(),
+    columns!("resource_history r"),
+    " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 and r.version < $7 and ",
+    visible!(),
     " order by r.version desc limit $8"
 );
 const EXISTING: &str = "\
@@ -115,7 +123,10 @@ fn stored(row: &Row, access: &Access) -> Result<Found> {
         body,
     };
     if !access.sees(&stored.owner, &stored.labels) {
-        tracing::error!(resource_type = access.resource_type().name(), "ALARM: a row passed the guard that the caller may not see");
+        tracing::error!(
+            resource_type = access.resource_type().name(),
+            "ALARM: a row passed the guard that the caller may not see"
+        );
         return Err(Error::internal("a row passed the guard that the caller may not see"));
     }
     Ok(Found::Here(Box::new(stored)))
@@ -128,7 +139,8 @@ fn found(rows: &[Row], access: &Access) -> Result<Found> {
 /// The current version, tombstones included. `lock`: nobody else writes it until the transaction ends.
 pub async fn current(conn: &Conn, access: &Access, documento_id: &str, id: &str, lock: bool) -> Result<Found> {
     let v = Visible::of(access);
-    let params: [&(dyn ToSql + Sync); 6] = [&documento_id, &access.resource_type().name(), &id, &v.owner, &v.if_any, &v.then_any];
+    let params: [&(dyn ToSql + Sync); 6] =
+        [&documento_id, &access.resource_type().name(), &id, &v.owner, &v.if_any, &v.then_any];
     found(&conn.query(if lock { CURRENT_LOCKED } else { CURRENT }, &params).await?, access)
 }
 
@@ -149,12 +161,20 @@ pub async fn current_set(conn: &Conn, access: &Access, documento_id: &str, ids: 
 /// A superseded version. The caller has seen that the current one is visible.
 pub async fn version(conn: &Conn, access: &Access, documento_id: &str, id: &str, version: i64) -> Result<Found> {
     let v = Visible::of(access);
-    let params: [&(dyn ToSql + Sync); 7] = [&documento_id, &access.resource_type().name(), &id, &v.owner, &v.if_any, &v.then_any, &version];
+    let params: [&(dyn ToSql + Sync); 7] =
+        [&documento_id, &access.resource_type().name(), &id, &v.owner, &v.if_any, &v.then_any, &version];
     found(&conn.query(VERSION, &params).await?, access)
 }
 
 /// Superseded versions below `before`, newest first. The caller has seen that the current one is visible.
-pub async fn history(conn: &Conn, access: &Access, documento_id: &str, id: &str, before: i64, limit: i64) -> Result<Vec<Stored>> {
+pub async fn history(
+    conn: &Conn,
+    access: &Access,
+    documento_id: &str,
+    id: &str,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<Stored>> {
     let v = Visible::of(access);
     let params: [&(dyn ToSql + Sync); 8] =
         [&documento_id, &access.resource_type().name(), &id, &v.owner, &v.if_any, &v.then_any, &before, &limit];
@@ -168,7 +188,12 @@ pub async fn history(conn: &Conn, access: &Access, documento_id: &str, id: &str,
 }
 
 /// Which of these live under a documento_id. Only for callers without a patient, who see every instance of what they may read.
-pub async fn existing(conn: &Conn, _: &Access, documento_id: &str, ids: &[(ResourceType, &str)]) -> Result<HashSet<(ResourceType, String)>> {
+pub async fn existing(
+    conn: &Conn,
+    _: &Access,
+    documento_id: &str,
+    ids: &[(ResourceType, &str)],
+) -> Result<HashSet<(ResourceType, String)>> {
     let types: Vec<&str> = ids.iter().map(|(ty, _)| ty.name()).collect();
     let names: Vec<&str> = ids.iter().map(|(_, id)| *id).collect();
     let rows = conn.query(EXISTING, &[&documento_id, &types, &names]).await?;

@@ -107,14 +107,24 @@ fn hit(row: &Row, access: &Access) -> Result<Stored> {
         body: row.get(5),
     };
     if !access.sees(&stored.owner, &stored.labels) {
-        tracing::error!(resource_type = access.resource_type().name(), "ALARM: a row passed the guard that the caller may not see");
+        tracing::error!(
+            resource_type = access.resource_type().name(),
+            "ALARM: a row passed the guard that the caller may not see"
+        );
         return Err(Error::internal("a row passed the guard that the caller may not see"));
     }
     Ok(stored)
 }
 
 /// The exact number of matches; with `cap`, that many at the most.
-pub async fn count(conn: &Conn, _: &Access, guard: &Guard, query: &Query, documents: Option<&[String]>, cap: Option<i64>) -> Result<i64> {
+pub async fn count(
+    conn: &Conn,
+    _: &Access,
+    guard: &Guard,
+    query: &Query,
+    documents: Option<&[String]>,
+    cap: Option<i64>,
+) -> Result<i64> {
     if documents.is_some_and(<[String]>::is_empty) {
         return Ok(0);
     }

@@ -7,7 +7,22 @@ use crate::store::pool::Conn;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub const STATEMENTS: &[&str] = &[OPEN, BY_SECRET, LIVE, SEEN, TOUCH, OF_USUARIO, END, END_ONE_OF, END_USUARIO, END_OTHERS, END_CLIENT, ENDED, SWEEP, NOTIFY];
+pub const STATEMENTS: &[&str] = &[
+    OPEN,
+    BY_SECRET,
+    LIVE,
+    SEEN,
+    TOUCH,
+    OF_USUARIO,
+    END,
+    END_ONE_OF,
+    END_USUARIO,
+    END_OTHERS,
+    END_CLIENT,
+    ENDED,
+    SWEEP,
+    NOTIFY,
+];
 
 /// The channel on which the ids of ended sessions travel.
 pub const CHANNEL: &str = "historia_session";
@@ -39,11 +54,14 @@ const TOUCH: &str = "update session set seen = $2 where jti = $1 and ended is nu
 const OF_USUARIO: &str = "\
 select jti, kind, created, expires, coalesce(seen, created) from session
 where usuario_id = $1 and ended is null and expires > $2 order by coalesce(seen, created) desc limit 200";
-const END_ONE_OF: &str = "update session set ended = $3 where jti = $1 and usuario_id = $2 and ended is null returning jti";
+const END_ONE_OF: &str =
+    "update session set ended = $3 where jti = $1 and usuario_id = $2 and ended is null returning jti";
 const END_OTHERS: &str = "update session set ended = $3 where usuario_id = $1 and jti <> $2 and ended is null and expires > $3 returning jti";
 const END: &str = "update session set ended = $2 where jti = $1 and ended is null returning jti";
-const END_USUARIO: &str = "update session set ended = $2 where usuario_id = $1 and ended is null and expires > $2 returning jti";
-const END_CLIENT: &str = "update session set ended = $2 where client_id = $1 and ended is null and expires > $2 returning jti";
+const END_USUARIO: &str =
+    "update session set ended = $2 where usuario_id = $1 and ended is null and expires > $2 returning jti";
+const END_CLIENT: &str =
+    "update session set ended = $2 where client_id = $1 and ended is null and expires > $2 returning jti";
 const ENDED: &str = "select jti from session where ended is not null and expires > $1";
 const SWEEP: &str = "delete from session where expires < $1";
 const NOTIFY: &str = "select pg_notify($1, $2)";
@@ -54,7 +72,9 @@ pub async fn open(conn: &Conn, session: &Session) -> Result<()> {
         Holder::Client(id) => (None, Some(id.as_str())),
     };
     let kind = if session.secret.is_some() { "cookie" } else { "bearer" };
-    conn.execute(OPEN, &[&session.jti, &usuario, &client, &kind, &session.secret, &session.created, &session.expires]).await.map(drop)
+    conn.execute(OPEN, &[&session.jti, &usuario, &client, &kind, &session.secret, &session.created, &session.expires])
+        .await
+        .map(drop)
 }
 
 /// The live session of a cookie.
@@ -65,7 +85,14 @@ pub async fn by_secret(conn: &Conn, secret: &[u8], now: Timestamp) -> Result<Opt
         (None, Some(id)) => Holder::Client(id),
         (None, None) => return Ok(None),
     };
-    Ok(Some(Session { jti: row.get(0), holder, secret: Some(secret.to_vec()), created: row.get(3), expires: row.get(4), seen: row.get(5) }))
+    Ok(Some(Session {
+        jti: row.get(0),
+        holder,
+        secret: Some(secret.to_vec()),
+        created: row.get(3),
+        expires: row.get(4),
+        seen: row.get(5),
+    }))
 }
 
 pub async fn is_live(conn: &Conn, jti: Uuid, now: Timestamp) -> Result<bool> {

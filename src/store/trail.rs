@@ -25,7 +25,13 @@ where documento_id = any($1) and patient_id = $2 and actor <> $3 and outcome = 0
 order by recorded desc, id desc limit $4";
 
 /// The newest records of a patient that are not of `except`, at most `most`. `documents`: the keys under which they lie.
-pub async fn of_patient(conn: &Conn, documents: &[String], patient: &str, except: &str, most: i64) -> Result<Vec<Sight>> {
+pub async fn of_patient(
+    conn: &Conn,
+    documents: &[String],
+    patient: &str,
+    except: &str,
+    most: i64,
+) -> Result<Vec<Sight>> {
     let rows = conn.query(OF_PATIENT, &[&documents, &patient, &except, &most]).await?;
     let sight = |row: &tokio_postgres::Row| Sight {
         recorded: row.get(0),

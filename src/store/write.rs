@@ -16,7 +16,20 @@ use std::collections::BTreeMap;
 use tokio_postgres::types::ToSql;
 
 pub const STATEMENTS: &[&str] = &[
-    CREATE_ONE, UPDATE_ONE, CREATE, HISTORY, UPDATE, CLEAR_STRING, CLEAR_RANGE, STRINGS, RANGES, RECORDS, DIRECTORY, RECORD_KEYS, KEYS_AT, SHAPES,
+    CREATE_ONE,
+    UPDATE_ONE,
+    CREATE,
+    HISTORY,
+    UPDATE,
+    CLEAR_STRING,
+    CLEAR_RANGE,
+    STRINGS,
+    RANGES,
+    RECORDS,
+    DIRECTORY,
+    RECORD_KEYS,
+    KEYS_AT,
+    SHAPES,
 ];
 
 /// Statements that are in flight at once: up to this many are surely sent in their order.
@@ -118,9 +131,28 @@ pub async fn one(conn: &Conn, _: &Access, version: &Version, events: &[Event]) -
     let resource_type = version.resource_type.name();
     let c = &version.columns;
     let mut params: Vec<&(dyn ToSql + Sync)> = vec![
-        &version.documento_id, &resource_type, &version.id, &version.version, &version.method, &version.updated, &version.deleted,
-        &c.patient, &version.owner, &version.labels, &c.sort_date, &c.date_lo, &c.date_hi, &c.num_lo, &c.num_hi, &c.keys, &version.body,
-        &strings.key, &strings.value, &ranges.key, &ranges.lo, &ranges.hi,
+        &version.documento_id,
+        &resource_type,
+        &version.id,
+        &version.version,
+        &version.method,
+        &version.updated,
+        &version.deleted,
+        &c.patient,
+        &version.owner,
+        &version.labels,
+        &c.sort_date,
+        &c.date_lo,
+        &c.date_hi,
+        &c.num_lo,
+        &c.num_hi,
+        &c.keys,
+        &version.body,
+        &strings.key,
+        &strings.value,
+        &ranges.key,
+        &ranges.lo,
+        &ranges.hi,
     ];
     params.extend(audit.params());
     let sql = match &version.replaces {
@@ -226,10 +258,18 @@ pub async fn all(conn: &Conn, set: &Set, events: &[Event]) -> Result<bool> {
         search_rows(documento_id, creates.iter().chain(updates).copied(), &mut steps);
     }
     for (patient, own, further) in &set.record_keys {
-        steps.push(Step { sql: KEYS_AT, params: vec![Box::new(own), Box::new(patient), Box::new(further)], rows: None });
+        steps.push(Step {
+            sql: KEYS_AT,
+            params: vec![Box::new(own), Box::new(patient), Box::new(further)],
+            rows: None,
+        });
     }
     if !events.is_empty() {
-        steps.push(Step { sql: crate::store::audit::INSERT, params: Batch::of(events).into_params(), rows: Some(events.len() as u64) });
+        steps.push(Step {
+            sql: crate::store::audit::INSERT,
+            params: Batch::of(events).into_params(),
+            rows: Some(events.len() as u64),
+        });
     }
     run(conn, &steps).await
 }
@@ -241,7 +281,12 @@ fn control<'a>(set: &'a Set, steps: &mut Vec<Step<'a>>) {
         let identity: Vec<Option<&[u8]>> = set.records.iter().map(|r| r.identity.as_deref()).collect();
         steps.push(Step {
             sql: RECORDS,
-            params: vec![Box::new(column(|r| &r.record_id)), Box::new(column(|r| &r.documento_id)), Box::new(column(|r| &r.patient_id)), Box::new(identity)],
+            params: vec![
+                Box::new(column(|r| &r.record_id)),
+                Box::new(column(|r| &r.documento_id)),
+                Box::new(column(|r| &r.patient_id)),
+                Box::new(identity),
+            ],
             rows: Some(set.records.len() as u64),
         });
     }
@@ -249,7 +294,11 @@ fn control<'a>(set: &'a Set, steps: &mut Vec<Step<'a>>) {
         let types: Vec<&str> = set.directory.iter().map(|(ty, ..)| ty.name()).collect();
         let ids: Vec<&str> = set.directory.iter().map(|(_, id, _)| id.as_str()).collect();
         let documents: Vec<&str> = set.directory.iter().map(|(.., documento_id)| documento_id.as_str()).collect();
-        steps.push(Step { sql: DIRECTORY, params: vec![Box::new(types), Box::new(ids), Box::new(documents)], rows: Some(set.directory.len() as u64) });
+        steps.push(Step {
+            sql: DIRECTORY,
+            params: vec![Box::new(types), Box::new(ids), Box::new(documents)],
+            rows: Some(set.directory.len() as u64),
+        });
     }
     if !set.record_keys.is_empty() {
         let patients: Vec<&str> = set.record_keys.iter().map(|(patient, ..)| patient.as_str()).collect();
@@ -326,16 +375,30 @@ fn replacing<'a>(documento_id: &'a str, updates: &[&'a Version], steps: &mut Vec
 fn search_rows<'a>(documento_id: &'a str, rows: impl Iterator<Item = &'a Version> + Clone, steps: &mut Vec<Step<'a>>) {
     let strings = Strings::of(rows.clone().flat_map(|v| v.columns.strings.iter()));
     if !strings.key.is_empty() {
-        let of = |f: fn(&'a Version) -> &'a str| -> Vec<&'a str> { rows.clone().flat_map(|v| v.columns.strings.iter().map(move |_| f(v))).collect() };
-        let params: Vec<Box<dyn ToSql + Sync + Send + 'a>> =
-            vec![Box::new(documento_id), Box::new(of(|v| v.resource_type.name())), Box::new(of(|v| &v.id)), Box::new(strings.key), Box::new(strings.value)];
+        let of = |f: fn(&'a Version) -> &'a str| -> Vec<&'a str> {
+            rows.clone().flat_map(|v| v.columns.strings.iter().map(move |_| f(v))).collect()
+        };
+        let params: Vec<Box<dyn ToSql + Sync + Send + 'a>> = vec![
+            Box::new(documento_id),
+            Box::new(of(|v| v.resource_type.name())),
+            Box::new(of(|v| &v.id)),
+            Box::new(strings.key),
+            Box::new(strings.value),
+        ];
         steps.push(Step { sql: STRINGS, params, rows: None });
     }
     let ranges = Ranges::of(rows.clone().flat_map(|v| v.columns.ranges.iter()));
     if !ranges.key.is_empty() {
-        let of = |f: fn(&'a Version) -> &'a str| -> Vec<&'a str> { rows.clone().flat_map(|v| v.columns.ranges.iter().map(move |_| f(v))).collect() };
+        let of = |f: fn(&'a Version) -> &'a str| -> Vec<&'a str> {
+            rows.clone().flat_map(|v| v.columns.ranges.iter().map(move |_| f(v))).collect()
+        };
         let params: Vec<Box<dyn ToSql + Sync + Send + 'a>> = vec![
-            Box::new(documento_id), Box::new(of(|v| v.resource_type.name())), Box::new(of(|v| &v.id)), Box::new(ranges.key), Box::new(ranges.lo), Box::new(ranges.hi),
+            Box::new(documento_id),
+            Box::new(of(|v| v.resource_type.name())),
+            Box::new(of(|v| &v.id)),
+            Box::new(ranges.key),
+            Box::new(ranges.lo),
+            Box::new(ranges.hi),
         ];
         steps.push(Step { sql: RANGES, params, rows: None });
     }

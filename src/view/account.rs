@@ -38,11 +38,18 @@ struct Theme {
 /// The page.
 pub async fn page(visit: &Visit) -> Result<Reply> {
     let must_change = visit.must_change;
-    let message = must_change.then(|| Message::new(Tone::Warn, visit.text("account.must_change"), visit.text("account.must_change_help")));
+    let message = must_change
+        .then(|| Message::new(Tone::Warn, visit.text("account.must_change"), visit.text("account.must_change_help")));
     shown(visit, 200, Sheet::new(&visit.reader, None, Problems::default()), message, must_change).await
 }
 
-async fn shown(visit: &Visit, status: u16, mut sheet: Sheet<'_>, message: Option<Message>, must_change: bool) -> Result<Reply> {
+async fn shown(
+    visit: &Visit,
+    status: u16,
+    mut sheet: Sheet<'_>,
+    message: Option<Message>,
+    must_change: bool,
+) -> Result<Reply> {
     sheet.secret("clave", "account.present", "current-password");
     sheet.secret("clave_nueva", "account.new", "new-password").hint(visit.text("account.rule"));
     let page = visit.page(visit.text("account.title"));
@@ -69,7 +76,11 @@ async fn shown(visit: &Visit, status: u16, mut sheet: Sheet<'_>, message: Option
 }
 
 fn themes(visit: &Visit) -> Vec<Theme> {
-    let all = [(None, "auto", "account.theme_auto"), (Some("light"), "claro", "account.theme_light"), (Some("dark"), "oscuro", "account.theme_dark")];
+    let all = [
+        (None, "auto", "account.theme_auto"),
+        (Some("light"), "claro", "account.theme_light"),
+        (Some("dark"), "oscuro", "account.theme_dark"),
+    ];
     let theme = |(theme, code, label): (Option<&str>, &str, &str)| Theme {
         link: Link::new(format!("/tema/{code}?volver=/cuenta"), visit.text(label)),
         current: theme == visit.theme,
@@ -89,7 +100,9 @@ pub async fn change(visit: &Visit, form: &Form) -> Result<Reply> {
         match account::change_password(&visit.app, visit.usuario_id, visit.jti, present, new, &visit.caller).await {
             Ok(true) => return Ok(Reply::said("/cuenta", "said.password")),
             Ok(false) => problems.add("clave", visit.text("account.present_wrong")),
-            Err(error) if error.kind == Kind::BusinessRule => problems.add("clave_nueva", visit.text(password_problem(&error))),
+            Err(error) if error.kind == Kind::BusinessRule => {
+                problems.add("clave_nueva", visit.text(password_problem(&error)))
+            }
             Err(error) => return Err(error),
         }
     }
@@ -108,7 +121,8 @@ pub fn password_problem(error: &Error) -> &'static str {
 
 /// Ends one of one's own sessions.
 pub async fn end(visit: &Visit, form: &Form) -> Result<Reply> {
-    let jti = Uuid::try_parse(form.typed("sesion")).map_err(|_| Error::new(Kind::NotFound, "there is no such session"))?;
+    let jti =
+        Uuid::try_parse(form.typed("sesion")).map_err(|_| Error::new(Kind::NotFound, "there is no such session"))?;
     account::end_session(&visit.app, visit.usuario_id, jti, &visit.caller).await?;
     visit.app.sessions.end_here(jti);
     Ok(Reply::said("/cuenta", "said.session_ended"))

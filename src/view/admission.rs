@@ -113,14 +113,16 @@ async fn show(visit: &Visit, searching: bool) -> Result<Reply> {
             Ok((rows, more, today(unit, visit).await?))
         })
         .await?;
-    let (title, section) = if searching { ("admission.patients", "/admision") } else { ("admission.arrivals", "/admision/llegadas") };
+    let (title, section) =
+        if searching { ("admission.patients", "/admision") } else { ("admission.arrivals", "/admision/llegadas") };
     let count = asked.as_ref().map(|_| match more {
         true => visit.text("admission.many_found").to_owned(),
         false => visit.reader.count("admission.found", i64::try_from(rows.len()).unwrap_or(0)),
     });
     let (_, filter) = Filter::read(visit.query.typed("filtro"));
     let arrivals = listed(visit, section, &q, &arrived);
-    let model = Model { page: visit.page(visit.text(title)).at(section), searching, q, filter, count, more, rows, arrivals };
+    let model =
+        Model { page: visit.page(visit.text(title)).at(section), searching, q, filter, count, more, rows, arrivals };
     visit.show("admission", &model)
 }
 
@@ -143,7 +145,14 @@ async fn rows(unit: &mut Unit<'_>, visit: &Visit, asked: &Asked) -> Result<(Vec<
     Ok((found.resources.iter().enumerate().map(row).collect(), found.more))
 }
 
-fn found_row(visit: &Visit, asked: &Asked, n: usize, person: &Value, stay: Option<&Value>, cover: Option<&Value>) -> Row {
+fn found_row(
+    visit: &Visit,
+    asked: &Asked,
+    n: usize,
+    person: &Value,
+    stay: Option<&Value>,
+    cover: Option<&Value>,
+) -> Row {
     let (reader, name) = (&visit.reader, Name::of(person));
     let born = person.get("birthDate").and_then(Value::as_str).map(|date| reader.fhir(date));
     let age = match (patient::age(reader, person), born) {
@@ -153,7 +162,10 @@ fn found_row(visit: &Visit, asked: &Asked, n: usize, person: &Value, stay: Optio
     };
     let who = [patient::document(visit, person), age, patient::sex(reader, person).map(str::to_owned)];
     let insurer = cover.and_then(insurer).map(str::to_owned);
-    let whence = [municipality(person).map(str::to_owned), insurer.or_else(|| Some(reader.text("admission.uninsured").to_owned()))];
+    let whence = [
+        municipality(person).map(str::to_owned),
+        insurer.or_else(|| Some(reader.text("admission.uninsured").to_owned())),
+    ];
     let line = |parts: [Option<String>; 2]| parts.into_iter().flatten().collect::<Vec<_>>().join(" · ");
     let stays = stay.map(|stay| Badge::new("info", Some("bed"), encounter::place(reader, stay)));
     Row {
@@ -200,10 +212,12 @@ async fn today(unit: &mut Unit<'_>, visit: &Visit) -> Result<Vec<Arrived>> {
     }
     let ids: Vec<&str> = ids.into_iter().collect();
     let people = search(unit, "Patient", &format!("_id={}&_count={ARRIVALS}", ids.join(","))).await?;
-    let people: BTreeMap<String, Value> = people.resources.into_iter().map(|person| (encounter::id(&person).to_owned(), person)).collect();
+    let people: BTreeMap<String, Value> =
+        people.resources.into_iter().map(|person| (encounter::id(&person).to_owned(), person)).collect();
     let arrived = |encounter: Value| {
         let patient = people.get(encounter::patient(&encounter)?)?.clone();
-        let review = review(reader, &visit.app.systems, &patient).filter(|_| encounter::is_open(&encounter) || encounter::status(&encounter) == "planned");
+        let review = review(reader, &visit.app.systems, &patient)
+            .filter(|_| encounter::is_open(&encounter) || encounter::status(&encounter) == "planned");
         Some(Arrived { encounter, patient, review })
     };
     Ok(found.resources.into_iter().filter_map(arrived).collect())
@@ -244,7 +258,11 @@ fn listed(visit: &Visit, section: &str, q: &str, arrived: &[Arrived]) -> Arrival
     };
     let address = |filter: &str, all: bool| {
         let parts = [("q", q), ("filtro", filter), ("todas", if all { "1" } else { "" })];
-        let parts: Vec<String> = parts.iter().filter(|(_, value)| !value.is_empty()).map(|(name, value)| format!("{name}={}", encoded(value))).collect();
+        let parts: Vec<String> = parts
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| format!("{name}={}", encoded(value)))
+            .collect();
         if parts.is_empty() { section.to_owned() } else { format!("{section}?{}", parts.join("&")) }
     };
     let tab = |(of, name, label): &(Filter, &str, &'static str)| Tab {
@@ -265,7 +283,8 @@ fn listed(visit: &Visit, section: &str, q: &str, arrived: &[Arrived]) -> Arrival
         version: version(arrived),
         total: arrived.len(),
         shown: reader.fill("admission.shown", &[("n", &number(shown)), ("all", &number(all))]),
-        rest: (shown < all).then(|| Link::new(address(name, true), reader.fill("admission.earlier", &[("n", &number(all - shown))]))),
+        rest: (shown < all)
+            .then(|| Link::new(address(name, true), reader.fill("admission.earlier", &[("n", &number(all - shown))]))),
         empty: fitting.is_empty().then(|| Empty {
             icon: "arrive",
             title: reader.text("admission.none_today"),
@@ -328,7 +347,8 @@ mod tests {
 
     #[test]
     fn documents_that_do_not_go_with_the_age_are_to_be_reviewed() {
-        let reader = Reader { language: Language::Es, offset: Offset::UTC, now: "2026-11-23T12:00:00Z".parse().unwrap() };
+        let reader =
+            Reader { language: Language::Es, offset: Offset::UTC, now: "2026-11-23T12:00:00Z".parse().unwrap() };
         let check = |kind: &str, birth: &str, expected: Option<&str>| {
             let coding = json!([{"system": "urn:types", "code": kind}]);
             let patient = json!({"identifier": [{"use": "official", "type": {"coding": coding}, "value": "1099999412"}], "birthDate": birth});

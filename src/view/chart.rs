@@ -164,10 +164,19 @@ pub fn inner(visit: &Visit, record: &Record, title: impl Into<String>) -> Page {
 fn banner(visit: &Visit, record: &Record) -> Banner {
     let (reader, who) = (&visit.reader, &record.who);
     let fact = |term: Option<&str>, hidden: &str, text: &str, desk: bool| {
-        (!text.is_empty()).then(|| Fact { term: term.map(|key| reader.text(key)), hidden: reader.text(hidden), text: text.to_owned(), desk })
+        (!text.is_empty()).then(|| Fact {
+            term: term.map(|key| reader.text(key)),
+            hidden: reader.text(hidden),
+            text: text.to_owned(),
+            desk,
+        })
     };
     // "EPS EPS Ejemplo" says it twice.
-    let insurer = who.insurance.first().and_then(|text| text.split(" · ").next()).map_or("", |text| text.strip_prefix(reader.text("banner.insurer")).unwrap_or(text).trim());
+    let insurer = who
+        .insurance
+        .first()
+        .and_then(|text| text.split(" · ").next())
+        .map_or("", |text| text.strip_prefix(reader.text("banner.insurer")).unwrap_or(text).trim());
     let facts = [
         fact(Some("banner.age"), "banner.age", &who.age, false),
         fact(None, "banner.sex", &who.sex, false),
@@ -180,14 +189,24 @@ fn banner(visit: &Visit, record: &Record) -> Banner {
     let allergies = match record.allergies.state {
         AllergyState::Hidden => None,
         AllergyState::NotAsked => Some(Allergies::unasked(reader, None)),
-        AllergyState::NoneKnown => Some(Allergies::none(reader, Some(record.allergies.asked.text.clone()).filter(|text| !text.is_empty()))),
+        AllergyState::NoneKnown => {
+            Some(Allergies::none(reader, Some(record.allergies.asked.text.clone()).filter(|text| !text.is_empty())))
+        }
         AllergyState::Known => {
             let known = record.allergies.items.iter().filter(|item| item.active);
-            let allergy = |item: &Item| Allergy { substance: item.what.clone(), reaction: Some(reaction(&item.detail)).filter(|text| !text.is_empty()) };
+            let allergy = |item: &Item| Allergy {
+                substance: item.what.clone(),
+                reaction: Some(reaction(&item.detail)).filter(|text| !text.is_empty()),
+            };
             Some(Allergies::has(reader, known.map(allergy).collect()))
         }
     };
-    let act = |href: String, label: &str, icon: Option<&'static str>, primary: bool| Act { href, label: reader.text(label).to_owned(), icon, primary };
+    let act = |href: String, label: &str, icon: Option<&'static str>, primary: bool| Act {
+        href,
+        label: reader.text(label).to_owned(),
+        icon,
+        primary,
+    };
     let chart = address(&record.id);
     let mut actions = Vec::new();
     if writes(visit) {
@@ -197,7 +216,13 @@ fn banner(visit: &Visit, record: &Record) -> Banner {
     if crate::access::role::exports(visit.caller.role) {
         actions.push(act(format!("/exportar_pdf/{}", encoded(&record.id)), "chart.pdf", None, false));
     }
-    Banner { surnames: who.surnames.clone(), names: who.names.clone(), facts: facts.into_iter().flatten().collect(), allergies, actions }
+    Banner {
+        surnames: who.surnames.clone(),
+        names: who.names.clone(),
+        facts: facts.into_iter().flatten().collect(),
+        allergies,
+        actions,
+    }
 }
 
 /// What happened and how bad it was; criticality and notes stand in the panel of allergies.
@@ -217,18 +242,35 @@ fn model(visit: &Visit, page: Page, record: &Record, whole: bool) -> Model {
     }
     let n = record.results.len();
     let hidden = n > results.len();
-    let see_all = |part: &str, n: usize| Link::new(format!("{}?{WHOLE}=1#{part}", address(&record.id)), visit.reader.fill("chart.see_all", &[("n", &n.to_string())]));
+    let see_all = |part: &str, n: usize| {
+        Link::new(
+            format!("{}?{WHOLE}=1#{part}", address(&record.id)),
+            visit.reader.fill("chart.see_all", &[("n", &n.to_string())]),
+        )
+    };
     let rows = record.results.iter().map(|group| group.rows.len()).sum();
     let lists = Lister { visit, record, whole };
     Model {
         page,
         sees: record.sees,
         writes: writes(visit),
-        critical: record.results.iter().flat_map(|group| &group.rows).filter(|row| row.last.flag.is_critical()).map(|row| critical(visit, record, row)).collect(),
+        critical: record
+            .results
+            .iter()
+            .flat_map(|group| &group.rows)
+            .filter(|row| row.last.flag.is_critical())
+            .map(|row| critical(visit, record, row))
+            .collect(),
         results,
         results_more: hidden.then(|| see_all("resultados", rows)),
         signs: signs(visit, record, &record.signs),
-        problems: lists.lines("problemas", "chart.problems", "chart.no_problems", &record.problems, writes(visit).then_some("problema")),
+        problems: lists.lines(
+            "problemas",
+            "chart.problems",
+            "chart.no_problems",
+            &record.problems,
+            writes(visit).then_some("problema"),
+        ),
         medication: lists.lines("medicacion", "chart.medication", "chart.no_medication", &record.medication, None),
         visits: lists.lines("encuentros", "chart.visits", "chart.no_visits", &record.visits, None),
         others: lists.others(),
@@ -276,7 +318,11 @@ pub fn moment(visit: &Visit, reading: &Reading) -> String {
 
 fn group_of(visit: &Visit, record: &Record, group: &Group) -> Results {
     let when = group.when.iso.parse::<Timestamp>().map_or_else(|_| group.when.text.clone(), |at| short(visit, at));
-    Results { title: group.title.clone(), when, rows: group.rows.iter().map(|row| result_row(visit, record, row)).collect() }
+    Results {
+        title: group.title.clone(),
+        when,
+        rows: group.rows.iter().map(|row| result_row(visit, record, row)).collect(),
+    }
 }
 
 /// `hoy 05:31`, else `20 nov, 12:48`.
@@ -356,16 +402,26 @@ fn signs(visit: &Visit, record: &Record, signs: &Signs) -> SignTable {
     let last = times.pop().unwrap_or_default();
     let row = |row: &Row| {
         let at = |when| signs.at(row, when);
-        let (newest, earlier) = signs.times.split_last().map_or((None, Vec::new()), |(last, before)| (at(last), before.iter().map(at).collect()));
+        let (newest, earlier) = signs
+            .times
+            .split_last()
+            .map_or((None, Vec::new()), |(last, before)| (at(last), before.iter().map(at).collect()));
         let shown = newest.unwrap_or(&row.last);
         let is_old = newest.is_none();
         SignRow {
             href: entry(&record.id, "Observation", &row.last.id),
             name: row.name.clone(),
             unit: row.last.unit.clone(),
-            earlier: earlier.into_iter().map(|reading| reading.map_or_else(|| "–".to_owned(), |reading| reading.value.clone())).collect(),
+            earlier: earlier
+                .into_iter()
+                .map(|reading| reading.map_or_else(|| "–".to_owned(), |reading| reading.value.clone()))
+                .collect(),
             last: if is_old { "–".to_owned() } else { shown.value.clone() },
-            before: if is_old { Some(format!("{} · {}", row.last.value, moment(visit, &row.last))) } else { row.earlier.first().map(|reading| reading.value.clone()) },
+            before: if is_old {
+                Some(format!("{} · {}", row.last.value, moment(visit, &row.last)))
+            } else {
+                row.earlier.first().map(|reading| reading.value.clone())
+            },
             tone: tone(shown.flag).filter(|_| !is_old),
             flag: flag(shown).filter(|_| !is_old),
             trend: small(visit, row),
@@ -382,15 +438,29 @@ struct Lister<'a> {
 }
 
 impl Lister<'_> {
-    fn lines(&self, id: &'static str, title: &'static str, none: &'static str, items: &[Item], add: Option<&str>) -> Lines {
+    fn lines(
+        &self,
+        id: &'static str,
+        title: &'static str,
+        none: &'static str,
+        items: &[Item],
+        add: Option<&str>,
+    ) -> Lines {
         let (visit, chart) = (self.visit, address(&self.record.id));
         let active = items.iter().filter(|item| item.active).count();
         let shown = if self.whole { items.len() } else { LINES.max(active.min(2 * LINES)) };
         let count = match id {
-            "problemas" | "medicacion" if active > 0 => Some(visit.reader.count("chart.active", i64::try_from(active).unwrap_or(0))),
+            "problemas" | "medicacion" if active > 0 => {
+                Some(visit.reader.count("chart.active", i64::try_from(active).unwrap_or(0)))
+            }
             _ => None,
         };
-        let more = (items.len() > shown).then(|| Link::new(format!("{chart}?{WHOLE}=1#{id}"), visit.reader.fill("chart.see_all", &[("n", &items.len().to_string())])));
+        let more = (items.len() > shown).then(|| {
+            Link::new(
+                format!("{chart}?{WHOLE}=1#{id}"),
+                visit.reader.fill("chart.see_all", &[("n", &items.len().to_string())]),
+            )
+        });
         Lines {
             id,
             title: visit.text(title).to_owned(),
@@ -404,11 +474,14 @@ impl Lister<'_> {
 
     fn line(&self, list: &str, item: &Item) -> Line {
         let when = match list {
-            "problemas" if !item.when.text.is_empty() => self.visit.reader.fill("chart.since", &[("date", &item.when.text)]),
+            "problemas" if !item.when.text.is_empty() => {
+                self.visit.reader.fill("chart.since", &[("date", &item.when.text)])
+            }
             "medicacion" => String::new(),
             _ => item.when.text.clone(),
         };
-        let badge = (!item.active && matches!(list, "problemas" | "medicacion") && !item.status.is_empty()).then(|| Badge::new("plain", None, item.status.clone()));
+        let badge = (!item.active && matches!(list, "problemas" | "medicacion") && !item.status.is_empty())
+            .then(|| Badge::new("plain", None, item.status.clone()));
         Line {
             href: entry(&self.record.id, item.kind, &item.id),
             what: item.what.clone(),
@@ -438,8 +511,14 @@ impl Lister<'_> {
             ("documentos", "chart.documents", &record.documents),
             ("alergias", "chart.allergies", &record.allergies.items),
         ];
-        let named = named.into_iter().filter(|(_, _, items)| !items.is_empty()).map(|(id, title, items)| self.lines(id, title, "chart.nothing", items, None));
-        let rest = record.others.iter().filter(|section| section.kind != "Specimen").map(|section| Lines { title: section.title.clone(), ..self.lines(section.kind, "chart.nothing", "chart.nothing", &section.items, None) });
+        let named = named
+            .into_iter()
+            .filter(|(_, _, items)| !items.is_empty())
+            .map(|(id, title, items)| self.lines(id, title, "chart.nothing", items, None));
+        let rest = record.others.iter().filter(|section| section.kind != "Specimen").map(|section| Lines {
+            title: section.title.clone(),
+            ..self.lines(section.kind, "chart.nothing", "chart.nothing", &section.items, None)
+        });
         named.chain(rest).collect()
     }
 }

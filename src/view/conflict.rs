@@ -43,14 +43,24 @@ struct Model<'m> {
 
 /// The page, 409. `carried`: the other fields, with the version that is now the stored one. `keep`: where one goes who
 /// leaves the stored version.
-pub fn page(visit: &Visit, page: Page, pairs: Vec<Pair>, carried: Vec<(String, String)>, other: &Other, keep: &str) -> Result<Reply> {
+pub fn page(
+    visit: &Visit,
+    page: Page,
+    pairs: Vec<Pair>,
+    carried: Vec<(String, String)>,
+    other: &Other,
+    keep: &str,
+) -> Result<Reply> {
     let reader = &visit.reader;
     let (text, stored_by) = match &other.who {
         Some(who) => (
             reader.fill("conflict.who", &[("who", who), ("time", &other.at)]),
             reader.fill("conflict.stored_by", &[("who", who), ("time", &other.at)]),
         ),
-        None => (reader.fill("conflict.somebody", &[("time", &other.at)]), reader.fill("conflict.stored", &[("time", &other.at)])),
+        None => (
+            reader.fill("conflict.somebody", &[("time", &other.at)]),
+            reader.fill("conflict.stored", &[("time", &other.at)]),
+        ),
     };
     let model = Model {
         page: page.says(Message::new(Tone::Warn, "", text)),

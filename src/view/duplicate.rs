@@ -79,7 +79,9 @@ fn is_near(one: &str, other: &str) -> bool {
 pub fn compare(reader: &Reader, systems: &Systems, typed: &Typed, patient: &Value) -> Option<Match> {
     let name = Name::of(patient);
     let stored = DocumentoId::of_patient(patient, systems);
-    let number = |documento: &Option<DocumentoId>| documento.as_ref().and_then(DocumentoId::parts).map(|(_, number)| number.to_owned());
+    let number = |documento: &Option<DocumentoId>| {
+        documento.as_ref().and_then(DocumentoId::parts).map(|(_, number)| number.to_owned())
+    };
     let same_document = typed.documento.is_some() && typed.documento == stored;
     let same_number = number(&typed.documento).is_some() && number(&typed.documento) == number(&stored);
     let birth = patient.get("birthDate").and_then(Value::as_str);
@@ -98,10 +100,14 @@ pub fn compare(reader: &Reader, systems: &Systems, typed: &Typed, patient: &Valu
     why.push(named(reader, "surnames", surnames, &name.surnames, &typed.surnames));
     why.push(named(reader, "names", names, &name.names, &typed.names));
     let is_sex = patient.get("gender").and_then(Value::as_str) == Some(typed.gender.as_str());
-    why.extend(sex(reader, patient).map(|text| same_or_not(reader, is_sex, "duplicate.same_sex", "duplicate.other_sex", text)));
+    why.extend(
+        sex(reader, patient).map(|text| same_or_not(reader, is_sex, "duplicate.same_sex", "duplicate.other_sex", text)),
+    );
     let city = municipality(patient).filter(|_| !typed.city.is_empty());
     let is_city = |city: &str| likeness(city, &typed.city) == Likeness::Same;
-    why.extend(city.map(|city| same_or_not(reader, is_city(city), "duplicate.same_city", "duplicate.other_city", city)));
+    why.extend(
+        city.map(|city| same_or_not(reader, is_city(city), "duplicate.same_city", "duplicate.other_city", city)),
+    );
     let weight = why.iter().filter(|line| line.speaks).count() + if same_number { 10 } else { 0 };
     Some(Match { same_document, why, weight })
 }
@@ -143,7 +149,8 @@ mod tests {
 
     #[test]
     fn names_are_alike_but_for_accents_a_letter_or_a_missing_word() {
-        let check = |one: &str, other: &str, expected: Likeness| assert_eq!(likeness(one, other), expected, "{one} {other}");
+        let check =
+            |one: &str, other: &str, expected: Likeness| assert_eq!(likeness(one, other), expected, "{one} {other}");
         check("Ibáñez Güiza", "ibanez guiza", Likeness::Same);
         check("Ibañes Güiza", "Ibáñez Güiza", Likeness::Alike);
         check("Ibáñez", "Ibáñez Güiza", Likeness::Alike);
@@ -157,7 +164,8 @@ mod tests {
 
     #[test]
     fn a_possible_duplicate_says_why() {
-        let reader = Reader { language: Language::Es, offset: Offset::UTC, now: "2026-11-23T12:00:00Z".parse().unwrap() };
+        let reader =
+            Reader { language: Language::Es, offset: Offset::UTC, now: "2026-11-23T12:00:00Z".parse().unwrap() };
         let coding = json!([{"system": "urn:types", "code": "TI"}]);
         let stored = json!({
             "identifier": [{"use": "official", "type": {"coding": coding}, "value": "1099999412"}],
@@ -165,8 +173,12 @@ mod tests {
             "birthDate": "2008-02-02", "address": [{"city": "Chía"}]
         });
         let typed = |document: &str, surnames: &str, birth: &str| Typed {
-            documento: DocumentoId::parse(document), surnames: surnames.to_owned(), names: "María José".to_owned(),
-            birth: birth.parse().ok(), gender: "female".to_owned(), city: "Soacha".to_owned(),
+            documento: DocumentoId::parse(document),
+            surnames: surnames.to_owned(),
+            names: "María José".to_owned(),
+            birth: birth.parse().ok(),
+            gender: "female".to_owned(),
+            city: "Soacha".to_owned(),
         };
         let check = |typed: Typed, expected: Option<&str>| {
             let found = compare(&reader, &Systems::default(), &typed, &stored);
@@ -178,6 +190,10 @@ mod tests {
         check(typed("CC-1000000001", "Ibáñez Güiza", "1999-02-02"), Some("≠≠===≠"));
         check(typed("CC-1000000001", "Ibañes Güiza", "1999-02-02"), None);
         check(typed("CC-1000000001", "Pérez", "2008-02-02"), None);
-        assert!(compare(&reader, &Systems::default(), &typed("TI-1099999412", "X", "1999-01-01"), &stored).unwrap().same_document);
+        assert!(
+            compare(&reader, &Systems::default(), &typed("TI-1099999412", "X", "1999-01-01"), &stored)
+                .unwrap()
+                .same_document
+        );
     }
 }

@@ -89,7 +89,8 @@ fn list<'v>(value: &'v Value, member: &str) -> impl Iterator<Item = &'v Value> {
 /// The text of a CodeableConcept: as it was said, else a display, else a code.
 pub fn concept(value: &Value) -> Option<&str> {
     let said = Some(text(value, &["text"])).filter(|text| !text.is_empty());
-    let coded = |member: &str| list(value, "coding").map(|coding| text(coding, &[member])).find(|text| !text.is_empty());
+    let coded =
+        |member: &str| list(value, "coding").map(|coding| text(coding, &[member])).find(|text| !text.is_empty());
     said.or_else(|| coded("display")).or_else(|| coded("code"))
 }
 
@@ -131,7 +132,8 @@ pub fn is_from_hl7(encounter: &Value) -> bool {
 
 /// Service and bed as one line, each once: `Medicina interna · 412B`.
 pub fn place(reader: &Reader, encounter: &Value) -> String {
-    let mut parts: Vec<String> = vec![service(encounter).map_or_else(|| reader.text(Class::of(encounter).label()).to_owned(), str::to_owned)];
+    let mut parts: Vec<String> =
+        vec![service(encounter).map_or_else(|| reader.text(Class::of(encounter).label()).to_owned(), str::to_owned)];
     let more = bed(encounter).or_else(|| encounter.get("priority").and_then(concept).map(str::to_owned));
     parts.extend(more.filter(|more| parts.iter().all(|part| part != more)));
     parts.join(" · ")
@@ -203,7 +205,9 @@ pub fn admit(encounter: &mut Map<String, Value>, typed: Typed<'_>, patient: &str
     encounter.insert("serviceType".into(), json!({"text": typed.service}));
     encounter.entry("subject").or_insert_with(|| json!({"reference": format!("Patient/{patient}")}));
     encounter.insert("period".into(), json!({"start": now}));
-    if !typed.reason.is_empty() && encounter.get("reasonCode").and_then(|known| concept(known.get(0)?)) != Some(typed.reason) {
+    if !typed.reason.is_empty()
+        && encounter.get("reasonCode").and_then(|known| concept(known.get(0)?)) != Some(typed.reason)
+    {
         encounter.insert("reasonCode".into(), json!([{"text": typed.reason}]));
     }
     encounter.shift_remove("location");
@@ -248,7 +252,10 @@ pub fn discharge(encounter: &mut Map<String, Value>, disposition: (&str, &str), 
     complete_places(encounter, now);
     let stay = encounter.entry("hospitalization").or_insert_with(|| json!({}));
     if let Some(stay) = stay.as_object_mut() {
-        stay.insert("dischargeDisposition".into(), json!({"coding": [{"system": DISPOSITION, "code": code}], "text": label}));
+        stay.insert(
+            "dischargeDisposition".into(),
+            json!({"coding": [{"system": DISPOSITION, "code": code}], "text": label}),
+        );
     }
 }
 
@@ -271,7 +278,15 @@ fn end_period(encounter: &mut Map<String, Value>, now: &str) {
 pub fn now(reader: &Reader) -> String {
     let (at, seconds) = (reader.local(reader.now), reader.offset.seconds());
     let (sign, rest) = if seconds < 0 { ('-', -seconds) } else { ('+', seconds) };
-    format!("{}T{:02}:{:02}:{:02}{sign}{:02}:{:02}", at.date(), at.hour(), at.minute(), at.second(), rest / 3600, rest % 3600 / 60)
+    format!(
+        "{}T{:02}:{:02}:{:02}{sign}{:02}:{:02}",
+        at.date(),
+        at.hour(),
+        at.minute(),
+        at.second(),
+        rest / 3600,
+        rest % 3600 / 60
+    )
 }
 
 #[cfg(test)]
@@ -283,7 +298,11 @@ mod tests {
     const NOW: &str = "2026-11-23T14:05:09-05:00";
 
     fn reader() -> Reader {
-        Reader { language: Language::Es, offset: Offset::from_seconds(-5 * 3600).unwrap(), now: "2026-11-23T19:05:09Z".parse().unwrap() }
+        Reader {
+            language: Language::Es,
+            offset: Offset::from_seconds(-5 * 3600).unwrap(),
+            now: "2026-11-23T19:05:09Z".parse().unwrap(),
+        }
     }
 
     fn admitted() -> Map<String, Value> {
@@ -298,7 +317,10 @@ mod tests {
         let encounter = Value::Object(admitted());
         assert_eq!(place(&reader(), &encounter), "Medicina interna · 412B");
         assert_eq!((start(&encounter), reason(&encounter), patient(&encounter)), (NOW, Some("Neumonía"), Some("p1")));
-        assert_eq!((Class::of(&encounter), is_open(&encounter), is_from_hl7(&encounter)), (Class::Inpatient, true, false));
+        assert_eq!(
+            (Class::of(&encounter), is_open(&encounter), is_from_hl7(&encounter)),
+            (Class::Inpatient, true, false)
+        );
         assert_eq!(now(&reader()), NOW);
     }
 
@@ -318,7 +340,10 @@ mod tests {
             let mut encounter = admitted();
             close(&mut encounter);
             let encounter = Value::Object(encounter);
-            assert_eq!((status(&encounter), is_open(&encounter), end(&encounter), bed(&encounter)), (expected, false, NOW, None));
+            assert_eq!(
+                (status(&encounter), is_open(&encounter), end(&encounter), bed(&encounter)),
+                (expected, false, NOW, None)
+            );
         };
         check(&|encounter| discharge(encounter, ("home", "Casa"), NOW), "finished");
         check(&|encounter| cancel(encounter, NOW), "cancelled");
@@ -327,8 +352,14 @@ mod tests {
     #[test]
     fn a_line_says_each_thing_once() {
         let check = |encounter: Value, expected: &str| assert_eq!(place(&reader(), &encounter), expected);
-        check(json!({"serviceType": {"text": "Urgencias"}, "priority": {"text": "Triage II"}}), "Urgencias · Triage II");
-        check(json!({"class": {"code": "EMER"}, "location": [{"location": {"display": "Urgencias"}, "status": "active"}]}), "Urgencias");
+        check(
+            json!({"serviceType": {"text": "Urgencias"}, "priority": {"text": "Triage II"}}),
+            "Urgencias · Triage II",
+        );
+        check(
+            json!({"class": {"code": "EMER"}, "location": [{"location": {"display": "Urgencias"}, "status": "active"}]}),
+            "Urgencias",
+        );
         check(json!({"serviceType": {"coding": [{"code": "MED"}]}}), "MED");
     }
 }

@@ -34,7 +34,8 @@ pub async fn pdf(app: &Arc<App>, caller: &Caller, reader: &Reader, given: &str) 
     let by = name(app, caller).await?;
     let code = code()?;
     record::read(app, caller, reader, given, ACTION, async |record| {
-        let (reader, institution, shown, role) = (*reader, app.config.institution.clone(), code.clone(), caller.role.code());
+        let (reader, institution, shown, role) =
+            (*reader, app.config.institution.clone(), code.clone(), caller.role.code());
         // Drawing is work of the processor: not on the thread that serves others.
         let drawn = tokio::task::spawn_blocking(move || {
             let export = pdf::Export { reader: &reader, institution: &institution, by: &by, role, code: &shown };
@@ -42,7 +43,10 @@ pub async fn pdf(app: &Arc<App>, caller: &Caller, reader: &Reader, given: &str) 
         });
         let document = drawn.await.map_err(Error::internal)??;
         if document.missing > 0 {
-            tracing::warn!(characters = document.missing, "a PDF has characters that its fonts do not have; they are boxes");
+            tracing::warn!(
+                characters = document.missing,
+                "a PDF has characters that its fonts do not have; they are boxes"
+            );
         }
         let detail = format!("pdf pages={} code={code}", document.pages);
         Ok((document, detail))
@@ -80,7 +84,10 @@ mod tests {
     fn codes_are_read_in_groups() {
         let code = code().unwrap();
         assert_eq!(code.len(), 14, "{code}");
-        assert!(code.split('-').all(|group| group.len() == 4 && group.chars().all(|c| c.is_ascii_alphanumeric())), "{code}");
+        assert!(
+            code.split('-').all(|group| group.len() == 4 && group.chars().all(|c| c.is_ascii_alphanumeric())),
+            "{code}"
+        );
         assert_ne!(code, super::code().unwrap());
     }
 }

@@ -65,7 +65,9 @@ impl Asked {
 
 /// The number as it is stored: bare, or with points by others.
 pub fn spellings(reader: &Reader, number: &str) -> String {
-    let pointed = reader.document(&format!("CC-{number}")).and_then(|text| text.split_once(' ').map(|(_, number)| number.to_owned()));
+    let pointed = reader
+        .document(&format!("CC-{number}"))
+        .and_then(|text| text.split_once(' ').map(|(_, number)| number.to_owned()));
     let all = std::iter::once(number.to_owned()).chain(pointed.filter(|pointed| pointed != number));
     all.map(|text| encoded(&text)).collect::<Vec<_>>().join(",")
 }
@@ -122,7 +124,11 @@ pub fn marked(name: &str, words: &[String]) -> Vec<Part> {
             plain(" ".to_owned(), false);
         }
         let folded = fold(word);
-        let longest = wanted.iter().filter(|wanted| folded.starts_with(wanted.as_str())).map(|wanted| wanted.chars().count()).max();
+        let longest = wanted
+            .iter()
+            .filter(|wanted| folded.starts_with(wanted.as_str()))
+            .map(|wanted| wanted.chars().count())
+            .max();
         let length = longest.unwrap_or(0);
         plain(word.chars().take(length).collect(), length > 0);
         plain(word.chars().skip(length).collect(), false);
@@ -138,7 +144,11 @@ mod tests {
     fn typed_text_is_a_number_a_date_or_a_name() {
         let check = |input: &str, number: Option<&str>, birth: Option<&str>, words: &[&str]| {
             let asked = Asked::read(input).unwrap_or_default();
-            let expected = Asked { number: number.map(str::to_owned), birth: birth.map(|date| date.parse().unwrap()), words: words.iter().map(|w| (*w).to_owned()).collect() };
+            let expected = Asked {
+                number: number.map(str::to_owned),
+                birth: birth.map(|date| date.parse().unwrap()),
+                words: words.iter().map(|w| (*w).to_owned()).collect(),
+            };
             assert_eq!(asked, expected, "{input}");
         };
         check("munoz pe", None, None, &["munoz", "pe"]);
@@ -158,7 +168,10 @@ mod tests {
     fn beginnings_that_were_looked_for_are_marked() {
         let check = |name: &str, words: &[&str], expected: &str| {
             let words: Vec<String> = words.iter().map(|w| (*w).to_owned()).collect();
-            let shown: String = marked(name, &words).iter().map(|p| if p.hit { format!("[{}]", p.text) } else { p.text.clone() }).collect();
+            let shown: String = marked(name, &words)
+                .iter()
+                .map(|p| if p.hit { format!("[{}]", p.text) } else { p.text.clone() })
+                .collect();
             assert_eq!(shown, expected);
         };
         check("Muñoz Peñaranda", &["munoz", "pe"], "[Muñoz] [Pe]ñaranda");

@@ -323,7 +323,8 @@ mod tests {
     #[test]
     fn documents_are_shown_with_points() {
         let es = reader(Language::Es);
-        let check = |input: &str, expected: Option<&str>| assert_eq!(es.document(input).as_deref(), expected, "{input}");
+        let check =
+            |input: &str, expected: Option<&str>| assert_eq!(es.document(input).as_deref(), expected, "{input}");
         check("CC-51999208", Some("CC 51.999.208"));
         check("RC-1199999086", Some("RC 1.199.999.086"));
         check("CE-999417", Some("CE 999417"));

@@ -6,7 +6,8 @@
 use crate::error::{Error, Result};
 use crate::i18n::{self, Language};
 use handlebars::{
-    Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderError, RenderErrorReason, ScopedJson,
+    Context, Handlebars, Helper, HelperDef, HelperResult, Output, RenderContext, RenderError, RenderErrorReason,
+    ScopedJson,
 };
 use serde::Serialize;
 use std::collections::HashMap;
@@ -20,27 +21,71 @@ macro_rules! templates {
 
 /// Markup that several pages use.
 const PARTIALS: &[(&str, &str)] = templates![
-    "partials/layout", "partials/mark", "partials/message", "partials/banner", "partials/field", "partials/keys",
-    "partials/badge", "partials/flag", "partials/row", "partials/result", "partials/trend", "partials/chart",
-    "partials/empty", "partials/lines", "partials/results", "partials/lab-line", "partials/own-line", "partials/own-meaning", "partials/own-list",
+    "partials/layout",
+    "partials/mark",
+    "partials/message",
+    "partials/banner",
+    "partials/field",
+    "partials/keys",
+    "partials/badge",
+    "partials/flag",
+    "partials/row",
+    "partials/result",
+    "partials/trend",
+    "partials/chart",
+    "partials/empty",
+    "partials/lines",
+    "partials/results",
+    "partials/lab-line",
+    "partials/own-line",
+    "partials/own-meaning",
+    "partials/own-list",
 ];
 
 /// One template per screen.
 const PAGES: &[(&str, &str)] = templates![
     // everybody
-    "login", "error", "account", "conflict", "forgotten",
+    "login",
+    "error",
+    "account",
+    "conflict",
+    "forgotten",
     // patients without an account
     "register",
     // admission
-    "activation", "admission", "admission-patient", "admission-form", "register-patient",
+    "activation",
+    "admission",
+    "admission-patient",
+    "admission-form",
+    "register-patient",
     // admin
-    "admin/users", "admin/user", "admin/shown", "admin/dialog", "admin/clients", "admin/client", "admin/messages", "admin/audit",
+    "admin/users",
+    "admin/user",
+    "admin/shown",
+    "admin/dialog",
+    "admin/clients",
+    "admin/client",
+    "admin/messages",
+    "admin/audit",
     // physician
-    "medico", "chart-page", "add", "signs", "observe", "problem", "versions", "correct",
+    "medico",
+    "chart-page",
+    "add",
+    "signs",
+    "observe",
+    "problem",
+    "versions",
+    "correct",
     // results
-    "lab", "lab-enter", "lab-validate",
+    "lab",
+    "lab-enter",
+    "lab-validate",
     // patient
-    "own", "own-results", "own-result", "own-visits", "own-seen",
+    "own",
+    "own-results",
+    "own-result",
+    "own-visits",
+    "own-seen",
 ];
 
 const ICONS: &str = include_str!("../../templates/icons.json");
@@ -99,9 +144,11 @@ impl HelperDef for Text {
         _: &mut RenderContext<'reg, 'rc>,
     ) -> std::result::Result<ScopedJson<'rc>, RenderError> {
         let key = helper.param(0).and_then(|param| param.value().as_str()).unwrap_or("");
-        let text = i18n::find(self.0, key).ok_or_else(|| RenderErrorReason::Other(format!("there is no text {key}")))?;
+        let text =
+            i18n::find(self.0, key).ok_or_else(|| RenderErrorReason::Other(format!("there is no text {key}")))?;
         let shown = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        let places: Vec<(&str, String)> = helper.hash().iter().map(|(name, value)| (*name, shown(value.value()))).collect();
+        let places: Vec<(&str, String)> =
+            helper.hash().iter().map(|(name, value)| (*name, shown(value.value()))).collect();
         let places: Vec<(&str, &str)> = places.iter().map(|(name, value)| (*name, value.as_str())).collect();
         Ok(ScopedJson::Derived(i18n::filled(text, &places).into()))
     }

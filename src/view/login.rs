@@ -61,9 +61,16 @@ fn waits(name: &str) -> bool {
 }
 
 /// The page.
-pub fn page(reader: &Reader, theme: Option<&'static str>, site: &str, kept: Kept<'_>, reason: Reason) -> Result<String> {
+pub fn page(
+    reader: &Reader,
+    theme: Option<&'static str>,
+    site: &str,
+    kept: Kept<'_>,
+    reason: Reason,
+) -> Result<String> {
     let next = kept.next.and_then(local).unwrap_or("");
-    let here = if next.is_empty() { "/login".to_owned() } else { format!("/login?next={}", super::visit::encoded(next)) };
+    let here =
+        if next.is_empty() { "/login".to_owned() } else { format!("/login?next={}", super::visit::encoded(next)) };
     let page = Page::open(reader, theme, site, reader.text("login.title"), &here).class("narrow");
     let page = Page { bare: true, ..page };
     let said = message(reader, reason, kept.draft.is_some());
@@ -94,7 +101,8 @@ fn message(reader: &Reader, reason: Reason, keeps: bool) -> Option<Message> {
 
 /// The fields that waited in the sign-in form, under their own names.
 pub fn draft_of(form: &Form) -> Option<Form> {
-    let fields: Vec<(&str, &str)> = form.pairs().filter_map(|(name, value)| Some((name.strip_prefix(DRAFT)?, value))).collect();
+    let fields: Vec<(&str, &str)> =
+        form.pairs().filter_map(|(name, value)| Some((name.strip_prefix(DRAFT)?, value))).collect();
     (!fields.is_empty()).then(|| Form::of(fields))
 }
 

@@ -61,7 +61,11 @@ pub fn search(text: &str) -> Vec<&'static Common> {
     let text: String = text.chars().take(LONGEST).collect();
     let folded = fold(&text);
     // A code keeps its hyphen.
-    let words: Vec<&str> = if find(text.trim()).is_some() { vec![text.trim()] } else { folded.split(' ').filter(|word| !word.is_empty()).collect() };
+    let words: Vec<&str> = if find(text.trim()).is_some() {
+        vec![text.trim()]
+    } else {
+        folded.split(' ').filter(|word| !word.is_empty()).collect()
+    };
     let Some(first) = words.first() else { return Vec::new() };
     let mut found: Vec<&Common> = ALL.iter().filter(|known| words.iter().all(|word| known.fits(word))).collect();
     found.sort_by_key(|known| !known.folded.starts_with(first));
@@ -81,17 +85,26 @@ mod tests {
         assert_eq!(ALL.iter().map(|known| known.code).collect::<BTreeSet<_>>().len(), ALL.len());
         for known in ALL.iter() {
             assert!(is_loinc(known.code) && !known.es.is_empty() && !known.en.is_empty(), "{}", known.code);
-            assert!(["laboratory", "vital-signs", "exam", "survey", "social-history"].contains(&known.category), "{}", known.code);
+            assert!(
+                ["laboratory", "vital-signs", "exam", "survey", "social-history"].contains(&known.category),
+                "{}",
+                known.code
+            );
         }
     }
 
     /// The check digit of LOINC (mod 10).
     fn is_loinc(code: &str) -> bool {
         let (digits, check) = code.split_once('-').unwrap();
-        let sum: u32 = digits.chars().rev().enumerate().map(|(n, c)| {
-            let d = c.to_digit(10).unwrap() * if n % 2 == 0 { 2 } else { 1 };
-            d / 10 + d % 10
-        }).sum();
+        let sum: u32 = digits
+            .chars()
+            .rev()
+            .enumerate()
+            .map(|(n, c)| {
+                let d = c.to_digit(10).unwrap() * if n % 2 == 0 { 2 } else { 1 };
+                d / 10 + d % 10
+            })
+            .sum();
         (10 - sum % 10) % 10 == check.parse::<u32>().unwrap()
     }
 

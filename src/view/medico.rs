@@ -43,8 +43,17 @@ pub async fn desk(visit: &Visit) -> Result<Reply> {
         (Some(_), false) => visit.reader.count("medico.found", n),
         (None, _) => visit.reader.count("medico.admitted", n),
     };
-    let nobody = if asked.is_some() { ("medico.nobody", "medico.nobody_help") } else { ("medico.none_admitted", "medico.none_admitted_help") };
-    let empty = rows.is_empty().then(|| Empty { icon: "search", title: visit.text(nobody.0), text: visit.text(nobody.1), action: None });
+    let nobody = if asked.is_some() {
+        ("medico.nobody", "medico.nobody_help")
+    } else {
+        ("medico.none_admitted", "medico.none_admitted_help")
+    };
+    let empty = rows.is_empty().then(|| Empty {
+        icon: "search",
+        title: visit.text(nobody.0),
+        text: visit.text(nobody.1),
+        action: None,
+    });
     let model = Model { page: visit.page(visit.text("medico.patients")).at("/medico"), q, title, rows, more, empty };
     visit.show("medico", &model)
 }
@@ -57,7 +66,11 @@ async fn found(unit: &mut Unit<'_>, visit: &Visit, asked: &Asked) -> Result<(Vec
     }
     let stays = search(unit, "Encounter", &format!("patient={}&status={OPEN}&_count=100", ids.join(","))).await?;
     let places: HashMap<&str, &Value> = stays.resources.iter().map(|stay| (whose(stay), stay)).collect();
-    let rows = found.resources.iter().enumerate().map(|(n, patient)| row(visit, patient, places.get(text(patient, "id")).copied(), &asked.words, n == 0));
+    let rows = found
+        .resources
+        .iter()
+        .enumerate()
+        .map(|(n, patient)| row(visit, patient, places.get(text(patient, "id")).copied(), &asked.words, n == 0));
     Ok((rows.collect(), found.more))
 }
 
@@ -74,7 +87,8 @@ async fn admitted(unit: &mut Unit<'_>, visit: &Visit) -> Result<(Vec<Row>, bool)
         return Ok((Vec::new(), false));
     }
     let patients = search(unit, "Patient", &format!("_id={}&_count={MOST}", ids.join(","))).await?;
-    let known: HashMap<&str, &Value> = patients.resources.iter().map(|patient| (text(patient, "id"), patient)).collect();
+    let known: HashMap<&str, &Value> =
+        patients.resources.iter().map(|patient| (text(patient, "id"), patient)).collect();
     let stay = |id: &str| stays.resources.iter().find(|stay| whose(stay) == id);
     let rows = ids.iter().filter_map(|id| Some(row(visit, known.get(id)?, stay(id), &[], false)));
     Ok((rows.collect(), stays.more))
@@ -91,7 +105,8 @@ fn row(visit: &Visit, patient: &Value, stay: Option<&Value>, words: &[String], f
     let age = joined([patient::age(reader, patient).unwrap_or_default(), born.unwrap_or_default()], " ");
     let sex = patient::sex(reader, patient).unwrap_or_default().to_owned();
     let mut lines = vec![joined([patient::document(visit, patient).unwrap_or_default(), age, sex], " · ")];
-    let since = stay.and_then(|stay| stay.get("period")).map(|period| text(period, "start")).filter(|start| !start.is_empty());
+    let since =
+        stay.and_then(|stay| stay.get("period")).map(|period| text(period, "start")).filter(|start| !start.is_empty());
     lines.extend(since.map(|start| reader.fill("medico.since", &[("date", &reader.fhir(start))])));
     Row {
         href: format!("/paciente/{}", encoded(text(patient, "id"))),
@@ -108,11 +123,17 @@ fn row(visit: &Visit, patient: &Value, stay: Option<&Value>, words: &[String], f
 fn place(visit: &Visit, stay: &Value) -> String {
     let service = stay.get("serviceType").map(|service| text(service, "text")).unwrap_or_default();
     let open = list(stay, "location").find(|place| matches!(text(place, "status"), "active" | ""));
-    let bed = open.and_then(|place| place.get("location")).map(|location| text(location, "display")).unwrap_or_default();
+    let bed =
+        open.and_then(|place| place.get("location")).map(|location| text(location, "display")).unwrap_or_default();
     // What does not fit a phone is said by the place alone.
     let long = service.chars().count() + bed.chars().count() > WIDEST;
-    let place = if bed.starts_with(service) || (long && !bed.is_empty()) { bed.to_owned() } else { joined([service, bed], " · ") };
+    let place = if bed.starts_with(service) || (long && !bed.is_empty()) {
+        bed.to_owned()
+    } else {
+        joined([service, bed], " · ")
+    };
     let class = stay.get("class").map(|class| text(class, "code")).unwrap_or_default();
-    let word = crate::i18n::find(visit.reader.language, &format!("class.{class}")).unwrap_or_else(|| visit.text("medico.here"));
+    let word = crate::i18n::find(visit.reader.language, &format!("class.{class}"))
+        .unwrap_or_else(|| visit.text("medico.here"));
     if place.is_empty() { word.to_owned() } else { place }
 }

@@ -137,8 +137,12 @@ pub(super) fn problems(visit: &Visit, form: &Form, typed: &Typed) -> Problems {
         missing(&mut problems, "nacimiento");
         match typed.birth {
             None => problems.add("nacimiento", visit.text("register_patient.birth_wrong")),
-            Some(date) if date > reader.today() => problems.add("nacimiento", visit.text("register_patient.birth_future")),
-            Some(date) if years(reader, date).is_none_or(|years| years > OLDEST) => problems.add("nacimiento", visit.text("register_patient.birth_old")),
+            Some(date) if date > reader.today() => {
+                problems.add("nacimiento", visit.text("register_patient.birth_future"))
+            }
+            Some(date) if years(reader, date).is_none_or(|years| years > OLDEST) => {
+                problems.add("nacimiento", visit.text("register_patient.birth_old"))
+            }
             Some(_) => {}
         }
     }
@@ -217,7 +221,11 @@ async fn possible(unit: &mut Unit<'_>, visit: &Visit, typed: &Typed) -> Result<V
 
 fn described(visit: &Visit, found: &Match, patient: &Value) -> Possible {
     let reader = &visit.reader;
-    let parts = [patient::document(visit, patient), patient::age(reader, patient), patient::sex(reader, patient).map(str::to_owned)];
+    let parts = [
+        patient::document(visit, patient),
+        patient::age(reader, patient),
+        patient::sex(reader, patient).map(str::to_owned),
+    ];
     let id = encounter::id(patient).to_owned();
     Possible {
         name: Name::of(patient),
@@ -231,18 +239,30 @@ fn described(visit: &Visit, found: &Match, patient: &Value) -> Possible {
 // ------------------------------------------------------------------ the form
 
 fn shown(
-    visit: &Visit, status: u16, form: Option<&Form>, problems: Problems, found: &[(Match, Value)], warnings: Vec<(&'static str, String)>,
+    visit: &Visit,
+    status: u16,
+    form: Option<&Form>,
+    problems: Problems,
+    found: &[(Match, Value)],
+    warnings: Vec<(&'static str, String)>,
     insurers: &BTreeMap<String, String>,
 ) -> Result<Reply> {
     let reader = &visit.reader;
     let mut sheet = Sheet::new(reader, form, problems);
     fill(visit, &mut sheet, insurers, &warnings);
-    let mut page = visit.page(visit.text("register_patient.title")).at("/admision/registrar").inside("/admision", visit.text("admission.patients"));
+    let mut page = visit
+        .page(visit.text("register_patient.title"))
+        .at("/admision/registrar")
+        .inside("/admision", visit.text("admission.patients"));
     let is_same = found.iter().any(|(found, _)| found.same_document);
     if let Some(summary) = sheet.summary() {
         page = page.says(summary);
     } else if is_same {
-        page = page.says(Message::new(Tone::Crit, reader.text("duplicate.registered"), reader.text("duplicate.registered_help")));
+        page = page.says(Message::new(
+            Tone::Crit,
+            reader.text("duplicate.registered"),
+            reader.text("duplicate.registered_help"),
+        ));
     } else if !found.is_empty() {
         page = page.says(Message::new(Tone::Warn, reader.text("duplicate.look"), reader.text("duplicate.look_help")));
     } else if let Some((_, text)) = warnings.first() {
@@ -271,7 +291,12 @@ fn shown(
     visit.show_as(status, "register-patient", &model)
 }
 
-pub(super) fn fill(visit: &Visit, sheet: &mut Sheet<'_>, insurers: &BTreeMap<String, String>, warnings: &[(&'static str, String)]) {
+pub(super) fn fill(
+    visit: &Visit,
+    sheet: &mut Sheet<'_>,
+    insurers: &BTreeMap<String, String>,
+    warnings: &[(&'static str, String)],
+) {
     let text = |key: &str| visit.text(key);
     let names: Vec<String> = KINDS.iter().map(|kind| format!("{kind} {}", text(&format!("document.{kind}")))).collect();
     let mut kinds = vec![("", text("admission.choose"))];
@@ -291,8 +316,18 @@ pub(super) fn fill(visit: &Visit, sheet: &mut Sheet<'_>, insurers: &BTreeMap<Str
     let genders = [("female", text("sex.female")), ("male", text("sex.male")), ("other", text("sex.other"))];
     sheet.segments("sexo", "admission.sex", "", &genders);
     sheet.line("municipio", "admission.municipality", "").longest(LONGEST);
-    sheet.line("municipio_codigo", "register_patient.code", "").optional().hint(text("register_patient.code_hint")).digits().longest(5);
-    sheet.line("celular", "admission.phone", "").optional().hint(text("register_patient.phone_hint")).digits().longest(20);
+    sheet
+        .line("municipio_codigo", "register_patient.code", "")
+        .optional()
+        .hint(text("register_patient.code_hint"))
+        .digits()
+        .longest(5);
+    sheet
+        .line("celular", "admission.phone", "")
+        .optional()
+        .hint(text("register_patient.phone_hint"))
+        .digits()
+        .longest(20);
     sheet.line("direccion", "admission.street", "").optional().longest(LONGEST);
     sheet.line("eps", "admission.insurer", "").optional().longest(LONGEST).suggest(insurers.keys().cloned().collect());
     let mut regimes = vec![("", text("admission.choose"))];
@@ -305,9 +340,13 @@ pub(super) fn fill(visit: &Visit, sheet: &mut Sheet<'_>, insurers: &BTreeMap<Str
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let typed = typed(form);
     let problems = problems(visit, form, &typed);
-    let (found, insurers) = visit.unit(async |unit| Ok((possible(unit, visit, &typed).await?, insurers(unit).await?))).await?;
+    let (found, insurers) =
+        visit.unit(async |unit| Ok((possible(unit, visit, &typed).await?, insurers(unit).await?))).await?;
     let said: Vec<&str> = form.typed("otra").split(' ').collect();
-    let unsettled: Vec<(Match, Value)> = found.into_iter().filter(|(found, patient)| found.same_document || !said.contains(&encounter::id(patient))).collect();
+    let unsettled: Vec<(Match, Value)> = found
+        .into_iter()
+        .filter(|(found, patient)| found.same_document || !said.contains(&encounter::id(patient)))
+        .collect();
     let warnings: Vec<(&'static str, String)> = unlikely(visit, form, &typed).into_iter().collect();
     let warned = warnings.first().is_none_or(|(key, _)| *key == form.typed("avisado"));
     if !problems.is_empty() || !unsettled.is_empty() || !warned {
@@ -318,23 +357,46 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
 }
 
 /// Creates the Patient and its Coverage, or finds who has the document already.
-async fn create(unit: &mut Unit<'_>, form: &Form, typed: &Typed, insurers: &BTreeMap<String, String>) -> Result<String> {
+async fn create(
+    unit: &mut Unit<'_>,
+    form: &Form,
+    typed: &Typed,
+    insurers: &BTreeMap<String, String>,
+) -> Result<String> {
     let address = |id: &str| format!("/admision/paciente/{}", encoded(id));
-    let documento = typed.documento.as_ref().ok_or_else(|| Error::at(Kind::Required, "numero", "the document of the patient"))?;
+    let documento =
+        typed.documento.as_ref().ok_or_else(|| Error::at(Kind::Required, "numero", "the document of the patient"))?;
     let (_, number) = documento.parts().ok_or_else(|| Error::internal("a typed document has no number"))?;
     let mut criteria = format!("identifier={}", encoded(&format!("{DOCUMENTS}|{number}")));
     // Another person has the number under another type: then the names are part of the condition.
     if !form.typed("otra").is_empty() {
-        criteria = format!("{criteria}&family={}&given={}", encoded(&escaped(&typed.surnames)), encoded(&escaped(&typed.names)));
+        criteria = format!(
+            "{criteria}&family={}&given={}",
+            encoded(&escaped(&typed.surnames)),
+            encoded(&escaped(&typed.names))
+        );
     }
-    let create = Interaction::Create { resource_type: named("Patient")?, resource: Content::new(resource(form, typed, number)), if_none_exist: Some(criteria) };
+    let create = Interaction::Create {
+        resource_type: named("Patient")?,
+        resource: Content::new(resource(form, typed, number)),
+        if_none_exist: Some(criteria),
+    };
     let answer = unit.run(&create).await?;
-    let id = answer.location.as_deref().and_then(|location| location.split('/').nth(1)).ok_or_else(|| Error::internal("a create has no location"))?;
+    let id = answer
+        .location
+        .as_deref()
+        .and_then(|location| location.split('/').nth(1))
+        .ok_or_else(|| Error::internal("a create has no location"))?;
     if answer.status != 201 {
         return Ok(format!("{}?ya=registro", address(id)));
     }
     if let Some(cover) = cover(form, id, insurers) {
-        unit.run(&Interaction::Create { resource_type: named("Coverage")?, resource: Content::new(cover), if_none_exist: None }).await?;
+        unit.run(&Interaction::Create {
+            resource_type: named("Coverage")?,
+            resource: Content::new(cover),
+            if_none_exist: None,
+        })
+        .await?;
     }
     Ok(address(id))
 }
@@ -344,12 +406,22 @@ pub(super) fn resource(form: &Form, typed: &Typed, number: &str) -> Value {
     let mut patient = Map::new();
     let coding = json!([{"system": V2_0203, "code": "PN"}, {"system": DOCUMENT_TYPES, "code": kind(form)}]);
     patient.insert("resourceType".into(), json!("Patient"));
-    patient.insert("identifier".into(), json!([{"use": "official", "type": {"coding": coding}, "system": DOCUMENTS, "value": number}]));
+    patient.insert(
+        "identifier".into(),
+        json!([{"use": "official", "type": {"coding": coding}, "system": DOCUMENTS, "value": number}]),
+    );
     patient.insert("active".into(), json!(true));
-    let surname = |url: &str, name: &str| (!form.typed(name).is_empty()).then(|| json!({"url": url, "valueString": form.typed(name)}));
-    let surnames: Vec<Value> = [surname(FATHERS_FAMILY, "apellido1"), surname(MOTHERS_FAMILY, "apellido2")].into_iter().flatten().collect();
-    let given: Vec<&str> = ["nombre1", "nombre2"].iter().map(|name| form.typed(name)).filter(|name| !name.is_empty()).collect();
-    patient.insert("name".into(), json!([{"use": "official", "family": typed.surnames, "_family": {"extension": surnames}, "given": given}]));
+    let surname = |url: &str, name: &str| {
+        (!form.typed(name).is_empty()).then(|| json!({"url": url, "valueString": form.typed(name)}))
+    };
+    let surnames: Vec<Value> =
+        [surname(FATHERS_FAMILY, "apellido1"), surname(MOTHERS_FAMILY, "apellido2")].into_iter().flatten().collect();
+    let given: Vec<&str> =
+        ["nombre1", "nombre2"].iter().map(|name| form.typed(name)).filter(|name| !name.is_empty()).collect();
+    patient.insert(
+        "name".into(),
+        json!([{"use": "official", "family": typed.surnames, "_family": {"extension": surnames}, "given": given}]),
+    );
     let phone = digits_of(form.typed("celular"));
     if !phone.is_empty() {
         patient.insert("telecom".into(), json!([{"system": "phone", "value": phone, "use": "mobile"}]));

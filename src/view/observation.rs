@@ -70,7 +70,8 @@ pub fn put(resource: &mut Value, name: &str, value: Value) {
 /// The reference range of a holder of a value, and the interpretation that follows from it.
 pub fn judge(holder: &mut Value, number: f64, (low, high): (Option<Value>, Option<Value>), unit: &str, ucum: &str) {
     let ends = [("low", &low), ("high", &high)];
-    let range: serde_json::Map<String, Value> = ends.iter().filter_map(|(name, end)| Some(((*name).to_owned(), quantity(end.as_ref()?, unit, ucum)))).collect();
+    let range: serde_json::Map<String, Value> =
+        ends.iter().filter_map(|(name, end)| Some(((*name).to_owned(), quantity(end.as_ref()?, unit, ucum)))).collect();
     if range.is_empty() {
         return;
     }
@@ -80,7 +81,11 @@ pub fn judge(holder: &mut Value, number: f64, (low, high): (Option<Value>, Optio
         (_, Some(high)) if number > high => ("H", "High"),
         _ => ("N", "Normal"),
     };
-    put(holder, "interpretation", json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": code, "display": display}]}]));
+    put(
+        holder,
+        "interpretation",
+        json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": code, "display": display}]}]),
+    );
 }
 
 /// What is wrong with a typed date or time.
@@ -132,7 +137,11 @@ mod tests {
 
     #[test]
     fn moments_are_of_here_and_not_of_the_future() {
-        let reader = Reader { language: Language::Es, offset: Offset::from_seconds(-18_000).unwrap(), now: "2026-11-24T15:00:00Z".parse().unwrap() };
+        let reader = Reader {
+            language: Language::Es,
+            offset: Offset::from_seconds(-18_000).unwrap(),
+            now: "2026-11-24T15:00:00Z".parse().unwrap(),
+        };
         let check = |date: &str, time: &str, expected: Result<&str, MomentProblem>| {
             assert_eq!(moment(&reader, date, time).as_deref().map_err(|e| *e), expected, "{date} {time}");
         };

@@ -34,8 +34,15 @@ struct Choice {
 pub async fn add(visit: &Visit) -> Result<Reply> {
     let record = chart::of(visit).await?;
     let to = |part: &str| format!("{}/{part}", chart::address(&record.id));
-    let links = [("signos", "add.signs", "add.signs_help"), ("observacion", "add.observation", "add.observation_help"), ("problema", "add.problem", "add.problem_help")];
-    let links = links.into_iter().map(|(part, label, text)| Choice { href: to(part), label: visit.text(label), text: visit.text(text) }).collect();
+    let links = [
+        ("signos", "add.signs", "add.signs_help"),
+        ("observacion", "add.observation", "add.observation_help"),
+        ("problema", "add.problem", "add.problem_help"),
+    ];
+    let links = links
+        .into_iter()
+        .map(|(part, label, text)| Choice { href: to(part), label: visit.text(label), text: visit.text(text) })
+        .collect();
     visit.show("add", &Choices { page: chart::inner(visit, &record, visit.text("chart.add")), links })
 }
 
@@ -96,7 +103,8 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     }
     let resource_type = named("Observation")?;
     let done = visit.once(async |unit| {
-        unit.run(&Interaction::Create { resource_type, resource: Content::new(made.clone()), if_none_exist: None }).await?;
+        unit.run(&Interaction::Create { resource_type, resource: Content::new(made.clone()), if_none_exist: None })
+            .await?;
         Ok(chart::address(&record.id))
     });
     Ok(Reply::said(done.await?, "said.saved"))
@@ -118,7 +126,11 @@ fn made(visit: &Visit, of: &Circumstances<'_>, common: &Common, form: &Form, pro
                 put(&mut amount, "comparator", json!(comparator));
             }
             put(&mut made, "valueQuantity", amount);
-            let mut end = |field: &'static str| Some(form.typed(field)).filter(|typed| !typed.is_empty()).and_then(|typed| numbered(visit, field, typed, problems));
+            let mut end = |field: &'static str| {
+                Some(form.typed(field))
+                    .filter(|typed| !typed.is_empty())
+                    .and_then(|typed| numbered(visit, field, typed, problems))
+            };
             let ends = (end("minimo"), end("maximo"));
             if let (Some(low), Some(high)) = (&ends.0, &ends.1) {
                 if float(low) > float(high) {
@@ -137,7 +149,8 @@ fn made(visit: &Visit, of: &Circumstances<'_>, common: &Common, form: &Form, pro
 /// `<5` and `>5`: less or more than the method measures.
 fn comparator(typed: &str) -> (Option<&'static str>, &str) {
     let known = [("<=", "<="), (">=", ">="), ("≤", "<="), ("≥", ">="), ("<", "<"), (">", ">")];
-    let found = known.into_iter().find_map(|(sign, code)| typed.strip_prefix(sign).map(|rest| (Some(code), rest.trim())));
+    let found =
+        known.into_iter().find_map(|(sign, code)| typed.strip_prefix(sign).map(|rest| (Some(code), rest.trim())));
     found.unwrap_or((None, typed))
 }
 
@@ -146,13 +159,23 @@ pub fn numbered(visit: &Visit, field: &'static str, typed: &str, problems: &mut 
     match number(typed) {
         Ok(value) => Some(value),
         Err(problem) => {
-            problems.add(field, visit.text(if problem == NumberProblem::Ambiguous { "number.ambiguous" } else { "number.none" }));
+            problems.add(
+                field,
+                visit.text(if problem == NumberProblem::Ambiguous { "number.ambiguous" } else { "number.none" }),
+            );
             None
         }
     }
 }
 
-fn shown(visit: &Visit, record: &Record, common: Option<&'static Common>, typed: Option<&Form>, problems: Problems, status: u16) -> Result<Reply> {
+fn shown(
+    visit: &Visit,
+    record: &Record,
+    common: Option<&'static Common>,
+    typed: Option<&Form>,
+    problems: Problems,
+    status: u16,
+) -> Result<Reply> {
     let reader = &visit.reader;
     let (q, action) = (visit.query.typed("q").to_owned(), format!("{}/observacion", chart::address(&record.id)));
     let found = if common.is_some() { Vec::new() } else { loinc::search(&q) };
@@ -172,21 +195,38 @@ fn shown(visit: &Visit, record: &Record, common: Option<&'static Common>, typed:
             let mut sheet = Sheet::new(reader, typed, problems);
             let value = sheet.line("valor", "observe.value", "");
             if !common.is_text() {
-                value.unit(if common.unit.is_empty() { "" } else { common.unit }).hint(reader.text("observe.value_hint"));
+                value
+                    .unit(if common.unit.is_empty() { "" } else { common.unit })
+                    .hint(reader.text("observe.value_hint"));
                 sheet.line("minimo", "observe.low", "").optional().digits();
                 sheet.line("maximo", "observe.high", "").optional().digits();
             }
             let now = reader.local(reader.now);
-            sheet.line("fecha", "taken.date", &date_field(reader.today())).hint(reader.text("taken.date_hint")).digits();
-            sheet.line("hora", "taken.time", &format!("{:02}:{:02}", now.hour(), now.minute())).hint(reader.text("taken.time_hint")).digits();
+            sheet
+                .line("fecha", "taken.date", &date_field(reader.today()))
+                .hint(reader.text("taken.date_hint"))
+                .digits();
+            sheet
+                .line("hora", "taken.time", &format!("{:02}:{:02}", now.hour(), now.minute()))
+                .hint(reader.text("taken.time_hint"))
+                .digits();
             sheet.text("nota", "observe.note", "").optional();
             let page = match sheet.summary() {
                 Some(summary) => page.says(summary),
                 None => page,
             };
-            let before = rows(record).find(|row| row.code == common.code).map(|row| format!("{} · {}", chart::value_of(&row.last), chart::moment(visit, &row.last)));
+            let before = rows(record)
+                .find(|row| row.code == common.code)
+                .map(|row| format!("{} · {}", chart::value_of(&row.last), chart::moment(visit, &row.last)));
             let change = Link::new(action.clone(), reader.text("observe.change"));
-            let chosen = Chosen { name: common.name(reader.language), code: common.code, change, is_text: common.is_text(), before, fields: sheet.fields() };
+            let chosen = Chosen {
+                name: common.name(reader.language),
+                code: common.code,
+                change,
+                is_text: common.is_text(),
+                before,
+                fields: sheet.fields(),
+            };
             (page, Some(chosen))
         }
     };

@@ -182,7 +182,13 @@ pub struct Page {
 
 impl Page {
     /// The page of somebody who is not signed in.
-    pub fn open(reader: &Reader, theme: Option<&'static str>, site: &str, title: impl Into<String>, here: &str) -> Page {
+    pub fn open(
+        reader: &Reader,
+        theme: Option<&'static str>,
+        site: &str,
+        title: impl Into<String>,
+        here: &str,
+    ) -> Page {
         let (other, label) = match reader.language {
             Language::Es => (Language::En, "English"),
             Language::En => (Language::Es, "Español"),

@@ -1,9 +1,9 @@
 //! The patient of a page: finding one by what an address says, names as they are written here, the banner.
 
-use crate::fhir::format::{Limits, parse_json};
 use crate::error::{Error, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::documento::DocumentoId;
+use crate::fhir::format::{Limits, parse_json};
 use crate::interaction::{Interaction, Unit, operation};
 use crate::view::format::Reader;
 use crate::view::page::Link;
@@ -128,9 +128,20 @@ pub struct Banner {
 impl Banner {
     /// Name, age, sex, document, birth date; `bed` and `insurer` as far as they are known. `allergies`: none for roles
     /// that may not see them.
-    pub fn new(visit: &Visit, patient: &Value, bed: Option<&str>, insurer: Option<&str>, allergies: Option<Allergies>) -> Banner {
+    pub fn new(
+        visit: &Visit,
+        patient: &Value,
+        bed: Option<&str>,
+        insurer: Option<&str>,
+        allergies: Option<Allergies>,
+    ) -> Banner {
         let (reader, name) = (&visit.reader, Name::of(patient));
-        let fact = |term: Option<&'static str>, hidden: &'static str, text: String, desk: bool| Fact { term: term.map(|key| reader.text(key)), hidden: reader.text(hidden), text, desk };
+        let fact = |term: Option<&'static str>, hidden: &'static str, text: String, desk: bool| Fact {
+            term: term.map(|key| reader.text(key)),
+            hidden: reader.text(hidden),
+            text,
+            desk,
+        };
         let mut facts = Vec::new();
         facts.extend(age(reader, patient).map(|text| fact(Some("banner.age"), "banner.age", text, false)));
         facts.extend(sex(reader, patient).map(|text| fact(None, "banner.sex", text.to_owned(), false)));
@@ -201,8 +212,12 @@ mod tests {
 
     #[test]
     fn names_are_written_surnames_first() {
-        let check = |names: Value, expected: &str| assert_eq!(Name::of(&json!({"name": names})).whole(), expected, "{names}");
-        check(json!([{"use": "old", "family": "X"}, {"family": "Muñoz Peñaranda", "given": ["Gloria", "Inés"]}]), "Muñoz Peñaranda, Gloria Inés");
+        let check =
+            |names: Value, expected: &str| assert_eq!(Name::of(&json!({"name": names})).whole(), expected, "{names}");
+        check(
+            json!([{"use": "old", "family": "X"}, {"family": "Muñoz Peñaranda", "given": ["Gloria", "Inés"]}]),
+            "Muñoz Peñaranda, Gloria Inés",
+        );
         check(json!([{"use": "usual", "family": "A"}, {"use": "official", "family": "B"}]), "B");
         check(json!([{"text": "Sin identificar"}]), "Sin identificar");
         check(json!([{"given": ["Ana"]}]), "Ana");

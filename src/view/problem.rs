@@ -59,7 +59,8 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     apply(&mut made, &typed);
     let resource_type = named("Condition")?;
     let done = visit.once(async |unit| {
-        unit.run(&Interaction::Create { resource_type, resource: Content::new(made.clone()), if_none_exist: None }).await?;
+        unit.run(&Interaction::Create { resource_type, resource: Content::new(made.clone()), if_none_exist: None })
+            .await?;
         Ok(chart::address(&record.id))
     });
     Ok(Reply::said(done.await?, "said.saved"))
@@ -88,20 +89,46 @@ pub fn read(reader: &Reader, form: &Form, problems: &mut Problems) -> Typed {
     if onset.as_deref().and_then(|onset| reader.day_of(onset)).is_some_and(|day| day > reader.today()) {
         problems.add("desde", reader.text("taken.future"));
     }
-    Typed { code, text, onset, is_active: form.typed("estado") != "resolved", is_confirmed: form.typed("certeza") != "provisional" }
+    Typed {
+        code,
+        text,
+        onset,
+        is_active: form.typed("estado") != "resolved",
+        is_confirmed: form.typed("certeza") != "provisional",
+    }
 }
 
 /// Puts what was typed into a Condition, which keeps everything else.
 pub fn apply(condition: &mut Value, typed: &Typed) {
     let status = |system: &str, code: &str| json!({"coding": [{"system": format!("http://terminology.hl7.org/CodeSystem/{system}"), "code": code}]});
     put(condition, "clinicalStatus", status("condition-clinical", if typed.is_active { "active" } else { "resolved" }));
-    put(condition, "verificationStatus", status("condition-ver-status", if typed.is_confirmed { "confirmed" } else { "provisional" }));
-    let others: Vec<Value> = condition.get("code").and_then(|code| code.get("coding")).and_then(Value::as_array).into_iter().flatten().filter(|coding| coding.get("system").and_then(Value::as_str) != Some(CIE10)).cloned().collect();
+    put(
+        condition,
+        "verificationStatus",
+        status("condition-ver-status", if typed.is_confirmed { "confirmed" } else { "provisional" }),
+    );
+    let others: Vec<Value> = condition
+        .get("code")
+        .and_then(|code| code.get("coding"))
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter(|coding| coding.get("system").and_then(Value::as_str) != Some(CIE10))
+        .cloned()
+        .collect();
     let own = typed.code.iter().map(|code| json!({"system": CIE10, "code": code}));
     let coding: Vec<Value> = own.chain(others).collect();
-    put(condition, "code", if coding.is_empty() { json!({"text": typed.text}) } else { json!({"coding": coding, "text": typed.text}) });
+    put(
+        condition,
+        "code",
+        if coding.is_empty() { json!({"text": typed.text}) } else { json!({"coding": coding, "text": typed.text}) },
+    );
     if let Some(members) = condition.as_object_mut() {
-        members.retain(|name, _| !name.starts_with("onset") && !name.starts_with("_onset") && (!typed.is_active || !name.starts_with("abatement")));
+        members.retain(|name, _| {
+            !name.starts_with("onset")
+                && !name.starts_with("_onset")
+                && (!typed.is_active || !name.starts_with("abatement"))
+        });
     }
     if let Some(onset) = &typed.onset {
         put(condition, "onsetDateTime", json!(onset));
@@ -125,7 +152,8 @@ fn onset(typed: &str) -> Result<Option<String>, ()> {
     if typed.is_empty() {
         return Ok(None);
     }
-    let year = |text: &str| text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit()) && ("1880".."2200").contains(&text);
+    let year =
+        |text: &str| text.len() == 4 && text.bytes().all(|b| b.is_ascii_digit()) && ("1880".."2200").contains(&text);
     if year(typed) {
         return Ok(Some(typed.to_owned()));
     }
@@ -156,12 +184,18 @@ pub struct Stored {
 
 pub fn add_fields(sheet: &mut Sheet<'_>, reader: &Reader, stored: &Stored) {
     sheet.line("texto", "problem.text", &stored.text).hint(reader.text("problem.text_hint"));
-    sheet.line("codigo", "problem.code", &stored.code).hint(reader.text("problem.code_hint")).optional().plain().longest(8);
+    sheet
+        .line("codigo", "problem.code", &stored.code)
+        .hint(reader.text("problem.code_hint"))
+        .optional()
+        .plain()
+        .longest(8);
     sheet.line("desde", "problem.onset", &stored.onset).hint(reader.text("problem.onset_hint")).optional().digits();
     let is = |value: &str, first: &'static str, other: &'static str| if value == other { other } else { first };
     let states = [("active", reader.text("problem.active")), ("resolved", reader.text("problem.resolved"))];
     sheet.segments("estado", "problem.status", is(&stored.status, "active", "resolved"), &states);
-    let certain = [("confirmed", reader.text("problem.confirmed")), ("provisional", reader.text("problem.provisional"))];
+    let certain =
+        [("confirmed", reader.text("problem.confirmed")), ("provisional", reader.text("problem.provisional"))];
     sheet.segments("certeza", "problem.certainty", is(&stored.certainty, "confirmed", "provisional"), &certain);
 }
 
@@ -174,7 +208,11 @@ fn shown(visit: &Visit, record: &Record, typed: Option<&Form>, problems: Problem
         Some(summary) => page.says(summary),
         None => page,
     };
-    visit.show_as(status, "problem", &Model { page, action: visit.path.clone(), back: chart::address(&record.id), fields: sheet.fields() })
+    visit.show_as(
+        status,
+        "problem",
+        &Model { page, action: visit.path.clone(), back: chart::address(&record.id), fields: sheet.fields() },
+    )
 }
 
 #[cfg(test)]
@@ -183,7 +221,9 @@ mod tests {
 
     #[test]
     fn codes_lose_their_point() {
-        let check = |typed: &str, expected: Result<Option<&str>, ()>| assert_eq!(code(typed).as_ref().map(Option::as_deref), expected.as_ref().map(|c| *c), "{typed}");
+        let check = |typed: &str, expected: Result<Option<&str>, ()>| {
+            assert_eq!(code(typed).as_ref().map(Option::as_deref), expected.as_ref().map(|c| *c), "{typed}")
+        };
         check("J18.9", Ok(Some("J189")));
         check("i10x", Ok(Some("I10X")));
         check("N18", Ok(Some("N18")));
@@ -195,7 +235,9 @@ mod tests {
 
     #[test]
     fn onsets_are_as_precise_as_they_are_known() {
-        let check = |typed: &str, expected: Result<Option<&str>, ()>| assert_eq!(onset(typed).as_ref().map(Option::as_deref), expected.as_ref().map(|c| *c), "{typed}");
+        let check = |typed: &str, expected: Result<Option<&str>, ()>| {
+            assert_eq!(onset(typed).as_ref().map(Option::as_deref), expected.as_ref().map(|c| *c), "{typed}")
+        };
         check("2011", Ok(Some("2011")));
         check("3/2011", Ok(Some("2011-03")));
         check("02/03/2011", Ok(Some("2011-03-02")));
@@ -203,16 +245,31 @@ mod tests {
         for bad in ["13/2011", "31/02/2011", "11", "ayer", "0011"] {
             check(bad, Err(()));
         }
-        assert_eq!(["2011", "2011-03", "2011-03-02", "2011-03-02T10:00:00Z"].map(onset_field), ["2011", "03/2011", "02/03/2011", "02/03/2011"]);
+        assert_eq!(
+            ["2011", "2011-03", "2011-03-02", "2011-03-02T10:00:00Z"].map(onset_field),
+            ["2011", "03/2011", "02/03/2011", "02/03/2011"]
+        );
     }
 
     #[test]
     fn a_correction_keeps_what_it_does_not_know() {
         let mut condition = json!({"onsetAge": {"value": 3}, "abatementDateTime": "2020", "note": [{"text": "n"}], "code": {"coding": [{"system": "s", "code": "c"}, {"system": CIE10, "code": "A00"}]}});
-        let typed = Typed { code: Some("J189".to_owned()), text: "Neumonía".to_owned(), onset: Some("2026".to_owned()), is_active: true, is_confirmed: true };
+        let typed = Typed {
+            code: Some("J189".to_owned()),
+            text: "Neumonía".to_owned(),
+            onset: Some("2026".to_owned()),
+            is_active: true,
+            is_confirmed: true,
+        };
         apply(&mut condition, &typed);
-        assert_eq!(condition["code"], json!({"coding": [{"system": CIE10, "code": "J189"}, {"system": "s", "code": "c"}], "text": "Neumonía"}));
-        assert_eq!((condition["onsetDateTime"].as_str(), condition["note"][0]["text"].as_str()), (Some("2026"), Some("n")));
+        assert_eq!(
+            condition["code"],
+            json!({"coding": [{"system": CIE10, "code": "J189"}, {"system": "s", "code": "c"}], "text": "Neumonía"})
+        );
+        assert_eq!(
+            (condition["onsetDateTime"].as_str(), condition["note"][0]["text"].as_str()),
+            (Some("2026"), Some("n"))
+        );
         assert!(condition.get("onsetAge").is_none() && condition.get("abatementDateTime").is_none());
     }
 }

@@ -32,7 +32,10 @@ pub struct Visitor<'v> {
 
 /// How it ended.
 pub enum Outcome {
-    Page { status: u16, html: String },
+    Page {
+        status: u16,
+        html: String,
+    },
     /// The account is open.
     Opened,
 }
@@ -44,11 +47,32 @@ pub fn page(visitor: Visitor<'_>) -> Result<String> {
 
 fn shown(visitor: Visitor<'_>, mut sheet: Sheet<'_>, said: Option<Message>) -> Result<String> {
     let reader = visitor.reader;
-    sheet.line("documento_id", "register.documento_id", "").hint(reader.text("register.documento_hint")).plain().longest(40).autocomplete("username");
-    sheet.line("fecha_nacimiento", "register.birth", "").hint(reader.text("register.birth_hint")).digits().longest(10).autocomplete("bday");
-    sheet.line("codigo", "register.code", "").hint(reader.text("register.code_hint")).plain().longest(40).autocomplete("one-time-code");
+    sheet
+        .line("documento_id", "register.documento_id", "")
+        .hint(reader.text("register.documento_hint"))
+        .plain()
+        .longest(40)
+        .autocomplete("username");
+    sheet
+        .line("fecha_nacimiento", "register.birth", "")
+        .hint(reader.text("register.birth_hint"))
+        .digits()
+        .longest(10)
+        .autocomplete("bday");
+    sheet
+        .line("codigo", "register.code", "")
+        .hint(reader.text("register.code_hint"))
+        .plain()
+        .longest(40)
+        .autocomplete("one-time-code");
     sheet.secret("clave", "register.password", "new-password").hint(reader.text("account.rule"));
-    let page = Page::open(reader, visitor.theme, &visitor.app.config.institution.name, reader.text("register.title"), "/registro");
+    let page = Page::open(
+        reader,
+        visitor.theme,
+        &visitor.app.config.institution.name,
+        reader.text("register.title"),
+        "/registro",
+    );
     let said = said.or_else(|| sheet.summary());
     let model = Model { page: Page { bare: true, ..page.class("narrow") }, said, fields: sheet.fields() };
     html::render(reader.language, "register", &model)
@@ -79,7 +103,8 @@ pub async fn submit(visitor: Visitor<'_>, form: &Form) -> Result<Outcome> {
     match activation::register(visitor.app, typed, visitor.source, visitor.request_id).await {
         Ok(Registered::Done(_)) => Ok(Outcome::Opened),
         Ok(Registered::Refused) => {
-            let message = Message::new(Tone::Crit, reader.text("register.refused"), reader.text("register.refused_help"));
+            let message =
+                Message::new(Tone::Crit, reader.text("register.refused"), reader.text("register.refused_help"));
             wrong(visitor, 403, form, problems, Some(message))
         }
         Err(error) if error.kind == Kind::BusinessRule => {

@@ -124,7 +124,8 @@ impl Field {
 
     fn described(&mut self) {
         let parts = [("hint", self.hint.is_some()), ("soft", self.soft.is_some()), ("error", self.error.is_some())];
-        let ids: Vec<String> = parts.iter().filter(|(_, there)| *there).map(|(part, _)| format!("{}-{part}", self.id)).collect();
+        let ids: Vec<String> =
+            parts.iter().filter(|(_, there)| *there).map(|(part, _)| format!("{}-{part}", self.id)).collect();
         self.described = (!ids.is_empty()).then(|| ids.join(" "));
     }
 }

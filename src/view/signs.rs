@@ -29,7 +29,14 @@ struct Sign {
     adult: Option<(&'static str, &'static str)>,
 }
 
-const fn sign(field: &'static str, codes: &'static [&'static str], label: &'static str, unit: (&'static str, &'static str), possible: (f64, f64), adult: Option<(&'static str, &'static str)>) -> Sign {
+const fn sign(
+    field: &'static str,
+    codes: &'static [&'static str],
+    label: &'static str,
+    unit: (&'static str, &'static str),
+    possible: (f64, f64),
+    adult: Option<(&'static str, &'static str)>,
+) -> Sign {
     Sign { field, codes, label, unit: unit.0, ucum: unit.1, possible, adult }
 }
 
@@ -111,7 +118,9 @@ impl Read {
 
     /// The unlikely values, as the form carries them once they were shown.
     fn seen(&self) -> String {
-        let shown = |(field, _): &(&'static str, String)| format!("{field}={}", self.value(field).map(Value::to_string).unwrap_or_default());
+        let shown = |(field, _): &(&'static str, String)| {
+            format!("{field}={}", self.value(field).map(Value::to_string).unwrap_or_default())
+        };
         self.unlikely.iter().map(shown).collect::<Vec<_>>().join(";")
     }
 }
@@ -184,7 +193,10 @@ fn judge_one(visit: &Visit, record: &Record, age: Option<i16>, sign: &'static Si
     let written = |n: f64| reader.number(&n.to_string());
     let range = likely(sign.field, age);
     if !(low..=high).contains(&n) {
-        let slip = [10.0, 100.0].into_iter().map(|by| n / by).find(|n| range.is_some_and(|(low, high)| (low..=high).contains(n)));
+        let slip = [10.0, 100.0]
+            .into_iter()
+            .map(|by| n / by)
+            .find(|n| range.is_some_and(|(low, high)| (low..=high).contains(n)));
         let accepted = reader.fill("signs.accepted", &[("low", &written(low)), ("high", &written(high))]);
         let places = [("value", reader.number(&value.to_string())), ("unit", sign.unit.to_owned())];
         let places: Vec<(&str, &str)> = places.iter().map(|(name, text)| (*name, text.as_str())).collect();
@@ -200,7 +212,9 @@ fn judge_one(visit: &Visit, record: &Record, age: Option<i16>, sign: &'static Si
         let places = [("value", reader.number(&value.to_string())), ("low", written(low)), ("high", written(high))];
         let places: Vec<(&str, &str)> = places.iter().map(|(name, text)| (*name, text.as_str())).collect();
         read.unlikely.push((sign.field, reader.fill(key, &places)));
-    } else if let Some(before) = (sign.field == "peso").then(|| before(record, sign).and_then(|row| row.number)).flatten() {
+    } else if let Some(before) =
+        (sign.field == "peso").then(|| before(record, sign).and_then(|row| row.number)).flatten()
+    {
         if (n - before).abs() > before * 0.1 {
             let places = [("value", reader.number(&value.to_string())), ("before", written(before))];
             let places: Vec<(&str, &str)> = places.iter().map(|(name, text)| (*name, text.as_str())).collect();
@@ -273,7 +287,10 @@ fn shown(visit: &Visit, record: &Record, typed: Option<&Form>, read: Read, statu
     }
     let now = reader.local(reader.now);
     sheet.line("fecha", "taken.date", &date_field(reader.today())).hint(reader.text("taken.date_hint")).digits();
-    sheet.line("hora", "taken.time", &format!("{:02}:{:02}", now.hour(), now.minute())).hint(reader.text("taken.time_hint")).digits();
+    sheet
+        .line("hora", "taken.time", &format!("{:02}:{:02}", now.hour(), now.minute()))
+        .hint(reader.text("taken.time_hint"))
+        .digits();
     let message = match (sheet.summary(), unlikely.is_empty()) {
         (Some(summary), _) => Some(summary),
         (None, false) => Some(Message::new(Tone::Warn, reader.text("signs.look"), reader.text("signs.look_help"))),
@@ -283,14 +300,21 @@ fn shown(visit: &Visit, record: &Record, typed: Option<&Form>, read: Read, statu
     let mut line = |label: &str, unit: &'static str, before: Option<String>, names: &[&'static str]| {
         let fields: Vec<Field> = names.iter().filter_map(|name| fields.remove(name)).collect();
         let notes = |of: fn(&Field) -> &Option<String>, part: &str| {
-            fields.iter().filter_map(|field| of(field).as_ref().map(|text| Note { id: format!("{}-{part}", field.id), text: text.clone() })).collect()
+            fields
+                .iter()
+                .filter_map(|field| {
+                    of(field).as_ref().map(|text| Note { id: format!("{}-{part}", field.id), text: text.clone() })
+                })
+                .collect()
         };
         let (soft, errors) = (notes(|field| &field.soft, "soft"), notes(|field| &field.error, "error"));
         Line { label: reader.text(label).to_owned(), unit, before, fields, soft, errors }
     };
     let last = |code: &str| record.signs.rows.iter().find(|row| row.code == code).map(|row| row.last.value.clone());
     let mut lines = vec![line("sign.85354-9", "mm Hg", last(PRESSURE), &["sistolica", "diastolica"])];
-    lines.extend(SINGLE.iter().map(|sign| line(sign.label, sign.unit, before(record, sign).map(|reading| reading.value.clone()), &[sign.field])));
+    lines.extend(SINGLE.iter().map(|sign| {
+        line(sign.label, sign.unit, before(record, sign).map(|reading| reading.value.clone()), &[sign.field])
+    }));
     let page = chart::inner(visit, record, reader.text("signs.title"));
     let page = match message {
         Some(message) => page.says(message),

@@ -75,8 +75,11 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
         .unit(async |unit| {
             let patient = patient::resolve(unit, visit.part("id")).await?;
             let id = encounter::id(&patient).to_owned();
-            let open = search(unit, "Encounter", &format!("patient={id}&status=planned,{}&_count=50", encounter::OPEN)).await?;
-            let past = search(unit, "Encounter", &format!("patient={id}&status=finished,cancelled&_sort=-date&_count={PAST}")).await?;
+            let open = search(unit, "Encounter", &format!("patient={id}&status=planned,{}&_count=50", encounter::OPEN))
+                .await?;
+            let past =
+                search(unit, "Encounter", &format!("patient={id}&status=finished,cancelled&_sort=-date&_count={PAST}"))
+                    .await?;
             let covers = search(unit, "Coverage", &format!("patient={id}&status=active&_count=10")).await?;
             Ok((patient, [open.resources, past.resources], covers.resources, past.more))
         })
@@ -84,12 +87,25 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
     let reader = &visit.reader;
     let id = encounter::id(&patient).to_owned();
     let [open, past] = &encounters;
-    let current = open.iter().find(|one| encounter::is_open(one) && Class::of(one) != Class::Visit).or_else(|| open.iter().find(|one| encounter::is_open(one)));
+    let current = open
+        .iter()
+        .find(|one| encounter::is_open(one) && Class::of(one) != Class::Visit)
+        .or_else(|| open.iter().find(|one| encounter::is_open(one)));
     let cover = covers.iter().find(|cover| beneficiary(cover) == Some(&id));
     let admit = Link::new(format!("{}/ingresar", address(&id)), reader.text("admission.admit"));
-    let mut banner = Banner::new(visit, &patient, current.map(|one| encounter::place(reader, one)).as_deref(), cover.and_then(insurer), None);
+    let mut banner = Banner::new(
+        visit,
+        &patient,
+        current.map(|one| encounter::place(reader, one)).as_deref(),
+        cover.and_then(insurer),
+        None,
+    );
     banner = match current {
-        Some(one) => banner.action(of(one, "trasladar"), reader.text("admission.transfer"), Some("bed")).action(of(one, "egresar"), reader.text("admission.discharge"), None),
+        Some(one) => banner.action(of(one, "trasladar"), reader.text("admission.transfer"), Some("bed")).action(
+            of(one, "egresar"),
+            reader.text("admission.discharge"),
+            None,
+        ),
         None => banner.action(admit.href.clone(), admit.label.clone(), Some("arrive")),
     };
     let title = patient::Name::of(&patient).whole();
@@ -123,9 +139,17 @@ fn notice(visit: &Visit, patient: &Value, current: Option<&Value>) -> Option<Mes
     match (visit.query.typed("ya"), current) {
         ("ingreso", Some(one)) => {
             let (place, start) = (encounter::place(reader, one), reader.fhir(encounter::start(one)));
-            Some(Message::new(Tone::Info, reader.text("admission.already_admitted"), reader.fill("admission.already_admitted_at", &[("place", &place), ("time", &start)])))
+            Some(Message::new(
+                Tone::Info,
+                reader.text("admission.already_admitted"),
+                reader.fill("admission.already_admitted_at", &[("place", &place), ("time", &start)]),
+            ))
         }
-        ("registro", _) => Some(Message::new(Tone::Info, reader.text("admission.already_registered"), reader.text("admission.already_registered_help"))),
+        ("registro", _) => Some(Message::new(
+            Tone::Info,
+            reader.text("admission.already_registered"),
+            reader.text("admission.already_registered_help"),
+        )),
         _ => review(reader, &visit.app.systems, patient).map(|text| Message::new(Tone::Warn, text, "")),
     }
 }
@@ -138,11 +162,17 @@ pub fn facts(visit: &Visit, patient: &Value, cover: Option<&Value>) -> Vec<Fact>
     let reader = &visit.reader;
     let mut facts = Vec::new();
     let mut put = |key: &str, text: Option<String>| {
-        facts.push(Fact { term: reader.text(key), text: text.filter(|text| !text.is_empty()).unwrap_or_else(|| reader.text("admission.unknown").to_owned()) });
+        facts.push(Fact {
+            term: reader.text(key),
+            text: text.filter(|text| !text.is_empty()).unwrap_or_else(|| reader.text("admission.unknown").to_owned()),
+        });
     };
     let first = |list: &str, member: &str| {
         let items = patient.get(list).and_then(Value::as_array).into_iter().flatten();
-        items.filter_map(|item| item.get(member)).find_map(|value| value.as_str().or_else(|| value.get(0)?.as_str())).map(str::to_owned)
+        items
+            .filter_map(|item| item.get(member))
+            .find_map(|value| value.as_str().or_else(|| value.get(0)?.as_str()))
+            .map(str::to_owned)
     };
     put("admission.document", patient::document(visit, patient));
     put("admission.birth", patient.get("birthDate").and_then(Value::as_str).map(|date| reader.fhir(date)));
@@ -151,7 +181,11 @@ pub fn facts(visit: &Visit, patient: &Value, cover: Option<&Value>) -> Vec<Fact>
     put("admission.municipality", municipality(patient).map(|city| format!("{city}{code}")));
     put("admission.street", first("address", "line"));
     put("admission.phone", first("telecom", "value"));
-    let kind = cover.and_then(|cover| cover.get("type")).and_then(encounter::concept).map(|kind| format!(" · {kind}")).unwrap_or_default();
+    let kind = cover
+        .and_then(|cover| cover.get("type"))
+        .and_then(encounter::concept)
+        .map(|kind| format!(" · {kind}"))
+        .unwrap_or_default();
     put("admission.insurer", cover.and_then(insurer).map(|name| format!("{name}{kind}")));
     facts
 }
@@ -178,7 +212,10 @@ fn stay(visit: &Visit, one: &Value) -> Stay {
         end: moment(encounter::end(one)),
         state: encounter::badge(reader, one),
         hl7: encounter::is_from_hl7(one).then(|| Badge::new("origin", Some("arrive"), "HL7")),
-        places: places.iter().map(|place| Where { text: place.display.to_owned(), since: moment(place.start), now: place.active }).collect(),
+        places: places
+            .iter()
+            .map(|place| Where { text: place.display.to_owned(), since: moment(place.start), now: place.active })
+            .collect(),
         acts,
     }
 }
@@ -235,13 +272,18 @@ struct FormModel {
 /// The fields of a form in their order.
 fn fields(visit: &Visit, sheet: &mut Sheet<'_>, change: Change, stored: Option<&Value>) -> Vec<&'static str> {
     let text = |found: Option<&str>| found.unwrap_or("").to_owned();
-    let (service, bed) = (text(stored.and_then(encounter::service)), stored.and_then(encounter::bed).unwrap_or_default());
+    let (service, bed) =
+        (text(stored.and_then(encounter::service)), stored.and_then(encounter::bed).unwrap_or_default());
     match change {
         Change::Receive => {
-            let options: Vec<(&str, &str)> = Class::ALL.iter().map(|class| (class.code(), visit.text(class.label()))).collect();
+            let options: Vec<(&str, &str)> =
+                Class::ALL.iter().map(|class| (class.code(), visit.text(class.label()))).collect();
             let class = stored.map_or("", |stored| Class::of(stored).code());
             sheet.segments("clase", "admission.class", class, &options);
-            sheet.line("servicio", "admission.service", &service).hint(visit.text("admission.service_hint")).longest(LONGEST);
+            sheet
+                .line("servicio", "admission.service", &service)
+                .hint(visit.text("admission.service_hint"))
+                .longest(LONGEST);
             sheet.line("cama", "admission.bed", &bed).optional().longest(40);
             sheet.line("motivo", "admission.reason", &text(stored.and_then(encounter::reason))).longest(LONGEST);
             vec!["clase", "servicio", "cama", "motivo"]
@@ -289,18 +331,28 @@ fn problems(visit: &Visit, change: Change, form: &Form) -> Problems {
 }
 
 /// Shows a form: `stored` is the Encounter as it is now, `conflict` that somebody changed it meanwhile.
-fn shown(visit: &Visit, change: Change, patient: &Value, stored: Option<&Value>, typed: Option<&Form>, problems: Problems, conflict: bool) -> Result<Reply> {
+fn shown(
+    visit: &Visit,
+    change: Change,
+    patient: &Value,
+    stored: Option<&Value>,
+    typed: Option<&Form>,
+    problems: Problems,
+    conflict: bool,
+) -> Result<Reply> {
     let (title, save, _) = change.texts();
     let has_problems = !problems.is_empty();
     let mut sheet = Sheet::new(&visit.reader, typed, problems);
     let order = fields(visit, &mut sheet, change, stored);
     let back = address(encounter::id(patient));
-    let banner = Banner::new(visit, patient, stored.map(|one| encounter::place(&visit.reader, one)).as_deref(), None, None);
+    let banner =
+        Banner::new(visit, patient, stored.map(|one| encounter::place(&visit.reader, one)).as_deref(), None, None);
     let mut page = visit.page(visit.text(title)).inside(back.clone(), visit.text("admission.patient")).about(banner);
     if let Some(summary) = sheet.summary() {
         page = page.says(summary);
     } else if conflict {
-        page = page.says(Message::new(Tone::Warn, visit.text("admission.changed"), visit.text("admission.changed_help")));
+        page =
+            page.says(Message::new(Tone::Warn, visit.text("admission.changed"), visit.text("admission.changed_help")));
     }
     if change == Change::Cancel {
         page = page.class("dialog");
@@ -316,11 +368,21 @@ fn shown(visit: &Visit, change: Change, patient: &Value, stored: Option<&Value>,
         stored_title: visit.text(if conflict { "admission.stored_now" } else { "admission.stored" }),
         stored: stale,
         order: taken(&mut fields, &order),
-        notes: if change == Change::Cancel { vec![visit.text("admission.cancel_1"), visit.text("admission.cancel_2"), visit.text("admission.cancel_3")] } else { Vec::new() },
+        notes: if change == Change::Cancel {
+            vec![visit.text("admission.cancel_1"), visit.text("admission.cancel_2"), visit.text("admission.cancel_3")]
+        } else {
+            Vec::new()
+        },
         back,
         page,
     };
-    let status = if conflict { 409 } else if has_problems { 422 } else { 200 };
+    let status = if conflict {
+        409
+    } else if has_problems {
+        422
+    } else {
+        200
+    };
     visit.show_as(status, "admission-form", &model)
 }
 
@@ -331,7 +393,8 @@ fn taken(fields: &mut Fields, order: &[&'static str]) -> Vec<crate::view::sheet:
 /// The Encounter of the address, and whose it is.
 async fn read(unit: &mut Unit<'_>, visit: &Visit) -> Result<(Value, Value)> {
     let encounter = patient::read(unit, "Encounter", visit.part("id")).await?;
-    let whose = encounter::patient(&encounter).ok_or_else(|| Error::new(Kind::NotFound, "there is no such resource"))?;
+    let whose =
+        encounter::patient(&encounter).ok_or_else(|| Error::new(Kind::NotFound, "there is no such resource"))?;
     let patient = patient::read(unit, "Patient", whose).await?;
     Ok((encounter, patient))
 }
@@ -350,7 +413,10 @@ async fn save(visit: &Visit, form: &Form, change: Change) -> Result<Reply> {
         let (encounter, patient) = visit.unit(async |unit| read(unit, visit).await).await?;
         return shown(visit, change, &patient, Some(&encounter), Some(form), problems, false);
     }
-    let version: i64 = form.typed("version").parse().map_err(|_| Error::at(Kind::Required, "version", "the form names the version that it changes"))?;
+    let version: i64 = form
+        .typed("version")
+        .parse()
+        .map_err(|_| Error::at(Kind::Required, "version", "the form names the version that it changes"))?;
     let done = visit.once(async |unit| change_it(unit, visit, form, change, version).await).await;
     match done {
         Ok(to) => Ok(Reply::said(to, change.texts().2)),
@@ -370,7 +436,11 @@ fn closed(visit: &Visit, patient: &Value, encounter: &Value) -> Result<Reply> {
     let back = address(encounter::id(patient));
     let banner = Banner::new(visit, patient, None, None, None);
     let message = Message::new(Tone::Warn, visit.text("admission.closed"), visit.text("admission.closed_help"));
-    let page = visit.page(visit.text("admission.closed")).inside(back.clone(), visit.text("admission.patient")).about(banner).says(message);
+    let page = visit
+        .page(visit.text("admission.closed"))
+        .inside(back.clone(), visit.text("admission.patient"))
+        .about(banner)
+        .says(message);
     let model = FormModel {
         action: String::new(),
         title: visit.text("admission.closed"),
@@ -416,7 +486,8 @@ fn kind() -> Result<ResourceType> {
 }
 
 fn typed(form: &Form) -> Result<Typed<'_>> {
-    let class = Class::parse(form.typed("clase")).ok_or_else(|| Error::at(Kind::Required, "clase", "the class of the encounter"))?;
+    let class = Class::parse(form.typed("clase"))
+        .ok_or_else(|| Error::at(Kind::Required, "clase", "the class of the encounter"))?;
     Ok(Typed { class, service: form.typed("servicio"), bed: form.typed("cama"), reason: form.typed("motivo") })
 }
 
@@ -442,7 +513,8 @@ pub async fn admit(visit: &Visit, form: &Form) -> Result<Reply> {
             let (typed, mut resource) = (typed(form)?, Map::new());
             encounter::admit(&mut resource, typed, id, &encounter::now(&visit.reader));
             let resource = Content::new(Value::Object(resource));
-            let create = Interaction::Create { resource_type: kind()?, resource, if_none_exist: Some(typed.class.same(id)) };
+            let create =
+                Interaction::Create { resource_type: kind()?, resource, if_none_exist: Some(typed.class.same(id)) };
             match unit.run(&create).await {
                 Ok(answer) if answer.status == 201 => Ok(address(id)),
                 Ok(_) => Ok(format!("{}?ya=ingreso", address(id))),

@@ -80,10 +80,22 @@ pub fn plot(values: &[Value], band: Band, mark: Mark, size: (f64, f64), frame: F
 /// The shape of the last value around a point, as the path of an SVG.
 fn shape(mark: Mark, (x, y): (f64, f64), r: f64) -> String {
     match mark {
-        Mark::Normal => format!("M{} {}a{r} {r} 0 1 0 {} 0a{r} {r} 0 1 0 -{} 0z", n(x - r), n(y), n(2.0 * r), n(2.0 * r)),
+        Mark::Normal => {
+            format!("M{} {}a{r} {r} 0 1 0 {} 0a{r} {r} 0 1 0 -{} 0z", n(x - r), n(y), n(2.0 * r), n(2.0 * r))
+        }
         Mark::High => format!("M{} {}l{} {}h-{}z", n(x), n(y - r * 1.2), n(r * 1.3), n(r * 2.2), n(r * 2.6)),
         Mark::Low => format!("M{} {}l{} -{}h-{}z", n(x), n(y + r * 1.2), n(r * 1.3), n(r * 2.2), n(r * 2.6)),
-        Mark::Crit => format!("M{} {}l{} {}l-{} {}l-{} -{}z", n(x), n(y - r * 1.5), n(r * 1.5), n(r * 1.5), n(r * 1.5), n(r * 1.5), n(r * 1.5), n(r * 1.5)),
+        Mark::Crit => format!(
+            "M{} {}l{} {}l-{} {}l-{} -{}z",
+            n(x),
+            n(y - r * 1.5),
+            n(r * 1.5),
+            n(r * 1.5),
+            n(r * 1.5),
+            n(r * 1.5),
+            n(r * 1.5),
+            n(r * 1.5)
+        ),
     }
 }
 
@@ -168,7 +180,13 @@ pub struct Large {
 }
 
 /// The large chart; `ends`: how the two ends of the reference are written.
-pub fn large(values: &[Value], band: Band, mark: Mark, ends: (Option<String>, Option<String>), sentence: String) -> Option<Large> {
+pub fn large(
+    values: &[Value],
+    band: Band,
+    mark: Mark,
+    ends: (Option<String>, Option<String>),
+    sentence: String,
+) -> Option<Large> {
     let (left, right, base) = (8.0, LARGE.0 - 44.0, LARGE.1 - 24.0);
     let frame = Frame { left: left + 22.0, right: right - 22.0, top: 34.0, bottom: base - 12.0 };
     let plot = plot(values, band, mark, LARGE, frame, MOST_LARGE)?;
@@ -228,7 +246,10 @@ mod tests {
     use jiff::tz::Offset;
 
     fn values(numbers: &[f64]) -> Vec<Value> {
-        numbers.iter().map(|n| Value { number: *n, text: n.to_string().replace('.', ","), date: String::new() }).collect()
+        numbers
+            .iter()
+            .map(|n| Value { number: *n, text: n.to_string().replace('.', ","), date: String::new() })
+            .collect()
     }
 
     fn placed(numbers: &[f64], band: Band) -> Option<Plot> {

@@ -1,8 +1,8 @@
 //! `/paciente/{id}/registro/{tipo}/{rid}`: one entry of a chart: its value over time, and every version of it that was
 //! ever kept. `.../corregir`: a new version of an Observation or Condition; the old one stays readable.
 
-use crate::fhir::format::{Limits, parse_json};
 use crate::error::{Error, Kind, Result};
+use crate::fhir::format::{Limits, parse_json};
 use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
 use crate::view::chart;
@@ -27,11 +27,21 @@ use std::collections::HashMap;
 const MOST: usize = 50;
 /// Types that have such a page.
 const KINDS: [&str; 11] = [
-    "Observation", "Condition", "AllergyIntolerance", "MedicationRequest", "MedicationStatement", "Encounter", "Procedure", "Immunization",
-    "ServiceRequest", "DiagnosticReport", "DocumentReference",
+    "Observation",
+    "Condition",
+    "AllergyIntolerance",
+    "MedicationRequest",
+    "MedicationStatement",
+    "Encounter",
+    "Procedure",
+    "Immunization",
+    "ServiceRequest",
+    "DiagnosticReport",
+    "DocumentReference",
 ];
 /// Blood pressure, its systolic and its diastolic part (LOINC): the fields of their form.
-const PARTS: [(&str, &str, &str); 2] = [("sistolica", "8480-6", "sign.8480-6"), ("diastolica", "8462-4", "sign.8462-4")];
+const PARTS: [(&str, &str, &str); 2] =
+    [("sistolica", "8480-6", "sign.8480-6"), ("diastolica", "8462-4", "sign.8462-4")];
 
 #[derive(Serialize)]
 struct Version {
@@ -89,14 +99,23 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
     let (kind, id) = wanted(visit)?;
     let record = chart::of(visit).await?;
     let (resource_type, query) = (named(kind)?, format!("_count={MOST}"));
-    let answer = visit.unit(async |unit| unit.run(&Interaction::HistoryInstance { resource_type, id: id.clone(), query: query.clone() }).await).await?;
+    let answer = visit
+        .unit(async |unit| {
+            unit.run(&Interaction::HistoryInstance { resource_type, id: id.clone(), query: query.clone() }).await
+        })
+        .await?;
     let bundle: Value = parse_json(answer.body.as_deref().unwrap_or_default(), &Limits::default())?;
     let kept: Vec<&Value> = list(&bundle, "entry").filter_map(|entry| entry.get("resource")).collect();
     let current = kept.first().filter(|resource| is_of(visit, resource, &record.id)).ok_or_else(absent)?;
     let base = format!("{}/", visit.app.base);
     let words = Words { reader: &visit.reader, systems: &visit.app.systems, base: &base, names: HashMap::new() };
-    let versions: Vec<Version> = kept.iter().enumerate().map(|(n, resource)| version(&words, kind, resource, n == 0)).collect();
-    let row = if kind == "Observation" { rows(&record).find(|row| row.last.id == id || row.earlier.iter().any(|reading| reading.id == id)) } else { None };
+    let versions: Vec<Version> =
+        kept.iter().enumerate().map(|(n, resource)| version(&words, kind, resource, n == 0)).collect();
+    let row = if kind == "Observation" {
+        rows(&record).find(|row| row.last.id == id || row.earlier.iter().any(|reading| reading.id == id))
+    } else {
+        None
+    };
     let title = row.map_or_else(|| described(&words, kind, current).what, |row| row.name.clone());
     let corrects = chart::writes(visit) && Edit::of(kind, current).is_some();
     let more = list(&bundle, "link").any(|link| text(link, "relation") == "next");
@@ -104,7 +123,9 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
         page: chart::inner(visit, &record, title.clone()),
         code: described(&words, kind, current).code,
         title,
-        correct: corrects.then(|| Link::new(format!("{}/corregir", chart::entry(&record.id, kind, &id)), visit.text("versions.correct"))),
+        correct: corrects.then(|| {
+            Link::new(format!("{}/corregir", chart::entry(&record.id, kind, &id)), visit.text("versions.correct"))
+        }),
         chart: row.and_then(|row| large(visit, row)),
         earlier: row.map(|row| earlier(visit, &record, row, &id)).unwrap_or_default(),
         versions,
@@ -137,13 +158,20 @@ fn earlier(visit: &Visit, record: &Record, row: &Row, here: &str) -> Vec<Earlier
 fn version(words: &Words<'_>, kind: &'static str, resource: &Value, current: bool) -> Version {
     let meta = resource.get("meta").unwrap_or(&Value::Null);
     let item = described(words, kind, resource);
-    let who = [words.people(resource, "performer", ""), words.named(resource.get("recorder")), words.named(resource.get("requester"))];
+    let who = [
+        words.people(resource, "performer", ""),
+        words.named(resource.get("recorder")),
+        words.named(resource.get("requester")),
+    ];
     let value = if kind == "Observation" { measured(words, resource) } else { item.what.clone() };
     Version {
         n: text(meta, "versionId").to_owned(),
         current,
         value,
-        lines: [joined([&item.code, &item.when.text, &item.status], " · "), item.detail.clone(), joined(who, ", ")].into_iter().filter(|line| !line.is_empty()).collect(),
+        lines: [joined([&item.code, &item.when.text, &item.status], " · "), item.detail.clone(), joined(who, ", ")]
+            .into_iter()
+            .filter(|line| !line.is_empty())
+            .collect(),
         saved: words.reader.fhir(text(meta, "lastUpdated")),
         badge: current.then(|| Badge::new("ok", Some("check"), words.say("versions.current"))),
     }
@@ -152,7 +180,8 @@ fn version(words: &Words<'_>, kind: &'static str, resource: &Value, current: boo
 /// The values of an Observation and of its parts.
 fn measured(words: &Words<'_>, resource: &Value) -> String {
     let amount = |holder: &Value| words.measured(holder).map(|m| joined([m.text, m.unit], " "));
-    let parts = list(resource, "component").filter_map(|part| Some(joined([words.concept(part.get("code")), amount(part)?], " ")));
+    let parts = list(resource, "component")
+        .filter_map(|part| Some(joined([words.concept(part.get("code")), amount(part)?], " ")));
     joined(amount(resource).into_iter().chain(parts), " · ")
 }
 
@@ -161,8 +190,10 @@ fn described(words: &Words<'_>, kind: &'static str, resource: &Value) -> Item {
     match kind {
         "Condition" => words.problem(resource),
         "AllergyIntolerance" => match words.allergy(resource) {
-            Allergy::Known(item) => item,
-            Allergy::NoneKnown(when) => Item { what: words.say("banner.no_allergies").to_owned(), when, ..Item::default() },
+            Allergy::Known(item) => *item,
+            Allergy::NoneKnown(when) => {
+                Item { what: words.say("banner.no_allergies").to_owned(), when, ..Item::default() }
+            }
             Allergy::NotAsked => Item { what: words.say("banner.allergies_unasked").to_owned(), ..Item::default() },
         },
         "MedicationRequest" | "MedicationStatement" => words.medicine(kind, resource),
@@ -173,9 +204,11 @@ fn described(words: &Words<'_>, kind: &'static str, resource: &Value) -> Item {
         "DiagnosticReport" => words.report(resource),
         "DocumentReference" => words.document(resource),
         _ => {
-            let references = list(resource, "referenceRange").map(|range| words.range(range.get("low"), range.get("high")));
+            let references =
+                list(resource, "referenceRange").map(|range| words.range(range.get("low"), range.get("high")));
             let reference = joined(references, "; ");
-            let reference = if reference.is_empty() { reference } else { format!("{} {reference}", words.say("result.ref")) };
+            let reference =
+                if reference.is_empty() { reference } else { format!("{} {reference}", words.say("result.ref")) };
             Item {
                 what: words.concept(resource.get("code")),
                 code: code_of(resource.get("code"), |system| system == "http://loinc.org"),
@@ -212,7 +245,12 @@ impl Edit {
 }
 
 fn part<'v>(resource: &'v Value, code: &str) -> Option<&'v Value> {
-    let is = |part: &&Value| part.get("valueQuantity").is_some() && part.get("code").is_some_and(|concept| list(concept, "coding").any(|coding| text(coding, "code") == code));
+    let is = |part: &&Value| {
+        part.get("valueQuantity").is_some()
+            && part
+                .get("code")
+                .is_some_and(|concept| list(concept, "coding").any(|coding| text(coding, "code") == code))
+    };
     list(resource, "component").find(is)
 }
 
@@ -261,7 +299,9 @@ fn stored(visit: &Visit, edit: &Edit, resource: &Value) -> Vec<(&'static str, &'
 }
 
 fn condition(resource: &Value) -> problem::Stored {
-    let status = |name: &str, other: &str, first: &str| if code_of(resource.get(name), |_| true) == other { other.to_owned() } else { first.to_owned() };
+    let status = |name: &str, other: &str, first: &str| {
+        if code_of(resource.get(name), |_| true) == other { other.to_owned() } else { first.to_owned() }
+    };
     let code = resource.get("code").unwrap_or(&Value::Null);
     let icd = list(code, "coding").find(|coding| text(coding, "system") == "http://hl7.org/fhir/sid/icd-10");
     let said = text(code, "text");
@@ -310,7 +350,13 @@ pub async fn correct(visit: &Visit, form: &Form) -> Result<Reply> {
     let saved = visit.once(async |unit| {
         let (mut current, edit) = entry(unit, visit, &record.id, kind, &id).await?;
         apply(visit, &edit, &mut current, form, &mut Problems::default());
-        unit.run(&Interaction::Update { resource_type, id: id.clone(), resource: Content::new(current), if_match: Some(version) }).await?;
+        unit.run(&Interaction::Update {
+            resource_type,
+            id: id.clone(),
+            resource: Content::new(current),
+            if_match: Some(version),
+        })
+        .await?;
         Ok(chart::entry(&record.id, kind, &id))
     });
     match saved.await {
@@ -332,7 +378,11 @@ fn apply(visit: &Visit, edit: &Edit, resource: &mut Value, form: &Form, problems
         Edit::Pressure => {
             let parts = resource.get_mut("component").and_then(Value::as_array_mut).into_iter().flatten();
             for holder in parts {
-                let is = |code: &str| holder.get("code").is_some_and(|concept| list(concept, "coding").any(|coding| text(coding, "code") == code));
+                let is = |code: &str| {
+                    holder
+                        .get("code")
+                        .is_some_and(|concept| list(concept, "coding").any(|coding| text(coding, "code") == code))
+                };
                 if let Some((field, ..)) = PARTS.iter().find(|(_, code, _)| is(code)) {
                     number_into(visit, field, holder, form, problems);
                 }
@@ -355,7 +405,8 @@ fn number_into(visit: &Visit, field: &'static str, holder: &mut Value, form: &Fo
     let Some(value) = numbered(visit, field, form.typed(field), problems) else { return };
     let old = holder.get("valueQuantity").cloned().unwrap_or(Value::Null);
     let (unit, code) = (text(&old, "unit").to_owned(), text(&old, "code").to_owned());
-    let mut amount = if code.is_empty() { json!({"value": value, "unit": unit}) } else { quantity(&value, &unit, &code) };
+    let mut amount =
+        if code.is_empty() { json!({"value": value, "unit": unit}) } else { quantity(&value, &unit, &code) };
     if !text(&old, "system").is_empty() {
         put(&mut amount, "system", json!(text(&old, "system")));
     }
@@ -374,7 +425,15 @@ fn number_into(visit: &Visit, field: &'static str, holder: &mut Value, form: &Fo
     }
 }
 
-fn shown(visit: &Visit, record: &Record, resource: &Value, edit: &Edit, typed: Option<&Form>, problems: Problems, status: u16) -> Result<Reply> {
+fn shown(
+    visit: &Visit,
+    record: &Record,
+    resource: &Value,
+    edit: &Edit,
+    typed: Option<&Form>,
+    problems: Problems,
+    status: u16,
+) -> Result<Reply> {
     let reader = &visit.reader;
     let mut sheet = Sheet::new(reader, typed, problems);
     let kept = stored(visit, edit, resource);
@@ -418,10 +477,18 @@ fn conflicting(visit: &Visit, record: &Record, resource: &Value, edit: &Edit, fo
     let meta = resource.get("meta").unwrap_or(&Value::Null);
     let shown = |name: &str, value: &str, unit: &str| match value {
         "" => reader.text("correct.empty").to_owned(),
-        "active" | "resolved" | "confirmed" | "provisional" if matches!(name, "estado" | "certeza") => reader.text(&format!("problem.{value}")).to_owned(),
+        "active" | "resolved" | "confirmed" | "provisional" if matches!(name, "estado" | "certeza") => {
+            reader.text(&format!("problem.{value}")).to_owned()
+        }
         value => joined([value, unit], " "),
     };
-    let (mut pairs, mut carried) = (Vec::new(), vec![("version".to_owned(), text(meta, "versionId").to_owned()), ("motivo".to_owned(), form.typed("motivo").to_owned())]);
+    let (mut pairs, mut carried) = (
+        Vec::new(),
+        vec![
+            ("version".to_owned(), text(meta, "versionId").to_owned()),
+            ("motivo".to_owned(), form.typed("motivo").to_owned()),
+        ],
+    );
     for (name, label, value, unit) in stored(visit, edit, resource) {
         let typed = form.typed(name).to_owned();
         if typed == value {
@@ -429,7 +496,14 @@ fn conflicting(visit: &Visit, record: &Record, resource: &Value, edit: &Edit, fo
             continue;
         }
         let (stored_shown, typed_shown) = (shown(name, &value, &unit), shown(name, &typed, &unit));
-        pairs.push(Pair { name, label: reader.text(label).to_owned(), stored: value, stored_shown, typed, typed_shown });
+        pairs.push(Pair {
+            name,
+            label: reader.text(label).to_owned(),
+            stored: value,
+            stored_shown,
+            typed,
+            typed_shown,
+        });
     }
     let (kind, id) = wanted(visit)?;
     let other = Other { who: None, at: reader.fhir(text(meta, "lastUpdated")) };

@@ -135,15 +135,30 @@ const SENT_TWICE: &str = "the form was sent twice";
 /// What a page answers.
 #[derive(Debug)]
 pub enum Reply {
-    Page { status: u16, html: String },
+    Page {
+        status: u16,
+        html: String,
+    },
     /// After a form: where it leads, and the key of the text that is said there.
-    SeeOther { to: String, said: Option<&'static str> },
+    SeeOther {
+        to: String,
+        said: Option<&'static str>,
+    },
     /// JSON of a status.
-    Json { status: u16, body: String },
+    Json {
+        status: u16,
+        body: String,
+    },
     /// A resource or Bundle, 200.
-    Fhir { body: Vec<u8> },
+    Fhir {
+        body: Vec<u8>,
+    },
     /// A file to keep.
-    File { media_type: &'static str, name: &'static str, bytes: Vec<u8> },
+    File {
+        media_type: &'static str,
+        name: &'static str,
+        bytes: Vec<u8>,
+    },
 }
 
 impl Reply {

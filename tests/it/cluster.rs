@@ -23,12 +23,21 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 /// Statements that look at more than one patient's shard, by how they begin, each with its reason. Everything else that
 /// touches a distributed table is one-patient work.
 const WIDE: &[(&str, &str)] = &[
-    ("select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by", "`historia user list`"),
+    (
+        "select recorded, id, action, outcome, actor, role, patient_id, resource_type",
+        "the administrator's audit list is of all records",
+    ),
+    ("select to_char(received + $2::float8", "the administrator's counts are of all messages"),
+    ("select id, nombre from usuario where id = any($1)", "names of those who looked, whoever they are: once a page"),
+    (
+        "select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by",
+        "`historia user list`",
+    ),
     ("update usuario set estado = 'inactivo'", "deletion of a Patient: its accounts lie under their own documents"),
-    ("select r.resource_type, r.documento_id, r.id, r.version, r.updated, r.owner", "conditional references of a whole Bundle in one query"),
-    ("select recorded, id, action, outcome, actor, role, patient_id", "the administrator's look at the trail, by time over all records"),
-    ("select to_char(received", "messages by day and sender, for the administrator"),
-    ("select id, nombre from usuario where id = any", "names of those who looked: accounts lie under their own documents"),
+    (
+        "select r.resource_type, r.documento_id, r.id, r.version, r.updated, r.owner",
+        "conditional references of a whole Bundle in one query",
+    ),
     ("select r.resource_type from resource r where r.keys && $1", "deletion: anything may point at a resource"),
 ];
 
@@ -141,8 +150,14 @@ async fn tables(client: &Client) -> BTreeMap<String, bool> {
 fn touched<'t>(sql: &str, tables: &'t BTreeMap<String, bool>) -> Vec<(&'t str, bool)> {
     let words: Vec<&str> = sql.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
     // A word counts as a table only where a table can stand: many are names of columns too.
-    let stands = |table: &str| words.windows(2).any(|w| matches!(w[0], "from" | "join" | "into" | "update" | "using") && w[1] == table);
-    tables.iter().filter(|(table, _)| stands(table)).map(|(table, distributed)| (table.as_str(), *distributed)).collect()
+    let stands = |table: &str| {
+        words.windows(2).any(|w| matches!(w[0], "from" | "join" | "into" | "update" | "using") && w[1] == table)
+    };
+    tables
+        .iter()
+        .filter(|(table, _)| stands(table))
+        .map(|(table, distributed)| (table.as_str(), *distributed))
+        .collect()
 }
 
 fn reason(list: &'static [(&str, &str)], sql: &str) -> Option<&'static str> {
@@ -158,9 +173,17 @@ fn every_statement_of_one_patient_is_one_task() {
         let mut report = String::from("| statement | tables | plan | tasks |\n|---|---|---|---|\n");
         let mut wrong = Vec::new();
         // Without RETURNING Citus answers how many rows it was given, not how many met nothing.
-        let counted = |sql: &str| !(sql.starts_with("insert") && sql.contains("select") && sql.contains("on conflict")) || sql.ends_with("returning 1");
+        let counted = |sql: &str| {
+            !(sql.starts_with("insert") && sql.contains("select") && sql.contains("on conflict"))
+                || sql.ends_with("returning 1")
+        };
         for (module, statements) in historia::store::STATEMENTS {
-            wrong.extend(statements.iter().filter(|sql| !counted(sql)).map(|sql| format!("{module}: cannot be counted on Citus: {sql}")));
+            wrong.extend(
+                statements
+                    .iter()
+                    .filter(|sql| !counted(sql))
+                    .map(|sql| format!("{module}: cannot be counted on Citus: {sql}")),
+            );
         }
         for (start, _) in WIDE.iter().chain(SPREAD) {
             let all = historia::store::STATEMENTS.iter().flat_map(|(_, statements)| *statements);
@@ -179,14 +202,26 @@ fn every_statement_of_one_patient_is_one_task() {
                     (true, Some(_), _) => seen.widest() > 1,
                     (true, None, Some(_)) => seen.tasks.is_empty() && seen.pulls == 1,
                     // What the coordinator inserts by itself carries the one document of the statement.
-                    (true, None, None) => seen.widest() <= 1 && seen.tasks.len() as u32 + seen.pulls > 0 && (seen.pulls == 0 || sql.contains("select $1,")),
+                    (true, None, None) => {
+                        seen.widest() <= 1
+                            && seen.tasks.len() as u32 + seen.pulls > 0
+                            && (seen.pulls == 0 || sql.contains("select $1,"))
+                    }
                     (false, ..) => seen.widest() <= 1,
                 };
                 if !expected {
                     wrong.push(format!("{name}\n{}", seen.text));
                 }
                 let names: Vec<&str> = touched.iter().map(|(table, _)| *table).collect();
-                writeln!(report, "| {} | {} | {} | {} |", name.replace('|', "\\|"), names.join(", "), seen.kind(), seen.widest()).unwrap();
+                writeln!(
+                    report,
+                    "| {} | {} | {} | {} |",
+                    name.replace('|', "\\|"),
+                    names.join(", "),
+                    seen.kind(),
+                    seen.widest()
+                )
+                .unwrap();
             }
         }
         std::fs::write(std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("citus-plans.md"), report).unwrap();
@@ -236,13 +271,19 @@ fn every_search_is_taken_and_that_of_one_patient_is_one_task() {
     run(async {
         let client = connect(&cluster.url).await.unwrap();
         let mut report = String::from("| search | statement | plan | tasks |\n|---|---|---|---|\n");
-        let guards = [Guard::default(), Guard { owner: Some("p1".into()), documents: Some(vec!["CC-1".into()]), label_rule: None }];
+        let guards = [
+            Guard::default(),
+            Guard { owner: Some("p1".into()), documents: Some(vec!["CC-1".into()]), label_rule: None },
+        ];
         // Of a patient, and of one whose data lie under several documents.
         let places = [vec!["CC-1".to_owned()], vec!["CC-1".to_owned(), "CC-2".to_owned(), "CC-3".to_owned()]];
         for (resource_type, text, one_patient) in SEARCHES {
             let definition = definitions::r4().resource_type(resource_type).unwrap();
-            let query = parse(&context, definition, text, &Limits::default(), historia::clock::now()).unwrap_or_else(|e| panic!("{text}: {e}"));
-            for (guard, documents) in guards.iter().flat_map(|guard| places.iter().map(move |documents| (guard, documents))) {
+            let query = parse(&context, definition, text, &Limits::default(), historia::clock::now())
+                .unwrap_or_else(|e| panic!("{text}: {e}"));
+            for (guard, documents) in
+                guards.iter().flat_map(|guard| places.iter().map(move |documents| (guard, documents)))
+            {
                 let mut statements: Vec<(String, Statement)> = Vec::new();
                 let within = one_patient.then_some(documents.as_slice());
                 for plan in sql::plans(&query, within.unwrap_or_default(), true) {
@@ -274,7 +315,8 @@ fn every_search_is_taken_and_that_of_one_patient_is_one_task() {
         let types = || vec!["Observation".to_owned(), "Condition".to_owned()];
         let sights = guards.map(|guard| (guard, types()));
         let documents = ["CC-1".to_owned()];
-        let statement = sql::compartment("p1", &sights, &documents, Some(historia::clock::now()), Some(("Condition", "c1")), 1_000);
+        let statement =
+            sql::compartment("p1", &sights, &documents, Some(historia::clock::now()), Some(("Condition", "c1")), 1_000);
         let values: Vec<String> = statement.params.iter().map(value).collect();
         let seen = settled(&client, "everything", &statement.sql, &values).await;
         assert_eq!(seen.widest(), 1, "{}\n{}", statement.sql, seen.text);
@@ -291,7 +333,8 @@ fn every_table_commits_with_the_others() {
     let cluster = citus!("every_table_commits_with_the_others");
     run(async {
         let client = connect(&cluster.url).await.unwrap();
-        let plain = "select relname::text from pg_class c where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
+        let plain =
+            "select relname::text from pg_class c where relnamespace = 'public'::regnamespace and relkind in ('r', 'p')
             and not exists (select 1 from citus_tables t where t.table_name = c.oid) order by 1";
         let plain: Vec<String> = rows(&client, plain, &[]).await.iter().map(|row| row.get(0)).collect();
         assert_eq!(plain, ["migration"], "tables that Citus does not know");
@@ -322,7 +365,10 @@ fn months_ahead_become_distributed_partitions() {
         let client = connect(&cluster.url).await.unwrap();
         let months = "select count(*) from citus_tables where citus_table_type = 'distributed' and table_name::text like 'audit\\_event\\_2%'";
         let before = count(&client, months, &[]).await;
-        client.batch_execute("begin; select historia_partitions(6); commit; select historia_partitions(6)").await.unwrap();
+        client
+            .batch_execute("begin; select historia_partitions(6); commit; select historia_partitions(6)")
+            .await
+            .unwrap();
         assert_eq!(before.max(7), count(&client, months, &[]).await);
     });
 }
@@ -359,7 +405,12 @@ async fn transactions(fhir: &Fhir) {
         entry("POST", "Observation", None, Some(weight("urn:uuid:61ebe359-bfdc-4613-8bf2-c5e300945f0a", "2024-05-06"))),
         entry("POST", "Organization", None, Some(json!({"resourceType": "Organization", "name": "Hospital"}))),
         entry("PUT", &change, None, Some(stored.clone())),
-        entry("POST", "Observation", None, Some(weight(&format!("Patient?identifier=https://www.registraduria.gov.co|{number}"), "2024-05-06"))),
+        entry(
+            "POST",
+            "Observation",
+            None,
+            Some(weight(&format!("Patient?identifier=https://www.registraduria.gov.co|{number}"), "2024-05-06")),
+        ),
     ];
     let answer = fhir.post("", &bundle("transaction", entries)).await.expect(200).json();
     assert_eq!(answer["entry"].as_array().unwrap().len(), 5);

@@ -20,11 +20,23 @@ fn a_page_is_guarded_by_its_headers() {
         let mut browser = Browser::new();
         let page = browser.get("/login").await.expect(200);
         let policy = page.header("content-security-policy").to_owned();
-        for part in ["default-src 'none'", "script-src 'self'", "style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'"] {
+        for part in [
+            "default-src 'none'",
+            "script-src 'self'",
+            "style-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+            "form-action 'self'",
+        ] {
             assert!(policy.contains(part), "{policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
-        for (name, value) in [("x-content-type-options", "nosniff"), ("referrer-policy", "no-referrer"), ("cache-control", "no-store"), ("content-language", "es")] {
+        for (name, value) in [
+            ("x-content-type-options", "nosniff"),
+            ("referrer-policy", "no-referrer"),
+            ("cache-control", "no-store"),
+            ("content-language", "es"),
+        ] {
             assert_eq!(page.header(name), value);
         }
         let text = page.text();
@@ -32,13 +44,26 @@ fn a_page_is_guarded_by_its_headers() {
             assert!(!text.contains(forbidden), "{forbidden} in {text}");
         }
         // Assets: named by their content, kept for ever, compressed.
-        let css = text.split("href=\"").find_map(|rest| rest.split('"').next().filter(|href| href.ends_with(".css"))).unwrap().to_owned();
+        let css = text
+            .split("href=\"")
+            .find_map(|rest| rest.split('"').next().filter(|href| href.ends_with(".css")))
+            .unwrap()
+            .to_owned();
         let style = anonymous().send("GET", &css, &[("accept-encoding", "gzip")], None).await.expect(200);
-        assert_eq!((style.header("content-encoding"), style.header("content-type")), ("gzip", "text/css; charset=utf-8"));
-        assert!(style.header("cache-control").contains("immutable") && style.body.len() < 10_000, "{}", style.body.len());
+        assert_eq!(
+            (style.header("content-encoding"), style.header("content-type")),
+            ("gzip", "text/css; charset=utf-8")
+        );
+        assert!(
+            style.header("cache-control").contains("immutable") && style.body.len() < 10_000,
+            "{}",
+            style.body.len()
+        );
         let plain = anonymous().send("GET", &css, &[], None).await.expect(200);
         assert!(plain.text().contains(":root") && plain.header("content-encoding").is_empty());
-        assert!(!anonymous().get("/assets/historia.css").await.expect(200).header("cache-control").contains("immutable"));
+        assert!(
+            !anonymous().get("/assets/historia.css").await.expect(200).header("cache-control").contains("immutable")
+        );
         anonymous().get("/assets/../Cargo.toml").await.expect(404);
     });
 }
@@ -65,7 +90,10 @@ fn one_signs_in_and_out() {
         shows(&browser.follow(&into).await.expect(200), "<h1>Auditoría</h1>");
         // The desk of the role; nobody is led to another host.
         assert_eq!(browser.get("/").await.expect(303).header("location"), "/admin");
-        let led = browser.post("/login", &[("usuario", &usuario), ("clave", &clave), ("next", "//evil.example")]).await.expect(303);
+        let led = browser
+            .post("/login", &[("usuario", &usuario), ("clave", &clave), ("next", "//evil.example")])
+            .await
+            .expect(303);
         assert_eq!(led.header("location"), "/");
         let kept = browser.clone();
         assert_eq!(browser.post("/logout", &[]).await.expect(303).header("location"), "/login");
@@ -112,7 +140,12 @@ fn forms_have_keys_and_are_done_once() {
         keys.extend(typed.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let body: Vec<String> = keys.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect();
         let cookie = format!("{SESSION}={}", browser.cookies[SESSION]);
-        let headers = [("cookie", cookie.as_str()), ("accept", "text/html"), ("sec-fetch-site", "cross-site"), ("content-type", "application/x-www-form-urlencoded")];
+        let headers = [
+            ("cookie", cookie.as_str()),
+            ("accept", "text/html"),
+            ("sec-fetch-site", "cross-site"),
+            ("content-type", "application/x-www-form-urlencoded"),
+        ];
         anonymous().send("POST", "/cuenta", &headers, Some(body.join("&").into_bytes())).await.expect(403);
         // Wrong: the same page, 422, with the error beside the field and no password in it.
         let wrong = browser.fill(&page, "/cuenta", &[("clave", "no es"), ("clave_nueva", new)]).await.expect(422);
@@ -139,7 +172,12 @@ fn what_was_typed_survives_the_end_of_the_session() {
         let mut twin = browser.clone();
         twin.post("/logout", &[]).await.expect(303);
         let name = format!("ana-{}", unique());
-        let typed = [("nombre", "Ana <script>alert(1)</script> Ñ"), ("rol", "medico"), ("usuario", name.as_str()), ("documento", "CC-1")];
+        let typed = [
+            ("nombre", "Ana <script>alert(1)</script> Ñ"),
+            ("rol", "medico"),
+            ("usuario", name.as_str()),
+            ("documento", "CC-1"),
+        ];
         let gone = browser.fill(&page, "/admin/cuentas/nueva", &typed).await.expect(401);
         shows(&gone, "Lo que escribió sigue ahí");
         assert!(!gone.text().contains("<script>alert"));
@@ -177,17 +215,39 @@ fn an_account_of_the_administrator_must_change_its_password() {
         let page = admin.get("/admin/cuentas/nueva").await.expect(200);
         let name = format!("luis-{}", unique());
         let payload = "<img src=x onerror=alert(1)>\"'{{7*7}}";
-        let wrong = admin.fill(&page, "/admin/cuentas/nueva", &[("nombre", payload), ("rol", "medico"), ("usuario", "a b"), ("documento", "CC-123456")]).await.expect(422);
+        let wrong = admin
+            .fill(
+                &page,
+                "/admin/cuentas/nueva",
+                &[("nombre", payload), ("rol", "medico"), ("usuario", "a b"), ("documento", "CC-123456")],
+            )
+            .await
+            .expect(422);
         shows(&wrong, "href=\"#f-usuario\"");
         assert_eq!(value_of(&wrong.text(), "nombre").as_deref(), Some(payload));
-        let made = admin.fill(&wrong, "/admin/cuentas/nueva", &[("nombre", payload), ("rol", "medico"), ("usuario", &name), ("documento", "cc 123.456")]).await.expect(200);
-        let clave = made.text().split("class=\"code\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
+        let made = admin
+            .fill(
+                &wrong,
+                "/admin/cuentas/nueva",
+                &[("nombre", payload), ("rol", "medico"), ("usuario", &name), ("documento", "cc 123.456")],
+            )
+            .await
+            .expect(200);
+        let clave =
+            made.text().split("class=\"code\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
         let list = admin.get(&format!("/admin?q={name}")).await.expect(200);
         assert!(!list.text().contains("<img") && list.text().contains("&lt;img src"), "{}", list.text());
         shows(&list, "CC 123.456");
         // Taken: said at the field.
         let page = admin.get("/admin/cuentas/nueva").await;
-        let taken = admin.fill(&page, "/admin/cuentas/nueva", &[("nombre", "x"), ("rol", "medico"), ("usuario", &name), ("documento", "CC-123456")]).await.expect(422);
+        let taken = admin
+            .fill(
+                &page,
+                "/admin/cuentas/nueva",
+                &[("nombre", "x"), ("rol", "medico"), ("usuario", &name), ("documento", "CC-123456")],
+            )
+            .await
+            .expect(422);
         shows(&taken, "Este usuario ya existe");
         // The made password opens nothing but the change of it.
         let body = json!({"usuario": name, "clave": clave}).to_string().into_bytes();
@@ -219,7 +279,8 @@ fn the_first_change_ends_the_must() {
         let address = format!("/admin/cuentas/{usuario}/clave");
         let dialog = admin.get(&address).await.expect(200);
         let made = admin.fill(&dialog, &address, &[]).await.expect(200);
-        let clave = made.text().split("class=\"code\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
+        let clave =
+            made.text().split("class=\"code\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
         let mut person = Browser::new();
         person.sign_in(&usuario, &clave).await.expect(303);
         let own = person.get("/cuenta").await.expect(200);
@@ -235,10 +296,23 @@ fn clients_are_kept_by_the_administrator() {
         let mut admin = Browser::of("admin").await;
         let id = format!("lab-{}", unique());
         let page = admin.get("/admin/clientes/nuevo").await.expect(200);
-        let made = admin.fill(&page, "/admin/clientes/nuevo", &[("id", &id), ("tipo", "confidential"), ("integracion", "1")]).await.expect(200);
-        let secret = made.text().split("class=\"code\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
+        let made = admin
+            .fill(&page, "/admin/clientes/nuevo", &[("id", &id), ("tipo", "confidential"), ("integracion", "1")])
+            .await
+            .expect(200);
+        let secret =
+            made.text().split("class=\"code\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
         let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}").into_bytes();
-        let token = || async { anonymous().send("POST", "/oauth/token", &[("content-type", "application/x-www-form-urlencoded")], Some(form.clone())).await };
+        let token = || async {
+            anonymous()
+                .send(
+                    "POST",
+                    "/oauth/token",
+                    &[("content-type", "application/x-www-form-urlencoded")],
+                    Some(form.clone()),
+                )
+                .await
+        };
         token().await.expect(200);
         let list = admin.get("/admin/clientes").await.expect(200);
         shows(&list, &id);
@@ -255,7 +329,14 @@ fn the_administrators_pages_are_for_administrators() {
     run(async {
         for role in ["medico", "admisionista", "resultados", "paciente"] {
             let mut browser = Browser::of(role).await;
-            for path in ["/admin", "/admin/cuentas/nueva", "/admin/clientes", "/admin/mensajes", "/admin/auditoria", "/admin/cuentas/medico/clave"] {
+            for path in [
+                "/admin",
+                "/admin/cuentas/nueva",
+                "/admin/clientes",
+                "/admin/mensajes",
+                "/admin/auditoria",
+                "/admin/cuentas/medico/clave",
+            ] {
                 let page = browser.get(path).await.expect(403);
                 shows(&page, "Su rol no permite esto");
             }
@@ -276,11 +357,19 @@ fn the_audit_list_finds_and_pages() {
             fhir("medico").await.get(&format!("Patient/{}", made.id())).await.expect(200);
         }
         let mut admin = Browser::of("admin").await;
-        let first = admin.get(&format!("/admin/auditoria?paciente={}&rol=medico&accion=read", made.id())).await.expect(200);
+        let first =
+            admin.get(&format!("/admin/auditoria?paciente={}&rol=medico&accion=read", made.id())).await.expect(200);
         let rows = |page: &Reply| page.text().matches("<tr><td").count();
         assert_eq!(rows(&first), 50);
         assert!(!first.text().contains(&number) && !first.text().contains("Peña"), "no content of the record");
-        let older = first.text().split("<footer><a href=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap().replace("&amp;", "&").replace("&#x3D;", "=");
+        let older = first
+            .text()
+            .split("<footer><a href=\"")
+            .nth(1)
+            .and_then(|rest| rest.split('"').next())
+            .unwrap()
+            .replace("&amp;", "&")
+            .replace("&#x3D;", "=");
         let second = admin.get(&older).await.expect(200);
         assert_eq!(rows(&second), 5);
         let none = admin.get(&format!("/admin/auditoria?paciente={}&resultado=8", made.id())).await.expect(200);
@@ -347,11 +436,32 @@ fn a_patient_opens_an_account_with_the_code_of_admission() {
         let mut browser = Browser::new();
         browser.get("/registro").await.expect(200);
         let document = format!("CC-{number}");
-        let wrong = browser.post("/registro", &[("documento_id", &document), ("fecha_nacimiento", "29/02/1984"), ("codigo", "nada"), ("clave", "otra clave segura 6")]).await.expect(403);
+        let wrong = browser
+            .post(
+                "/registro",
+                &[
+                    ("documento_id", &document),
+                    ("fecha_nacimiento", "29/02/1984"),
+                    ("codigo", "nada"),
+                    ("clave", "otra clave segura 6"),
+                ],
+            )
+            .await
+            .expect(403);
         shows(&wrong, "El código no sirve con estos datos");
         assert_eq!(value_of(&wrong.text(), "documento_id").as_deref(), Some(document.as_str()));
         assert!(!wrong.text().contains("otra clave segura"));
-        let opened = browser.post("/registro", &[("documento_id", &document), ("fecha_nacimiento", "29/02/1984"), ("codigo", &again), ("clave", "otra clave segura 6")]).await;
+        let opened = browser
+            .post(
+                "/registro",
+                &[
+                    ("documento_id", &document),
+                    ("fecha_nacimiento", "29/02/1984"),
+                    ("codigo", &again),
+                    ("clave", "otra clave segura 6"),
+                ],
+            )
+            .await;
         shows(&browser.follow(&opened).await.expect(200), "Su cuenta está lista");
         browser.sign_in(&document, "mi clave segura 5").await.expect(401);
         browser.sign_in(&document, "otra clave segura 6").await.expect(303);

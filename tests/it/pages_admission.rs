@@ -21,9 +21,20 @@ fn surname() -> String {
 
 fn typed<'t>(number: &'t str, surname: &'t str) -> Vec<(&'t str, &'t str)> {
     vec![
-        ("tipo", "CC"), ("numero", number), ("apellido1", surname), ("apellido2", "Güiza"), ("nombre1", "María"), ("nombre2", ""),
-        ("nacimiento", "14/03/1968"), ("sexo", "female"), ("municipio", "Soacha"), ("municipio_codigo", "25754"),
-        ("celular", "3009994120"), ("direccion", ""), ("eps", "EPS de Prueba"), ("regimen", "subsidiado"),
+        ("tipo", "CC"),
+        ("numero", number),
+        ("apellido1", surname),
+        ("apellido2", "Güiza"),
+        ("nombre1", "María"),
+        ("nombre2", ""),
+        ("nacimiento", "14/03/1968"),
+        ("sexo", "female"),
+        ("municipio", "Soacha"),
+        ("municipio_codigo", "25754"),
+        ("celular", "3009994120"),
+        ("direccion", ""),
+        ("eps", "EPS de Prueba"),
+        ("regimen", "subsidiado"),
     ]
 }
 
@@ -47,7 +58,9 @@ fn id(address: &str) -> String {
 /// The address of the encounter on the page of a patient, with what is to be done.
 fn encounter(page: &Reply, what: &str) -> String {
     let text = page.text();
-    let found = text.split("href=\"").find(|rest| rest.starts_with("/admision/encuentro/") && rest.split('"').next().unwrap().ends_with(what));
+    let found = text
+        .split("href=\"")
+        .find(|rest| rest.starts_with("/admision/encuentro/") && rest.split('"').next().unwrap().ends_with(what));
     found.unwrap_or_else(|| panic!("no {what} in {text}")).split('"').next().unwrap().to_owned()
 }
 
@@ -58,8 +71,12 @@ fn a_clerk_registers_and_finds_a_patient() {
         let (number, name) = (unique(), surname());
         let form = clerk.get(NEW).await.expect(200);
         // Wrong: everything typed stays, each error beside its field.
-        let wrong = clerk.fill(&form, NEW, &with(with(typed(&number, &name), "celular", "300999412"), "nacimiento", "31/02/1968")).await.expect(422);
-        for text in ["value=\"300999412\"", "Hay 9 dígitos", "href=\"#f-nacimiento\"", "value=\"EPS de Prueba\"", &name] {
+        let wrong = clerk
+            .fill(&form, NEW, &with(with(typed(&number, &name), "celular", "300999412"), "nacimiento", "31/02/1968"))
+            .await
+            .expect(422);
+        for text in ["value=\"300999412\"", "Hay 9 dígitos", "href=\"#f-nacimiento\"", "value=\"EPS de Prueba\"", &name]
+        {
             shows(&wrong, text);
         }
         // Unlikely: said once, then saved.
@@ -76,7 +93,10 @@ fn a_clerk_registers_and_finds_a_patient() {
         let api = fhir("admisionista").await;
         let patient = api.get(&format!("/fhir/Patient/{}", id(done.header("location")))).await.expect(200).json();
         assert_eq!(patient["name"][0]["_family"]["extension"][1]["valueString"], "Güiza");
-        assert_eq!((&patient["address"][0]["district"], &patient["identifier"][0]["value"]), (&json!("25754"), &json!(number)));
+        assert_eq!(
+            (&patient["address"][0]["district"], &patient["identifier"][0]["value"]),
+            (&json!("25754"), &json!(number))
+        );
         // Found by what people type, accents or not; the names stand in no address.
         let folded = name.replace('Ñ', "n");
         for q in [folded.as_str(), number.as_str(), &format!("CC {number}"), &format!("{folded} 14/03/2015")] {
@@ -103,7 +123,14 @@ fn possible_duplicates_say_why_and_have_three_exits() {
         // Another document, a letter of the surname differs: alike.
         let (other, alike) = (unique(), format!("{name}a"));
         let found = clerk.fill(&form, NEW, &typed(&other, &alike)).await.expect(422);
-        for text in ["≈", "Apellidos parecidos", "Misma fecha de nacimiento: 14 mar 1968", "Otro documento", "target=\"_blank\"", "Es otra persona"] {
+        for text in [
+            "≈",
+            "Apellidos parecidos",
+            "Misma fecha de nacimiento: 14 mar 1968",
+            "Otro documento",
+            "target=\"_blank\"",
+            "Es otra persona",
+        ] {
             shows(&found, text);
         }
         let mut fields = typed(&other, &alike);
@@ -121,7 +148,10 @@ fn possible_duplicates_say_why_and_have_three_exits() {
         let next = unique();
         clerk.fill(&taken, &data, &typed(&next, &name)).await.expect(303);
         let patient = fhir("admisionista").await.get(&format!("/fhir/Patient/{first_id}")).await.expect(200).json();
-        assert_eq!((&patient["identifier"][0]["value"], &patient["identifier"][1]["use"]), (&json!(next), &json!("old")));
+        assert_eq!(
+            (&patient["identifier"][0]["value"], &patient["identifier"][1]["use"]),
+            (&json!(next), &json!("old"))
+        );
         // Somebody was first: what is stored and what was typed stand side by side, and nothing is lost.
         let stale = other_clerk.fill(&theirs, &data, &with(typed(&next, &name), "municipio", "Chía")).await.expect(409);
         for text in ["Alguien cambió estos datos", "Soacha (25754)", "value=\"Chía\""] {
@@ -153,7 +183,8 @@ fn two_clerks_register_and_admit_the_same_patient_at_once() {
         let (first, second) = tokio::join!(one.fill(&a, &admit, &emergency), two.fill(&b, &admit, &inpatient));
         let encounters = api.get(&format!("/fhir/Encounter?patient={}", patients[0])).await.expect(200).ids();
         assert_eq!(encounters.len(), 1, "{} {}", first.text(), second.text());
-        let led: Vec<Reply> = [first, second].into_iter().filter(|reply| reply.header("location").ends_with("?ya=ingreso")).collect();
+        let led: Vec<Reply> =
+            [first, second].into_iter().filter(|reply| reply.header("location").ends_with("?ya=ingreso")).collect();
         assert_eq!(led.len(), 1);
         shows(&two.follow(&led[0]).await.expect(200), "Ya estaba en el hospital");
     });
@@ -166,9 +197,17 @@ fn a_stay_is_changed_by_the_version_that_was_seen() {
         let address = registered(&mut clerk, &unique(), &surname()).await;
         let admit = format!("{address}/ingresar");
         let form = clerk.get(&admit).await.expect(200);
-        let missing = clerk.fill(&form, &admit, &[("clase", "IMP"), ("servicio", "Medicina interna")]).await.expect(422);
+        let missing =
+            clerk.fill(&form, &admit, &[("clase", "IMP"), ("servicio", "Medicina interna")]).await.expect(422);
         shows(&missing, "href=\"#f-motivo\"");
-        let done = clerk.fill(&missing, &admit, &[("clase", "IMP"), ("servicio", "Medicina interna"), ("cama", "412B"), ("motivo", "Neumonía")]).await.expect(303);
+        let done = clerk
+            .fill(
+                &missing,
+                &admit,
+                &[("clase", "IMP"), ("servicio", "Medicina interna"), ("cama", "412B"), ("motivo", "Neumonía")],
+            )
+            .await
+            .expect(303);
         let page = clerk.follow(&done).await.expect(200);
         shows(&page, "Medicina interna · 412B");
         let transfer = encounter(&page, "trasladar");
@@ -182,19 +221,33 @@ fn a_stay_is_changed_by_the_version_that_was_seen() {
         let encounter_id = transfer.split('/').nth(3).unwrap().to_owned();
         let api = fhir("admisionista").await;
         let stored = api.get(&format!("/fhir/Encounter/{encounter_id}")).await.expect(200).json();
-        let places: Vec<(&str, &str)> = stored["location"].as_array().unwrap().iter().map(|place| (place["location"]["display"].as_str().unwrap(), place["status"].as_str().unwrap())).collect();
-        assert_eq!(places, [("Medicina interna / 412B", "completed"), ("Cirugía / 305A", "completed"), ("UCI / U2", "active")]);
+        let places: Vec<(&str, &str)> = stored["location"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|place| (place["location"]["display"].as_str().unwrap(), place["status"].as_str().unwrap()))
+            .collect();
+        assert_eq!(
+            places,
+            [("Medicina interna / 412B", "completed"), ("Cirugía / 305A", "completed"), ("UCI / U2", "active")]
+        );
         let (leave, cancel) = (transfer.replace("trasladar", "egresar"), transfer.replace("trasladar", "cancelar"));
         let (form, late) = (clerk.get(&leave).await.expect(200), other.get(&cancel).await.expect(200));
         shows(&clerk.fill(&form, &leave, &[("destino", "")]).await.expect(422), "Falta este dato");
         clerk.fill(&form, &leave, &[("destino", "home")]).await.expect(303);
         shows(&other.fill(&late, &cancel, &[]).await.expect(409), "Este ingreso ya se cerró");
         let stored = api.get(&format!("/fhir/Encounter/{encounter_id}")).await.expect(200).json();
-        assert_eq!((&stored["status"], &stored["hospitalization"]["dischargeDisposition"]["coding"][0]["code"]), (&json!("finished"), &json!("home")));
+        assert_eq!(
+            (&stored["status"], &stored["hospitalization"]["dischargeDisposition"]["coding"][0]["code"]),
+            (&json!("finished"), &json!("home"))
+        );
         assert!(stored["period"]["end"].is_string() && stored["location"][2]["period"]["end"].is_string());
         // One that was a mistake is cancelled, not deleted.
         let form = clerk.get(&admit).await;
-        let done = clerk.fill(&form, &admit, &[("clase", "AMB"), ("servicio", "Pediatría"), ("cama", ""), ("motivo", "Control")]).await.expect(303);
+        let done = clerk
+            .fill(&form, &admit, &[("clase", "AMB"), ("servicio", "Pediatría"), ("cama", ""), ("motivo", "Control")])
+            .await
+            .expect(303);
         let cancel = encounter(&clerk.follow(&done).await, "cancelar");
         let dialog = clerk.get(&cancel).await.expect(200);
         let done = clerk.fill(&dialog, &cancel, &[]).await.expect(303);
@@ -205,17 +258,28 @@ fn a_stay_is_changed_by_the_version_that_was_seen() {
 #[test]
 fn who_comes_by_hl7_is_among_the_arrivals() {
     run(async {
-        let Some(address) = server().ready["mllp"].as_str().and_then(|mllp| mllp.strip_prefix("mllp://")).map(str::to_owned) else { return };
+        let Some(address) =
+            server().ready["mllp"].as_str().and_then(|mllp| mllp.strip_prefix("mllp://")).map(str::to_owned)
+        else {
+            return;
+        };
         let visit = Visit { family: surname().to_uppercase(), ..Visit::new() };
         let control = unique();
-        let today = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(-5))).strftime("%Y%m%d").to_string();
-        let message = visit.a01(&control).replace("20240301", &today).replace("081000", "000100").replace("081500", "000200");
+        let today = jiff::Timestamp::now()
+            .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(-5)))
+            .strftime("%Y%m%d")
+            .to_string();
+        let message =
+            visit.a01(&control).replace("20240301", &today).replace("081000", "000100").replace("081500", "000200");
         accepted(&Mllp::connect(&address).await.ask(message.as_bytes()).await, &control);
         let mut clerk = Browser::of("admisionista").await;
         let arrivals = clerk.get("/admision/llegadas?todas=1&filtro=hospitalizacion").await.expect(200).text();
-        let row = arrivals.split("<tr>").find(|row| row.contains(&visit.family)).unwrap_or_else(|| panic!("{arrivals}"));
+        let row =
+            arrivals.split("<tr>").find(|row| row.contains(&visit.family)).unwrap_or_else(|| panic!("{arrivals}"));
         assert!(row.contains("badge origin") && row.contains("HL7") && row.contains("00:01"), "{row}");
-        assert!(!clerk.get("/admision/llegadas?todas=1&filtro=consulta").await.expect(200).text().contains(&visit.family));
+        assert!(
+            !clerk.get("/admision/llegadas?todas=1&filtro=consulta").await.expect(200).text().contains(&visit.family)
+        );
     });
 }
 
@@ -225,7 +289,14 @@ fn the_desk_is_for_clerks() {
         let mut clerk = Browser::of("admisionista").await;
         assert_eq!(clerk.get("/").await.expect(303).header("location"), "/admision");
         let address = registered(&mut clerk, &unique(), &surname()).await;
-        let pages = ["/admision".to_owned(), "/admision/llegadas".to_owned(), NEW.to_owned(), address.clone(), format!("{address}/ingresar"), format!("{address}/datos")];
+        let pages = [
+            "/admision".to_owned(),
+            "/admision/llegadas".to_owned(),
+            NEW.to_owned(),
+            address.clone(),
+            format!("{address}/ingresar"),
+            format!("{address}/datos"),
+        ];
         for role in ["medico", "resultados", "paciente", "admin"] {
             let mut other = Browser::of(role).await;
             for page in &pages {
@@ -246,7 +317,11 @@ fn the_desk_is_for_clerks() {
 fn nothing_that_a_record_says_is_markup() {
     run(async {
         let payloads = [
-            "<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "{{page.csrf}}{{{name}}}", "'-alert(1)-'", "<svg/onload=alert(1)>",
+            "<script>alert(1)</script>",
+            "\"><img src=x onerror=alert(1)>",
+            "{{page.csrf}}{{{name}}}",
+            "'-alert(1)-'",
+            "<svg/onload=alert(1)>",
         ];
         let api = fhir("admisionista").await;
         let mut clerk = Browser::of("admisionista").await;
@@ -267,7 +342,12 @@ fn nothing_that_a_record_says_is_markup() {
             })).await["id"].as_str().unwrap().to_owned();
             let of = |what: &str| format!("/admision/encuentro/{stay}/{what}");
             let pages = [
-                format!("/admision?q={number}&todas=1"), format!("/admision/paciente/{patient}"), format!("/admision/paciente/{patient}/datos"), of("trasladar"), of("egresar"), of("cancelar"),
+                format!("/admision?q={number}&todas=1"),
+                format!("/admision/paciente/{patient}"),
+                format!("/admision/paciente/{patient}/datos"),
+                of("trasladar"),
+                of("egresar"),
+                of("cancelar"),
             ];
             for page in pages {
                 let text = clerk.get(&page).await.expect(200).text();

@@ -37,7 +37,8 @@ fn glucose(subject: &str, status: &str, value: u32, when: &str) -> Value {
     let mut glucose = result(subject, status);
     glucose["effectiveDateTime"] = when.into();
     glucose["valueQuantity"] = json!({"value": value, "unit": "mg/dL"});
-    glucose["referenceRange"] = json!([{"low": {"value": 70, "unit": "mg/dL"}, "high": {"value": 100, "unit": "mg/dL"}}]);
+    glucose["referenceRange"] =
+        json!([{"low": {"value": 70, "unit": "mg/dL"}, "high": {"value": 100, "unit": "mg/dL"}}]);
     glucose
 }
 
@@ -55,7 +56,13 @@ fn a_patient_reads_the_own_record() {
         let mut browser = patient(&id).await;
         assert_eq!(browser.get("/").await.expect(303).header("location"), "/mi-historia");
         let home = browser.get("/mi-historia").await.expect(200);
-        for text in ["Hola, Ana María", "Migraña crónica", "Azúcar en la sangre", "Más alto de lo esperado", "aria-current=\"page\""] {
+        for text in [
+            "Hola, Ana María",
+            "Migraña crónica",
+            "Azúcar en la sangre",
+            "Más alto de lo esperado",
+            "aria-current=\"page\"",
+        ] {
             shows(&home, text);
         }
         shows(&home, &format!("/exportar_pdf/{id}"));
@@ -65,7 +72,13 @@ fn a_patient_reads_the_own_record() {
         let address = format!("/mi-historia/resultados/{}/0", last["id"].as_str().unwrap());
         shows(&list, &address);
         let one = browser.get(&address).await.expect(200);
-        for text in ["<span class=\"big\">141</span>", "Más alto de lo esperado (70 a 100)", "Subió de 90 a 141", "Háblelo con su médico", "<svg class=\"large\""] {
+        for text in [
+            "<span class=\"big\">141</span>",
+            "Más alto de lo esperado (70 a 100)",
+            "Subió de 90 a 141",
+            "Háblelo con su médico",
+            "<svg class=\"large\"",
+        ] {
             shows(&one, text);
         }
         hides(&one, "977");
@@ -116,7 +129,8 @@ fn only_patients_have_these_pages() {
         }
         let medico = fhir("medico").await;
         let (id, other) = (someone(&medico, "Una").await, someone(&medico, "Otra").await);
-        let theirs = medico.create(glucose(&format!("Patient/{other}"), "final", 90, "2024-05-06T07:08:09-05:00")).await;
+        let theirs =
+            medico.create(glucose(&format!("Patient/{other}"), "final", 90, "2024-05-06T07:08:09-05:00")).await;
         let mut browser = patient(&id).await;
         browser.get(&format!("/mi-historia/resultados/{}/0", theirs["id"].as_str().unwrap())).await.expect(404);
         browser.get(&format!("/exportar_pdf/{other}")).await.expect(404);
@@ -127,7 +141,13 @@ fn only_patients_have_these_pages() {
 fn markup_in_a_record_is_inert_on_its_pages() {
     run(async {
         let medico = fhir("medico").await;
-        let payloads = ["<script>alert(1)</script>", "\"><img src=x onerror=alert(1)>", "{{page.csrf}}", "'-alert(1)-'", "<svg/onload=alert(1)>"];
+        let payloads = [
+            "<script>alert(1)</script>",
+            "\"><img src=x onerror=alert(1)>",
+            "{{page.csrf}}",
+            "'-alert(1)-'",
+            "<svg/onload=alert(1)>",
+        ];
         for payload in payloads {
             let id = someone(&medico, payload).await;
             let subject = json!({"reference": format!("Patient/{id}")});
@@ -137,7 +157,9 @@ fn markup_in_a_record_is_inert_on_its_pages() {
             value["valueQuantity"] = json!({"value": 1, "unit": payload});
             let value = medico.create(value).await;
             medico.create(json!({"resourceType": "Condition", "subject": subject, "code": {"text": payload}})).await;
-            medico.create(json!({"resourceType": "AllergyIntolerance", "patient": subject, "code": {"text": payload}})).await;
+            medico
+                .create(json!({"resourceType": "AllergyIntolerance", "patient": subject, "code": {"text": payload}}))
+                .await;
             let mut visit = encounter(&format!("Patient/{id}"));
             visit["reasonCode"] = json!([{"text": payload}]);
             medico.create(visit).await;

@@ -38,7 +38,9 @@ fn every_query_for_people_runs() {
 
 #[test]
 fn every_query_for_people_runs_on_a_cluster() {
-    let Some(cluster) = cluster() else { return skip("every_query_for_people_runs_on_a_cluster", "extension not installed") };
+    let Some(cluster) = cluster() else {
+        return skip("every_query_for_people_runs_on_a_cluster", "extension not installed");
+    };
     run(async {
         let client = connect(&cluster.url).await.expect("the coordinator answers");
         let mut wrong = run_all(&client, "sql").await;
@@ -56,6 +58,9 @@ fn usuario_shows_no_secret() {
         };
         let sql = "select column_name::text from information_schema.columns where table_schema = 'public' and table_name = 'usuario' order by ordinal_position";
         let columns: Vec<String> = rows(&client, sql, &[]).await.iter().map(|row| row.get(0)).collect();
-        assert_eq!(columns, ["documento_id", "id", "usuario", "nombre", "rol", "estado", "paciente_id", "creado", "actualizado"]);
+        assert_eq!(
+            columns,
+            ["documento_id", "id", "usuario", "nombre", "rol", "estado", "paciente_id", "creado", "actualizado"]
+        );
     });
 }

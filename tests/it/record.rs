@@ -15,11 +15,18 @@ async fn someone(by: &Fhir) -> (String, String) {
     person["name"][0]["family"] = "Ñúñez Güiza".into();
     let id = by.create(person).await["id"].as_str().unwrap().to_owned();
     let subject = format!("Patient/{id}");
-    let doctor = fhir("integracion").await.create(json!({"resourceType": "Practitioner", "name": [{"family": "Ávila Peña", "given": ["Íngrid"]}]})).await;
+    let doctor = fhir("integracion")
+        .await
+        .create(json!({"resourceType": "Practitioner", "name": [{"family": "Ávila Peña", "given": ["Íngrid"]}]}))
+        .await;
     let mut visit = encounter(&subject);
-    visit["participant"] = json!([{"individual": {"reference": format!("Practitioner/{}", doctor["id"].as_str().unwrap())}}]);
+    visit["participant"] =
+        json!([{"individual": {"reference": format!("Practitioner/{}", doctor["id"].as_str().unwrap())}}]);
     by.create(visit).await;
-    by.create(json!({"resourceType": "Condition", "subject": {"reference": subject}, "code": {"text": "Migraña crónica"}})).await;
+    by.create(
+        json!({"resourceType": "Condition", "subject": {"reference": subject}, "code": {"text": "Migraña crónica"}}),
+    )
+    .await;
     by.create(weight(&subject, "2024-05-06T07:08:09-05:00")).await;
     by.create(result(&subject, "final")).await;
     by.create(result(&subject, "preliminary")).await;
@@ -62,8 +69,13 @@ fn each_role_gets_what_it_may_see_and_no_more() {
                 let bundle = reply.expect(200).json();
                 assert_eq!(types(&bundle), seen, "{role} {path}");
                 assert_eq!(bundle["total"].as_u64(), Some(seen.values().sum::<usize>() as u64), "{role}");
-                let included = bundle["entry"].as_array().unwrap().iter().filter(|entry| entry["search"]["mode"] == "include");
-                assert_eq!(included.map(|entry| entry["resource"]["resourceType"].as_str().unwrap()).collect::<Vec<_>>(), ["Practitioner"], "{role}");
+                let included =
+                    bundle["entry"].as_array().unwrap().iter().filter(|entry| entry["search"]["mode"] == "include");
+                assert_eq!(
+                    included.map(|entry| entry["resource"]["resourceType"].as_str().unwrap()).collect::<Vec<_>>(),
+                    ["Practitioner"],
+                    "{role}"
+                );
             }
         }
     });
@@ -122,7 +134,11 @@ fn an_address_means_one_patient_or_none() {
         let (id, number) = someone(&medico).await;
         let found = async |given: &str| {
             let reply = medico.get(&format!("/paciente/{given}")).await;
-            if reply.status == 404 { None } else { Some(reply.expect(200).resources()[0]["id"].as_str().unwrap().to_owned()) }
+            if reply.status == 404 {
+                None
+            } else {
+                Some(reply.expect(200).resources()[0]["id"].as_str().unwrap().to_owned())
+            }
         };
         let pointed = format!("{}.{}.{}.{}", &number[..1], &number[1..4], &number[4..7], &number[7..]);
         for given in [id.clone(), format!("CC-{number}"), format!("cc-{pointed}"), number.clone(), pointed] {
@@ -136,7 +152,10 @@ fn an_address_means_one_patient_or_none() {
         twin["identifier"][0]["type"]["coding"][0]["code"] = "CE".into();
         let twin = medico.create(twin).await["id"].as_str().unwrap().to_owned();
         assert_eq!(found(&number).await, None);
-        assert_eq!((found(&format!("CC-{number}")).await, found(&format!("CE-{number}")).await), (Some(id.clone()), Some(twin)));
+        assert_eq!(
+            (found(&format!("CC-{number}")).await, found(&format!("CE-{number}")).await),
+            (Some(id.clone()), Some(twin))
+        );
         // A document that is old no longer means its person; the key under which the record lies never did.
         let mut person = medico.get(&format!("Patient/{id}")).await.expect(200).json();
         person["identifier"][0]["use"] = "old".into();
@@ -178,13 +197,23 @@ fn the_pdf_is_for_those_who_may_export_and_leaves_its_trace() {
                 continue;
             }
             let reply = reply.expect(200);
-            assert_eq!((reply.header("content-type"), reply.header("content-disposition")), ("application/pdf", "attachment; filename=\"historia-clinica.pdf\""));
+            assert_eq!(
+                (reply.header("content-type"), reply.header("content-disposition")),
+                ("application/pdf", "attachment; filename=\"historia-clinica.pdf\"")
+            );
             assert!(reply.header("cache-control").contains("no-store") && reply.body.starts_with(b"%PDF-"), "{role}");
             let Some(text) = text(&reply.body) else {
                 skip("the_pdf_is_for_those_who_may_export_and_leaves_its_trace", "pdftotext is not installed");
                 return;
             };
-            for wanted in ["Ñúñez Güiza, Ana María", "Migraña crónica", "Íngrid Ávila Peña", "72,5", "Documento reservado", "Página 1 de"] {
+            for wanted in [
+                "Ñúñez Güiza, Ana María",
+                "Migraña crónica",
+                "Íngrid Ávila Peña",
+                "72,5",
+                "Documento reservado",
+                "Página 1 de",
+            ] {
                 assert!(text.contains(wanted), "{role}: {wanted}: {text}");
             }
             assert_eq!(text.contains("preliminar"), role != "paciente", "{role}: {text}");
@@ -196,7 +225,8 @@ fn the_pdf_is_for_those_who_may_export_and_leaves_its_trace() {
         let sql = "select action, outcome, resource_id, patient_id, detail from audit_event where request_id = $1";
         let rows = database::rows(&client, sql, &[&request]).await;
         assert_eq!(rows.len(), 1, "one record");
-        let (action, outcome, whose, detail): (String, i16, String, String) = (rows[0].get(0), rows[0].get(1), rows[0].get(3), rows[0].get(4));
+        let (action, outcome, whose, detail): (String, i16, String, String) =
+            (rows[0].get(0), rows[0].get(1), rows[0].get(3), rows[0].get(4));
         assert_eq!((action.as_str(), outcome, &whose), ("export", 0, &id));
         let code = detail.split("code=").nth(1).expect("a code");
         assert!(detail.starts_with("pdf pages=") && !detail.contains(&number), "{detail}");
@@ -209,7 +239,16 @@ fn what_is_written_into_a_record_stays_text_in_the_pdf() {
     run(async {
         let medico = fhir("medico").await;
         let (id, _) = someone(&medico).await;
-        let payloads = ["<script>alert(1)</script>", "{{this}}", "(a) Tj ET Q", "\\)>>endobj", "${7*7}", "\u{202E}evil", "%PDF-1.4 << /JS >>", "'); drop table resource; --"];
+        let payloads = [
+            "<script>alert(1)</script>",
+            "{{this}}",
+            "(a) Tj ET Q",
+            "\\)>>endobj",
+            "${7*7}",
+            "\u{202E}evil",
+            "%PDF-1.4 << /JS >>",
+            "'); drop table resource; --",
+        ];
         for payload in payloads {
             medico.create(json!({"resourceType": "Condition", "subject": {"reference": format!("Patient/{id}")}, "code": {"text": payload}})).await;
         }

@@ -51,7 +51,8 @@ pub async fn serve(req: HttpRequest) -> HttpResponse {
     let name = req.match_info().query("name");
     let exact = ALL.iter().find(|asset| asset.name == name);
     let extension = name.rsplit('.').next().unwrap_or("");
-    let any = || ALL.iter().find(|asset| name.starts_with("historia.") && asset.name.rsplit('.').next() == Some(extension));
+    let any =
+        || ALL.iter().find(|asset| name.starts_with("historia.") && asset.name.rsplit('.').next() == Some(extension));
     let (asset, cache) = match exact {
         Some(asset) => (asset, "public, max-age=31536000, immutable"),
         None => match any() {
@@ -68,7 +69,8 @@ pub async fn serve(req: HttpRequest) -> HttpResponse {
     let accepts = req.headers().get(ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).unwrap_or("");
     let gzip = accepts.split(',').any(|coding| {
         let mut parts = coding.split(';').map(str::trim);
-        parts.next() == Some("gzip") && !parts.any(|part| part.starts_with("q=0") && part.trim_matches(['q', '=', '0', '.']).is_empty())
+        parts.next() == Some("gzip")
+            && !parts.any(|part| part.starts_with("q=0") && part.trim_matches(['q', '=', '0', '.']).is_empty())
     });
     if gzip && !asset.gzip.is_empty() {
         return response.insert_header((CONTENT_ENCODING, "gzip")).body(asset.gzip.as_slice());

@@ -16,5 +16,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(form("/paciente/{id}/observacion", WRITE, observe::page, observe::save))
         .service(form("/paciente/{id}/problema", WRITE, problem::page, problem::save))
         .service(screen("/paciente/{id}/registro/{tipo}/{rid}", &[], versions::page))
-        .service(form("/paciente/{id}/registro/{tipo}/{rid}/corregir", WRITE, versions::correct_page, versions::correct));
+        .service(form(
+            "/paciente/{id}/registro/{tipo}/{rid}/corregir",
+            WRITE,
+            versions::correct_page,
+            versions::correct,
+        ));
 }

@@ -17,8 +17,8 @@ use crate::view::page::{Message, Page, Tone};
 use crate::view::visit::{Reply, Visit, encoded, role_key};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    ACCEPT, ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, COOKIE, HeaderValue,
-    LOCATION, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
+    ACCEPT, ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, COOKIE,
+    HeaderValue, LOCATION, RETRY_AFTER, SET_COOKIE, VARY, WWW_AUTHENTICATE,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
 use jiff::tz::Offset;
@@ -38,7 +38,11 @@ const POLL: &str = "x-historia-poll";
 /// The value of one of our own cookies.
 pub fn cookie<'r>(req: &'r HttpRequest, name: &str) -> Option<&'r str> {
     let headers = req.headers().get_all(COOKIE).filter_map(|value| value.to_str().ok());
-    headers.flat_map(|header| header.split(';')).filter_map(|pair| pair.trim().split_once('=')).find(|(known, _)| *known == name).map(|(_, value)| value)
+    headers
+        .flat_map(|header| header.split(';'))
+        .filter_map(|pair| pair.trim().split_once('='))
+        .find(|(known, _)| *known == name)
+        .map(|(_, value)| value)
 }
 
 pub fn theme(req: &HttpRequest) -> Option<&'static str> {
@@ -86,7 +90,8 @@ async fn visit(state: &State, req: &HttpRequest) -> Result<(Visit, Proof)> {
         None => (Uuid::nil(), reader.text(role_key(identity.role)).to_owned()),
     };
     let path = req.path().to_owned();
-    let query = Form::of_page(req.query_string().as_bytes()).ok_or_else(|| Error::new(Kind::Invalid, "the address cannot be read"))?;
+    let query = Form::of_page(req.query_string().as_bytes())
+        .ok_or_else(|| Error::new(Kind::Invalid, "the address cannot be read"))?;
     let draft = match query.get("borrador").filter(|_| req.method().is_safe()) {
         Some(id) => {
             let conn = state.app.pool.lane().await?;
@@ -147,7 +152,9 @@ where
     S: AsyncFn(&Visit, &Form) -> Result<Reply> + Copy + 'static,
 {
     let get = move |state: web::Data<State>, req: HttpRequest| async move { show(&state, &req, roles, view).await };
-    let post = move |state: web::Data<State>, req: HttpRequest, body: web::Payload| async move { submit(&state, &req, body, roles, save).await };
+    let post = move |state: web::Data<State>, req: HttpRequest, body: web::Payload| async move {
+        submit(&state, &req, body, roles, save).await
+    };
     let resource = web::resource(path).route(web::get().to(get)).route(web::head().to(get)).route(web::post().to(post));
     resource.default_service(other("GET, HEAD, POST"))
 }
@@ -157,7 +164,9 @@ pub fn act<S>(path: &str, roles: &'static [Role], save: S) -> Resource
 where
     S: AsyncFn(&Visit, &Form) -> Result<Reply> + Copy + 'static,
 {
-    let post = move |state: web::Data<State>, req: HttpRequest, body: web::Payload| async move { submit(&state, &req, body, roles, save).await };
+    let post = move |state: web::Data<State>, req: HttpRequest, body: web::Payload| async move {
+        submit(&state, &req, body, roles, save).await
+    };
     web::resource(path).route(web::post().to(post)).default_service(other("POST"))
 }
 
@@ -251,9 +260,18 @@ enum Sent {
     OtherSession,
 }
 
-fn permitted(state: &State, req: &HttpRequest, visit: &Visit, proof: Proof, form: &Form, roles: &[Role]) -> Result<Sent> {
+fn permitted(
+    state: &State,
+    req: &HttpRequest,
+    visit: &Visit,
+    proof: Proof,
+    form: &Form,
+    roles: &[Role],
+) -> Result<Sent> {
     let refused = |text| Err(Error::new(Kind::Forbidden, text));
-    if (visit.must_change && !is_about_oneself(&visit.path)) || (!roles.is_empty() && !roles.contains(&visit.caller.role)) {
+    if (visit.must_change && !is_about_oneself(&visit.path))
+        || (!roles.is_empty() && !roles.contains(&visit.caller.role))
+    {
         return refused("the role may not do this");
     }
     // A token is sent by no browser of its own accord.
@@ -297,7 +315,11 @@ pub fn page_of(form: &Form, path: &str) -> String {
 /// Keeps what was typed for the account. Returns the address of the page that shows it again.
 pub async fn keep_draft(state: &State, usuario: Uuid, page: &str, form: &Form) -> Result<String> {
     let secret = |name: &str| name.starts_with("clave") || matches!(name, "csrf" | "codigo");
-    let pairs: Vec<String> = form.pairs().filter(|(name, _)| !secret(name)).map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+    let pairs: Vec<String> = form
+        .pairs()
+        .filter(|(name, _)| !secret(name))
+        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
+        .collect();
     let id = clock::secret()?;
     let (path, _) = page.split_once('?').unwrap_or((page, ""));
     let conn = state.app.pool.lane().await?;
@@ -331,7 +353,8 @@ fn answered(visit: &Visit, reply: Reply) -> HttpResponse {
         Reply::Page { status, html } => {
             let mut response = page(StatusCode::from_u16(status).unwrap_or(StatusCode::OK), visit.reader.language);
             if visit.message.is_some() {
-                response.append_header((SET_COOKIE, format!("{SAID}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")));
+                response
+                    .append_header((SET_COOKIE, format!("{SAID}=; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age=0")));
             }
             strict(&mut response, visit.app.public_url());
             response.body(html)
@@ -347,7 +370,9 @@ fn answered(visit: &Visit, reply: Reply) -> HttpResponse {
         }
         Reply::Fhir { body } => {
             let mut response = HttpResponse::Ok();
-            response.insert_header((CONTENT_TYPE, respond::FHIR_JSON)).insert_header((CACHE_CONTROL, "private, no-cache"));
+            response
+                .insert_header((CONTENT_TYPE, respond::FHIR_JSON))
+                .insert_header((CACHE_CONTROL, "private, no-cache"));
             response.insert_header((VARY, "Accept")).body(body)
         }
         Reply::File { media_type, name, bytes } => HttpResponse::Ok()

@@ -13,7 +13,9 @@ use crate::oauth::token::{self, Attention, COOKIE_NAME, Proof};
 use crate::view;
 use crate::view::login::{Kept, Reason, local};
 use actix_web::http::StatusCode;
-use actix_web::http::header::{AUTHORIZATION, CACHE_CONTROL, COOKIE, HeaderValue, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE};
+use actix_web::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, COOKIE, HeaderValue, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
+};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
@@ -101,7 +103,12 @@ fn waits(response: &mut HttpResponse, seconds: u64) {
 async fn by_form(state: &State, req: &HttpRequest, body: &[u8], source: &str) -> HttpResponse {
     // Somebody else's page must not sign a browser in to an account of its choice.
     if site(req, state) == Site::Other {
-        return failed(state, req, None, &Error::new(Kind::Forbidden, "the sign-in form belongs to a page of this server"));
+        return failed(
+            state,
+            req,
+            None,
+            &Error::new(Kind::Forbidden, "the sign-in form belongs to a page of this server"),
+        );
     }
     let Some(form) = Form::of_page(body) else {
         return failed(state, req, None, &Error::new(Kind::Invalid, "the form cannot be read"));
@@ -119,7 +126,8 @@ async fn by_form(state: &State, req: &HttpRequest, body: &[u8], source: &str) ->
         }
         Ok(SignIn::Wrong { wait }) => {
             let kept = Kept { next, usuario: typed.usuario, draft: draft.as_ref() };
-            let mut response = form_page(state, req, StatusCode::UNAUTHORIZED, kept, Reason::Wrong(wait), Some("Bearer"));
+            let mut response =
+                form_page(state, req, StatusCode::UNAUTHORIZED, kept, Reason::Wrong(wait), Some("Bearer"));
             waits(&mut response, wait);
             response
         }
@@ -128,9 +136,15 @@ async fn by_form(state: &State, req: &HttpRequest, body: &[u8], source: &str) ->
 }
 
 /// Where a sign-in leads: to the page that was wanted, with what was typed when the same account signs in.
-async fn refilled(state: &State, next: Option<&str>, draft: Option<&Form>, cookie: &sign_in::NewCookie) -> Result<String, Error> {
+async fn refilled(
+    state: &State,
+    next: Option<&str>,
+    draft: Option<&Form>,
+    cookie: &sign_in::NewCookie,
+) -> Result<String, Error> {
     let to = next.unwrap_or("/");
-    let Some(draft) = draft.filter(|draft| state.authority.forms().is_form_key(cookie.usuario, draft.typed("form"))) else {
+    let Some(draft) = draft.filter(|draft| state.authority.forms().is_form_key(cookie.usuario, draft.typed("form")))
+    else {
         return Ok(to.to_owned());
     };
     keep_draft(state, cookie.usuario, &page_of(draft, to), draft).await
@@ -158,7 +172,12 @@ pub async fn logout(state: web::Data<State>, req: HttpRequest) -> HttpResponse {
     };
     let by_cookie = identity.proof == Proof::Cookie;
     if by_cookie && site(&req, &state) != Site::Same {
-        return failed(&state, &req, None, &Error::new(Kind::Forbidden, "the sign-out belongs to a page of this server"));
+        return failed(
+            &state,
+            &req,
+            None,
+            &Error::new(Kind::Forbidden, "the sign-out belongs to a page of this server"),
+        );
     }
     match sign_in::logout(&state.app, &identity, &request_id::of(&req)).await {
         Ok(()) if by_cookie => see_other("/login", Some(set_cookie("", 0))),
@@ -169,18 +188,33 @@ pub async fn logout(state: web::Data<State>, req: HttpRequest) -> HttpResponse {
 
 /// The sign-in form as the body of a 401.
 pub fn sign_in_form(
-    state: &State, req: &HttpRequest, status: StatusCode, next: Option<&str>, draft: Option<&Form>, gone: Gone, error: Option<&Error>,
+    state: &State,
+    req: &HttpRequest,
+    status: StatusCode,
+    next: Option<&str>,
+    draft: Option<&Form>,
+    gone: Gone,
+    error: Option<&Error>,
 ) -> HttpResponse {
     let reason = match (gone, error) {
         (Gone::Never, _) => Reason::Needed,
-        (Gone::Ended, Some(error)) if token::is_idle(error) => Reason::Idle(state.app.config.sessions.idle.as_secs() / 60),
+        (Gone::Ended, Some(error)) if token::is_idle(error) => {
+            Reason::Idle(state.app.config.sessions.idle.as_secs() / 60)
+        }
         (Gone::Ended, _) => Reason::Ended,
     };
     let challenge = error.map_or("Bearer", token::challenge);
     form_page(state, req, status, Kept { next, usuario: "", draft }, reason, Some(challenge))
 }
 
-fn form_page(state: &State, req: &HttpRequest, status: StatusCode, kept: Kept<'_>, reason: Reason, challenge: Option<&'static str>) -> HttpResponse {
+fn form_page(
+    state: &State,
+    req: &HttpRequest,
+    status: StatusCode,
+    kept: Kept<'_>,
+    reason: Reason,
+    challenge: Option<&'static str>,
+) -> HttpResponse {
     let reader = reader(req, state);
     match view::login::page(&reader, theme(req), &state.app.config.institution.name, kept, reason) {
         Ok(html) => {

@@ -54,7 +54,9 @@ pub(in crate::interaction) async fn run(unit: &mut Unit<'_>, id: &str, query: &s
     if patient.deleted {
         return Err(Error::new(Kind::Deleted, "this Patient was deleted"));
     }
-    let first = after.is_none() && parameters.wants(patient_type) && parameters.since.is_none_or(|since| patient.updated >= since);
+    let first = after.is_none()
+        && parameters.wants(patient_type)
+        && parameters.since.is_none_or(|since| patient.updated >= since);
     let mut rows = Vec::new();
     if first {
         rows.push((patient_type, patient.clone()));
@@ -73,7 +75,14 @@ pub(in crate::interaction) async fn run(unit: &mut Unit<'_>, id: &str, query: &s
     });
     let whole = after.is_none() && next.is_none();
     tell(unit, patient_type, &patient, &parameters);
-    Ok(Answer::bundle(bundle(&unit.app.base, &search::address(&url, &parameters.shown, None), next.as_deref(), whole, &rows, &included)))
+    Ok(Answer::bundle(bundle(
+        &unit.app.base,
+        &search::address(&url, &parameters.shown, None),
+        next.as_deref(),
+        whole,
+        &rows,
+        &included,
+    )))
 }
 
 impl Parameters {
@@ -85,7 +94,9 @@ impl Parameters {
 fn parameters(query: &str, count_max: usize, local: i32) -> Result<Parameters> {
     let mut read = Parameters::default();
     for (name, value) in pairs(query)? {
-        let twice = |there: bool| if there { Err(Error::at(Kind::Value, name.clone(), "is given more than once")) } else { Ok(()) };
+        let twice = |there: bool| {
+            if there { Err(Error::at(Kind::Value, name.clone(), "is given more than once")) } else { Ok(()) }
+        };
         match name.as_str() {
             "_format" | "_pretty" => continue,
             "_page" => {
@@ -95,7 +106,8 @@ fn parameters(query: &str, count_max: usize, local: i32) -> Result<Parameters> {
             }
             "_count" => {
                 twice(read.count.is_some())?;
-                let count: usize = value.parse().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit())).unwrap_or(0);
+                let count: usize =
+                    value.parse().ok().filter(|_| value.bytes().all(|b| b.is_ascii_digit())).unwrap_or(0);
                 if count == 0 {
                     return Err(Error::at(Kind::Value, "_count", "must be a whole number above 0"));
                 }
@@ -105,7 +117,8 @@ fn parameters(query: &str, count_max: usize, local: i32) -> Result<Parameters> {
             }
             "_type" => {
                 let types = value.split(',').map(|name| ResourceType::parse(name.trim())).collect::<Option<Vec<_>>>();
-                let types = types.ok_or_else(|| Error::at(Kind::Value, "_type", "must name resource types, separated by commas"))?;
+                let types = types
+                    .ok_or_else(|| Error::at(Kind::Value, "_type", "must name resource types, separated by commas"))?;
                 read.types.get_or_insert_default().extend(types);
             }
             "_since" => {
@@ -125,8 +138,15 @@ fn parameters(query: &str, count_max: usize, local: i32) -> Result<Parameters> {
 }
 
 /// The rows after the Patient itself: one statement over all types that the role may read.
-async fn compartment(unit: &mut Unit<'_>, parameters: &Parameters, id: &str, after: Option<&str>, limit: usize) -> Result<Vec<Typed>> {
-    let of_compartment = |ty: &ResourceType| ty.name() != "Patient" && !definitions::r4().compartment("Patient", *ty).is_empty();
+async fn compartment(
+    unit: &mut Unit<'_>,
+    parameters: &Parameters,
+    id: &str,
+    after: Option<&str>,
+    limit: usize,
+) -> Result<Vec<Typed>> {
+    let of_compartment =
+        |ty: &ResourceType| ty.name() != "Patient" && !definitions::r4().compartment("Patient", *ty).is_empty();
     let accesses: Vec<Access> = ResourceType::all()
         .filter(|ty| of_compartment(ty) && parameters.wants(*ty))
         .filter_map(|ty| access::authorize(unit.caller, Action::Read, ty).ok())
@@ -157,7 +177,8 @@ async fn included(unit: &mut Unit<'_>, rows: &[Typed]) -> Result<Vec<Typed>> {
         let source = if round == 0 { rows } else { &included };
         let mut named = BTreeSet::new();
         source.iter().for_each(|(_, row)| directory_references(&row.body, &unit.app.base, &mut named));
-        let wanted: Vec<(ResourceType, String)> = named.difference(&known).cloned().take(unit.app.config.limits.everything).collect();
+        let wanted: Vec<(ResourceType, String)> =
+            named.difference(&known).take(unit.app.config.limits.everything).cloned().collect();
         if wanted.is_empty() {
             break;
         }
@@ -221,7 +242,12 @@ mod tests {
     fn parameters_are_read_or_refused_by_name() {
         let check = |query: &str, expected: &str| {
             let shown = match parameters(query, 1000, -18_000) {
-                Ok(read) => format!("{:?} {:?} {:?}", read.count, read.types.map(|t| t.len()), read.since.map(|t| t.to_string())),
+                Ok(read) => format!(
+                    "{:?} {:?} {:?}",
+                    read.count,
+                    read.types.map(|t| t.len()),
+                    read.since.map(|t| t.to_string())
+                ),
                 Err(error) => error.issues[0].expression.clone().unwrap_or_default(),
             };
             assert_eq!(shown, expected, "{query}");

@@ -48,7 +48,8 @@ pub async fn identify(unit: &mut Unit<'_>, given: &str) -> Result<String> {
         }
     }
     let Some(number) = number(given) else { return Err(none()) };
-    let found = by_number(unit, &access, &number, |current| current.parts().is_some_and(|(_, own)| own == number)).await?;
+    let found =
+        by_number(unit, &access, &number, |current| current.parts().is_some_and(|(_, own)| own == number)).await?;
     match found.as_slice() {
         [one] => Ok(one.clone()),
         _ => Err(none()),
@@ -62,7 +63,12 @@ fn number(given: &str) -> Option<String> {
 }
 
 /// The visible Patients that have a current document which `fits`; `number` in its one spelling.
-async fn by_number(unit: &mut Unit<'_>, access: &Access, number: &str, fits: impl Fn(&DocumentoId) -> bool) -> Result<Vec<String>> {
+async fn by_number(
+    unit: &mut Unit<'_>,
+    access: &Access,
+    number: &str,
+    fits: impl Fn(&DocumentoId) -> bool,
+) -> Result<Vec<String>> {
     let query = format!("identifier={}", spellings(number).join(","));
     let rows = search::matches(unit, access, &query, LOOKED_AT).await?;
     let (systems, local, now) = (&unit.app.systems, unit.app.local, clock::now());
@@ -86,7 +92,7 @@ fn spellings(number: &str) -> Vec<String> {
     if number.len() > 3 && number.bytes().all(|b| b.is_ascii_digit()) {
         let mut pointed = String::with_capacity(number.len() + number.len() / 3);
         for (n, digit) in number.chars().enumerate() {
-            if n > 0 && (number.len() - n) % 3 == 0 {
+            if n > 0 && (number.len() - n).is_multiple_of(3) {
                 pointed.push('.');
             }
             pointed.push(digit);
@@ -147,6 +153,9 @@ mod tests {
         check(json!({"system": "urn:cc", "value": "51999208"}), Some("CC-51999208"));
         check(json!({"use": "old", "system": "urn:cc", "value": "51999208"}), None);
         check(json!({"use": "official", "type": coded, "value": "51999208", "period": {"end": "2026-11-23"}}), None);
-        check(json!({"use": "official", "type": coded, "value": "51999208", "period": {"end": "2026-11-24"}}), Some("CC-51999208"));
+        check(
+            json!({"use": "official", "type": coded, "value": "51999208", "period": {"end": "2026-11-24"}}),
+            Some("CC-51999208"),
+        );
     }
 }

@@ -14,9 +14,14 @@ use std::sync::Arc;
 
 impl Unit<'_> {
     /// Opens the record of a Patient: under its document, else under a key of its own.
-    pub(in crate::interaction) fn open_record(&mut self, patient: &Value, patient_id: Option<&str>) -> Result<Arc<Record>> {
+    pub(in crate::interaction) fn open_record(
+        &mut self,
+        patient: &Value,
+        patient_id: Option<&str>,
+    ) -> Result<Arc<Record>> {
         let record_id = clock::record_id()?;
-        let documento_id = DocumentoId::of_patient(patient, &self.app.systems).unwrap_or_else(|| DocumentoId::of_record(&record_id));
+        let documento_id =
+            DocumentoId::of_patient(patient, &self.app.systems).unwrap_or_else(|| DocumentoId::of_record(&record_id));
         let patient_id = patient_id.unwrap_or(&record_id).to_owned();
         self.open(NewRecord { record_id, documento_id: documento_id.as_str().to_owned(), patient_id, identity: None })
     }
@@ -34,19 +39,30 @@ impl Unit<'_> {
     }
 
     /// Makes id and place of a new resource of `owner`, the Patient whose record it is.
-    pub(in crate::interaction) async fn place(&mut self, resource_type: ResourceType, resource: &Value) -> Result<Place> {
+    pub(in crate::interaction) async fn place(
+        &mut self,
+        resource_type: ResourceType,
+        resource: &Value,
+    ) -> Result<Place> {
         if resource_type.name() == "Patient" {
             let record = self.open_record(resource, None)?;
             return Ok(Place { id: record.patient_id.clone(), documento_id: record.documento_id.clone() });
         }
         match self.record_of_owner(resource_type, resource).await? {
-            Some(record) => Ok(Place { id: format!("{}.{}", record.record_id, clock::tail()), documento_id: record.documento_id.clone() }),
+            Some(record) => Ok(Place {
+                id: format!("{}.{}", record.record_id, clock::tail()),
+                documento_id: record.documento_id.clone(),
+            }),
             None => Ok(Place { id: clock::uuid().to_string(), documento_id: NOBODY.to_owned() }),
         }
     }
 
     /// The record of the first owner of a resource.
-    pub(in crate::interaction) async fn record_of_owner(&mut self, resource_type: ResourceType, resource: &Value) -> Result<Option<Arc<Record>>> {
+    pub(in crate::interaction) async fn record_of_owner(
+        &mut self,
+        resource_type: ResourceType,
+        resource: &Value,
+    ) -> Result<Option<Arc<Record>>> {
         let owners = access::compartment::owner(resource_type, resource, &self.app.base);
         match owners.first() {
             Some(owner) => self.record_of(owner).await,

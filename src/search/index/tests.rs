@@ -21,7 +21,8 @@ fn of(resource: &Value) -> Columns {
 
 fn ask(resource: &Value, raw: &str) -> Query {
     let now = "2026-01-01T00:00:00Z".parse().unwrap();
-    with(|context| parse(context, type_of(resource), raw, &Limits::default(), now)).unwrap_or_else(|e| panic!("{raw}: {e}"))
+    with(|context| parse(context, type_of(resource), raw, &Limits::default(), now))
+        .unwrap_or_else(|e| panic!("{raw}: {e}"))
 }
 
 /// R4's comparison of intervals, said with points instead of the operators of the SQL.
@@ -48,9 +49,10 @@ fn matches(query: &Query, columns: &Columns, id: &str) -> bool {
         Clause::Any(keys) => has(keys),
         Clause::Not(keys) => !has(keys),
         Clause::Ids(ids) => ids.iter().any(|one| one == id),
-        Clause::Prefix { key, any } => {
-            columns.strings.iter().any(|(k, value)| k == key && any.iter().any(|prefix| value.starts_with(prefix.as_str())))
-        }
+        Clause::Prefix { key, any } => columns
+            .strings
+            .iter()
+            .any(|(k, value)| k == key && any.iter().any(|prefix| value.starts_with(prefix.as_str()))),
         Clause::Date(any) => match (columns.date_lo, columns.date_hi) {
             (Some(lo), Some(hi)) => {
                 let (lo, hi) = date::seconds(lo, hi);
@@ -69,7 +71,11 @@ fn found(resource: &Value, expected: bool, queries: &[&str]) {
     let columns = of(resource);
     for raw in queries {
         let query = ask(resource, raw);
-        assert_eq!(matches(&query, &columns, resource["id"].as_str().unwrap_or_default()), expected, "{raw} of {columns:?}");
+        assert_eq!(
+            matches(&query, &columns, resource["id"].as_str().unwrap_or_default()),
+            expected,
+            "{raw} of {columns:?}"
+        );
         if let (true, Some(patients)) = (expected, &query.patient) {
             assert!(patients.iter().any(|patient| columns.patient.contains(patient)), "{raw}: not in the compartment");
         }
@@ -94,38 +100,144 @@ fn patient() -> Value {
 
 #[test]
 fn a_patient_is_found_by_what_it_has() {
-    found(&patient(), true, &[
-        "_id=p1", "identifier=http://id|CC-1", "identifier=CC-1", "identifier=http://id|", "identifier=|bare", "identifier=bare",
-        "identifier=http://only|", "active=true", "gender=female", "gender=http://hl7.org/fhir/administrative-gender|female", "gender:not=male",
-        "name=garcia", "name=GARCÍA mar", "name=marquez", "name=jose", "name=jesus", "name=nono", "name=%C3%B1o", "family=m%C3%A1rquez", "given=de j",
-        "name:exact=Ñoño", "family:exact=García Márquez", "telecom=555", "phone=555", "email=a@b.c", "deceased=true",
-        "birthdate=1980", "birthdate=1980-02-29", "birthdate=le1980-02-29", "birthdate=ne1981", "birthdate=gt1979", "birthdate=sa1980-02-28",
-        "death-date=2020-01-02T08:04:05Z", "death-date=2020-01-02", "death-date=lt2020-01-03", "death-date=eb2020-01-03",
-        "address=bogota", "address=3", "address-city=BOG", "address-use=home", "general-practitioner=Practitioner/d1", "general-practitioner=d1",
-        "general-practitioner=Practitioner/d1/_history/4", "general-practitioner:Practitioner=d1", "general-practitioner=http://o/Practitioner/9",
-        "organization=Organization/o1", "organization=o1", "organization=https://h.example/fhir/Organization/o1", "link=Patient/p2",
-        "_tag=http://t|demo", "_tag=demo", "_security=|R", "_profile=http://x/profile", "_profile=http://x/profile|2", "gender=male,female",
-    ]);
+    found(
+        &patient(),
+        true,
+        &[
+            "_id=p1",
+            "identifier=http://id|CC-1",
+            "identifier=CC-1",
+            "identifier=http://id|",
+            "identifier=|bare",
+            "identifier=bare",
+            "identifier=http://only|",
+            "active=true",
+            "gender=female",
+            "gender=http://hl7.org/fhir/administrative-gender|female",
+            "gender:not=male",
+            "name=garcia",
+            "name=GARCÍA mar",
+            "name=marquez",
+            "name=jose",
+            "name=jesus",
+            "name=nono",
+            "name=%C3%B1o",
+            "family=m%C3%A1rquez",
+            "given=de j",
+            "name:exact=Ñoño",
+            "family:exact=García Márquez",
+            "telecom=555",
+            "phone=555",
+            "email=a@b.c",
+            "deceased=true",
+            "birthdate=1980",
+            "birthdate=1980-02-29",
+            "birthdate=le1980-02-29",
+            "birthdate=ne1981",
+            "birthdate=gt1979",
+            "birthdate=sa1980-02-28",
+            "death-date=2020-01-02T08:04:05Z",
+            "death-date=2020-01-02",
+            "death-date=lt2020-01-03",
+            "death-date=eb2020-01-03",
+            "address=bogota",
+            "address=3",
+            "address-city=BOG",
+            "address-use=home",
+            "general-practitioner=Practitioner/d1",
+            "general-practitioner=d1",
+            "general-practitioner=Practitioner/d1/_history/4",
+            "general-practitioner:Practitioner=d1",
+            "general-practitioner=http://o/Practitioner/9",
+            "organization=Organization/o1",
+            "organization=o1",
+            "organization=https://h.example/fhir/Organization/o1",
+            "link=Patient/p2",
+            "_tag=http://t|demo",
+            "_tag=demo",
+            "_security=|R",
+            "_profile=http://x/profile",
+            "_profile=http://x/profile|2",
+            "gender=male,female",
+        ],
+    );
 }
 
 #[test]
 fn a_patient_is_not_found_by_what_it_has_not() {
-    found(&patient(), false, &[
-        "_id=p2", "identifier=http://idx|CC-1", "identifier=cc-1", "identifier=|CC-1", "identifier=http://id|bare", "identifier=CC", "active=false",
-        "gender=Female", "gender:not=female", "gender:not=male,female", "name=arcia", "name=garciam", "name:exact=ñoño", "family=jose", "given=garcia",
-        "phone=a@b.c", "deceased=false", "birthdate=1980-02-28", "birthdate=lt1980-02-29", "birthdate=ne1980", "birthdate=gt1980", "birthdate=sa1980-02",
-        "death-date=2020-01-02T08:04:06Z", "death-date=sa2020-01-02", "address-city=bogotas", "general-practitioner=Practitioner/d1/_history/3",
-        "general-practitioner=Practitioner/9", "general-practitioner=c", "general-practitioner=PractitionerRole/d1", "organization=http://o/Organization/o1", "_tag=http://u|demo", "_security=http://x|R",
-        "_profile=http://x/profile|1", "gender=female&gender=male",
-    ]);
+    found(
+        &patient(),
+        false,
+        &[
+            "_id=p2",
+            "identifier=http://idx|CC-1",
+            "identifier=cc-1",
+            "identifier=|CC-1",
+            "identifier=http://id|bare",
+            "identifier=CC",
+            "active=false",
+            "gender=Female",
+            "gender:not=female",
+            "gender:not=male,female",
+            "name=arcia",
+            "name=garciam",
+            "name:exact=ñoño",
+            "family=jose",
+            "given=garcia",
+            "phone=a@b.c",
+            "deceased=false",
+            "birthdate=1980-02-28",
+            "birthdate=lt1980-02-29",
+            "birthdate=ne1980",
+            "birthdate=gt1980",
+            "birthdate=sa1980-02",
+            "death-date=2020-01-02T08:04:06Z",
+            "death-date=sa2020-01-02",
+            "address-city=bogotas",
+            "general-practitioner=Practitioner/d1/_history/3",
+            "general-practitioner=Practitioner/9",
+            "general-practitioner=c",
+            "general-practitioner=PractitionerRole/d1",
+            "organization=http://o/Organization/o1",
+            "_tag=http://u|demo",
+            "_security=http://x|R",
+            "_profile=http://x/profile|1",
+            "gender=female&gender=male",
+        ],
+    );
 }
 
 #[test]
 fn dates_compare_as_intervals() {
     let encounter = |period: Value| json!({"resourceType": "Encounter", "status": "finished", "class": {"code": "AMB"}, "period": period});
     let closed = encounter(json!({"start": "2020-03-10", "end": "2020-03-20"}));
-    found(&closed, true, &["date=2020-03", "date=ge2020-03-15", "date=le2020-03-15", "date=gt2020-03-15", "date=lt2020-03-15", "date=ap2020-03-15", "date=ne2020-03-15", "date=sa2020-03-09", "date=eb2020-03-21"]);
-    found(&closed, false, &["date=2020-03-15", "date=sa2020-03-10", "date=eb2020-03-20", "date=gt2020-03-20", "date=lt2020-03-10", "date=ge2020-03-21"]);
+    found(
+        &closed,
+        true,
+        &[
+            "date=2020-03",
+            "date=ge2020-03-15",
+            "date=le2020-03-15",
+            "date=gt2020-03-15",
+            "date=lt2020-03-15",
+            "date=ap2020-03-15",
+            "date=ne2020-03-15",
+            "date=sa2020-03-09",
+            "date=eb2020-03-21",
+        ],
+    );
+    found(
+        &closed,
+        false,
+        &[
+            "date=2020-03-15",
+            "date=sa2020-03-10",
+            "date=eb2020-03-20",
+            "date=gt2020-03-20",
+            "date=lt2020-03-10",
+            "date=ge2020-03-21",
+        ],
+    );
     let begun = encounter(json!({"start": "2020-03-10"}));
     found(&begun, true, &["date=gt2025", "date=ge2025", "date=sa2020-03-09", "date=ne2020", "date=ap2021"]);
     found(&begun, false, &["date=2020", "date=eb2025", "date=lt2020-03-10"]);
@@ -170,7 +282,8 @@ fn compartment_and_shape() {
 #[test]
 fn too_many_values_are_refused_not_left_out() {
     let concepts: Vec<Value> = (0..MOST).map(|n| json!({"code": n.to_string()})).collect();
-    let resource = json!({"resourceType": "CodeSystem", "status": "active", "content": "complete", "concept": concepts});
+    let resource =
+        json!({"resourceType": "CodeSystem", "status": "active", "content": "complete", "concept": concepts});
     let error = with(|context| columns(context, type_of(&resource), &resource)).unwrap_err();
     assert_eq!(error.kind, Kind::TooCostly);
 }

@@ -69,7 +69,13 @@ pub struct Target {
 }
 
 /// Reads a query value (escapes still in it); `of_type` is that of the modifier.
-pub fn target(slot: &Slot, parameter: &SearchParameter, of_type: Option<ResourceType>, value: &str, base: &str) -> Result<Target> {
+pub fn target(
+    slot: &Slot,
+    parameter: &SearchParameter,
+    of_type: Option<ResourceType>,
+    value: &str,
+    base: &str,
+) -> Result<Target> {
     let value = unescape(value);
     let only = match parameter.targets.as_slice() {
         [one] => Some(*one),
@@ -86,7 +92,11 @@ pub fn target(slot: &Slot, parameter: &SearchParameter, of_type: Option<Resource
     match Reference::parse(&value, base) {
         Some(Reference::Relative { resource_type, id, version }) => {
             if of_type.is_some_and(|t| t != resource_type) {
-                return Err(Error::at(Kind::Value, parameter.code, "the type of the value is not that of the modifier"));
+                return Err(Error::at(
+                    Kind::Value,
+                    parameter.code,
+                    "the type of the value is not that of the modifier",
+                ));
             }
             let key = match version {
                 Some(version) => slot.key(Form::Versioned, &[resource_type.name(), id, version]),
@@ -94,7 +104,9 @@ pub fn target(slot: &Slot, parameter: &SearchParameter, of_type: Option<Resource
             };
             Ok(Target { key, local: Some((resource_type, id.to_owned())) })
         }
-        Some(Reference::Absolute(address) | Reference::Urn(address)) => Ok(Target { key: slot.key(Form::Address, &[address]), local: None }),
+        Some(Reference::Absolute(address) | Reference::Urn(address)) => {
+            Ok(Target { key: slot.key(Form::Address, &[address]), local: None })
+        }
         Some(Reference::Fragment(_) | Reference::Conditional { .. }) | None => {
             Err(bad_value(parameter.code, "Type/id, an id or an absolute address"))
         }

@@ -67,7 +67,12 @@ pub fn fold(text: &str) -> String {
 /// The folded text from the start of each word on.
 fn starts(folded: &str) -> impl Iterator<Item = &str> {
     let words = folded.match_indices(' ').map(|(at, _)| at + 1);
-    std::iter::once(0).chain(words).take(WORDS).filter_map(|at| folded.get(at..)).map(|start| start.get(..cut(start)).unwrap_or(start)).filter(|start| !start.is_empty())
+    std::iter::once(0)
+        .chain(words)
+        .take(WORDS)
+        .filter_map(|at| folded.get(at..))
+        .map(|start| start.get(..cut(start)).unwrap_or(start))
+        .filter(|start| !start.is_empty())
 }
 
 /// Where the comparison ends, in bytes.

@@ -37,7 +37,10 @@ fn tokens() {
     check(r"code=a\,b", Form::Code, &["a,b"]);
     check("code=a+b", Form::Code, &["a b"]);
     let k = |code| key("Observation", "code", Form::Code, &[code]);
-    assert_eq!(clauses("Observation", "code=a,b&code=c"), [Clause::Any(vec![k("a"), k("b")]), Clause::Any(vec![k("c")])]);
+    assert_eq!(
+        clauses("Observation", "code=a,b&code=c"),
+        [Clause::Any(vec![k("a"), k("b")]), Clause::Any(vec![k("c")])]
+    );
     assert_eq!(clauses("Observation", "code:not=a,b"), [Clause::Not(vec![k("a"), k("b")])]);
 }
 
@@ -48,9 +51,18 @@ fn strings_and_uris() {
         clauses("Patient", "name=Garc%C3%ADa%20M,Mu%C3%B1oz"),
         [Clause::Prefix { key: strings, any: vec!["garcia m".into(), "munoz".into()] }]
     );
-    assert_eq!(clauses("Patient", "name:exact=Garc%C3%ADa"), [Clause::Any(vec![key("Patient", "name", Form::Exact, &["García"])])]);
-    assert_eq!(clauses("ValueSet", "url=http://a/b"), [Clause::Any(vec![key("ValueSet", "url", Form::Address, &["http://a/b"])])]);
-    assert_eq!(clauses("Patient", "_profile=http://a/b"), [Clause::Any(vec![key("Patient", "_profile", Form::Address, &["http://a/b"])])]);
+    assert_eq!(
+        clauses("Patient", "name:exact=Garc%C3%ADa"),
+        [Clause::Any(vec![key("Patient", "name", Form::Exact, &["García"])])]
+    );
+    assert_eq!(
+        clauses("ValueSet", "url=http://a/b"),
+        [Clause::Any(vec![key("ValueSet", "url", Form::Address, &["http://a/b"])])]
+    );
+    assert_eq!(
+        clauses("Patient", "_profile=http://a/b"),
+        [Clause::Any(vec![key("Patient", "_profile", Form::Address, &["http://a/b"])])]
+    );
 }
 
 #[test]
@@ -84,7 +96,8 @@ fn references() {
 
 #[test]
 fn dates() {
-    let one = |prefix, lo: &str, hi: &str| vec![Comparison { prefix, lo: lo.parse().unwrap(), hi: hi.parse().unwrap() }];
+    let one =
+        |prefix, lo: &str, hi: &str| vec![Comparison { prefix, lo: lo.parse().unwrap(), hi: hi.parse().unwrap() }];
     let year = |prefix| one(prefix, "2020-01-01T05:00:00Z", "2021-01-01T04:59:59.999999Z");
     assert_eq!(clauses("Observation", "date=ge2020"), [Clause::Date(year(Prefix::Ge))]);
     let ranges = key("Observation", "value-date", Form::Ranges, &[]);
@@ -100,7 +113,10 @@ fn dates() {
 #[test]
 fn result_parameters() {
     let q = |raw: &str| read("Observation", raw).unwrap_or_else(|e| panic!("{raw}: {e}"));
-    assert_eq!((q("").count, q("").total, q("").sort), (20, Total::Unasked, Sort { by: SortBy::Date, descending: true }));
+    assert_eq!(
+        (q("").count, q("").total, q("").sort),
+        (20, Total::Unasked, Sort { by: SortBy::Date, descending: true })
+    );
     assert_eq!(q("_count=5").count, 5);
     assert_eq!(q("_count=1000000000000000000000").count, 1000);
     assert_eq!(q("_count=2000").self_parameters, [("_count".to_owned(), "1000".to_owned())]);
@@ -113,7 +129,12 @@ fn result_parameters() {
     let decoded = q("code=a%20b&_format=json&_pretty=true&_sort=-date").self_parameters;
     assert_eq!(decoded, [("code".to_owned(), "a b".to_owned()), ("_sort".to_owned(), "-date".to_owned())]);
     assert_eq!(q("_id=b,a,b").clauses, [Clause::Ids(vec!["a".into(), "b".into()])]);
-    assert!(q("identifier=x").selective && q("encounter=e").selective && !q("code=x").selective && !q("performer=Organization/o").selective);
+    assert!(
+        q("identifier=x").selective
+            && q("encounter=e").selective
+            && !q("code=x").selective
+            && !q("performer=Organization/o").selective
+    );
 }
 
 #[test]

@@ -8,7 +8,8 @@ fn at(text: &str) -> Timestamp {
 /// A query with one clause of every form.
 fn query(by: SortBy, descending: bool) -> Query {
     let one = |prefix| Comparison { prefix, lo: at("2020-01-01T00:00:00Z"), hi: at("2020-12-31T23:59:59.999999Z") };
-    let prefixes = [Prefix::Eq, Prefix::Ne, Prefix::Lt, Prefix::Gt, Prefix::Ge, Prefix::Le, Prefix::Sa, Prefix::Eb, Prefix::Ap];
+    let prefixes =
+        [Prefix::Eq, Prefix::Ne, Prefix::Lt, Prefix::Gt, Prefix::Ge, Prefix::Le, Prefix::Sa, Prefix::Eb, Prefix::Ap];
     Query {
         resource_type: "Observation",
         clauses: vec![
@@ -73,7 +74,12 @@ fn statements() -> Vec<(String, Statement)> {
 fn values_are_bound_and_never_in_the_text() {
     for (name, statement) in statements() {
         assert!(!statement.sql.contains("-value"), "{name}: {}", statement.sql);
-        assert!(!statement.sql.contains("folded") && !statement.sql.contains("2020") && !statement.sql.contains("Observation"), "{name}");
+        assert!(
+            !statement.sql.contains("folded")
+                && !statement.sql.contains("2020")
+                && !statement.sql.contains("Observation"),
+            "{name}"
+        );
         for n in 1..=statement.params.len() {
             assert!(statement.sql.contains(&format!("${n}::")), "{name}: ${n} is not used");
         }
@@ -87,7 +93,8 @@ fn the_guard_stands_before_every_limit_on_rows() {
     for (name, statement) in statements() {
         // Wherever rows of the table come in (plan P by text: by their ids), the guard is on them before any limit.
         let places: Vec<usize> = statement.sql.match_indices(" w where ").map(|(place, _)| place).collect();
-        let enters = |place: &usize| ["from resource", "limit 1)"].iter().any(|end| statement.sql[..*place].ends_with(end));
+        let enters =
+            |place: &usize| ["from resource", "limit 1)"].iter().any(|end| statement.sql[..*place].ends_with(end));
         let places: Vec<usize> = places.into_iter().filter(enters).collect();
         assert!(!places.is_empty(), "{name}");
         for place in places {
@@ -124,14 +131,21 @@ fn plans_by_query() {
     assert_eq!(plans(&query(SortBy::Date, true), &one, true), [Timeline]);
     assert_eq!(plans(&query(SortBy::Date, true), &[], true), []);
     assert_eq!(plans(&query(SortBy::Date, true), &two, true), [Plain]);
-    assert_eq!(plans(&Query { clauses: vec![prefix()], patient: None, ..query(SortBy::Date, true) }, &[], true), [Plain]);
+    assert_eq!(
+        plans(&Query { clauses: vec![prefix()], patient: None, ..query(SortBy::Date, true) }, &[], true),
+        [Plain]
+    );
 }
 
 #[test]
 fn a_walk_is_bounded_by_what_bounds_its_order() {
     let sql = |prefix, by| {
         let mut q = query(by, true);
-        q.clauses = vec![Clause::Date(vec![Comparison { prefix, lo: at("2020-01-01T00:00:00Z"), hi: at("2020-01-02T00:00:00Z") }])];
+        q.clauses = vec![Clause::Date(vec![Comparison {
+            prefix,
+            lo: at("2020-01-01T00:00:00Z"),
+            hi: at("2020-01-02T00:00:00Z"),
+        }])];
         walk(&q, &Guard::default(), 3000).sql
     };
     assert!(sql(Prefix::Eq, SortBy::Date).contains("w.sort_date <= "));
@@ -154,14 +168,25 @@ fn print_prepares() {
 #[test]
 fn a_compartment_holds_the_guard_of_each_type() {
     let sights = [(guard(), vec!["Observation".to_owned()]), (Guard::default(), vec!["Coverage".to_owned()])];
-    let statement = compartment("patient-value", &sights, &["document-value".to_owned()], Some(Timestamp::UNIX_EPOCH), Some(("A", "b")), 7);
+    let statement = compartment(
+        "patient-value",
+        &sights,
+        &["document-value".to_owned()],
+        Some(Timestamp::UNIX_EPOCH),
+        Some(("A", "b")),
+        7,
+    );
     let alternatives: Vec<&str> = statement.sql.split(" or (w.resource_type = any(").collect();
     assert_eq!(alternatives.len(), 3, "{}", statement.sql);
     for part in ["w.documento_id = any(", "w.owner @> ", "not w.labels && ", "or w.labels && "] {
         assert!(alternatives[1].contains(part), "{part}: {}", statement.sql);
     }
     assert!(!statement.sql.contains("-value") && !statement.sql.contains("Observation"), "{}", statement.sql);
-    assert!(statement.sql.contains(" and (w.resource_type, w.id) > (") && statement.sql.ends_with("limit $12::int8"), "{}", statement.sql);
+    assert!(
+        statement.sql.contains(" and (w.resource_type, w.id) > (") && statement.sql.ends_with("limit $12::int8"),
+        "{}",
+        statement.sql
+    );
     let nothing = compartment("patient-value", &[], &[], None, None, 7);
     assert!(nothing.sql.contains(" and (false) order by"), "{}", nothing.sql);
 }

@@ -26,9 +26,30 @@ const DAYS: i32 = 7;
 
 /// What is recorded: interactions by FHIR's codes, and what touches no resource.
 const ACTIONS: [&str; 24] = [
-    "read", "vread", "history-instance", "search-type", "create", "update", "delete", "transaction", "batch", "operation",
-    "login", "logout", "token", "password", "register", "activation-code", "user-add", "user-disable", "user-reset",
-    "client-add", "client-disable", "message", "audit-list", "message-counts",
+    "read",
+    "vread",
+    "history-instance",
+    "search-type",
+    "create",
+    "update",
+    "delete",
+    "transaction",
+    "batch",
+    "operation",
+    "login",
+    "logout",
+    "token",
+    "password",
+    "register",
+    "activation-code",
+    "user-add",
+    "user-disable",
+    "user-reset",
+    "client-add",
+    "client-disable",
+    "message",
+    "audit-list",
+    "message-counts",
 ];
 
 /// The words of an action; its code when a later version has recorded it.
@@ -97,7 +118,12 @@ pub async fn list(visit: &Visit) -> Result<Reply> {
         rows: found.iter().map(|shown| row(visit, shown, &names)).collect(),
         older,
         is_newest: filter.before.is_none(),
-        empty: Empty { icon: "eye", title: visit.text("admin.audit_none"), text: visit.text("admin.audit_none_help"), action: None },
+        empty: Empty {
+            icon: "eye",
+            title: visit.text("admin.audit_none"),
+            text: visit.text("admin.audit_none_help"),
+            action: None,
+        },
     };
     visit.show("admin/audit", &model)
 }
@@ -121,7 +147,8 @@ fn sheet<'v>(visit: &'v Visit, from: Date, to: Date) -> Sheet<'v> {
 }
 
 fn roles(visit: &Visit, chosen: &str) -> Vec<Choice> {
-    let choice = |value: &str, label: &str| Choice { value: value.to_owned(), label: label.to_owned(), chosen: value == chosen };
+    let choice =
+        |value: &str, label: &str| Choice { value: value.to_owned(), label: label.to_owned(), chosen: value == chosen };
     let all = std::iter::once(choice("", visit.text("admin.any")));
     all.chain(Role::ALL.iter().map(|role| choice(role.code(), visit.text(role_key(*role))))).collect()
 }
@@ -136,7 +163,10 @@ fn actor(users: &[Usuario], typed: &str) -> String {
 }
 
 fn midnight(reader: &Reader, date: Date) -> Result<Timestamp> {
-    reader.offset.to_timestamp(date.to_datetime(Time::midnight())).map_err(|_| Error::new(Kind::Value, "the date is out of range"))
+    reader
+        .offset
+        .to_timestamp(date.to_datetime(Time::midnight()))
+        .map_err(|_| Error::new(Kind::Value, "the date is out of range"))
 }
 
 /// Where the next page starts: `<milliseconds>-<id>`.
@@ -163,7 +193,9 @@ fn row(visit: &Visit, shown: &Shown, names: &HashMap<String, &Usuario>) -> Row {
     let on = [shown.resource_type.as_deref(), shown.resource_id.as_deref()];
     Row {
         when: visit.reader.moment(shown.recorded),
-        who: names.get(&shown.actor).map_or_else(|| shown.actor.clone(), |user| format!("{} ({})", user.nombre, user.usuario)),
+        who: names
+            .get(&shown.actor)
+            .map_or_else(|| shown.actor.clone(), |user| format!("{} ({})", user.nombre, user.usuario)),
         role: Role::parse(&shown.role).map_or_else(String::new, |role| visit.text(role_key(role)).to_owned()),
         action: action_word(&visit.reader, &shown.action),
         on: match shown.resource_id.as_deref().and_then(|id| names.get(id)) {

@@ -56,7 +56,12 @@ pub async fn list(visit: &Visit) -> Result<Reply> {
     let model = Model {
         page: visit.page(visit.text("admin.clients")).at(DESK),
         rows: account::list_clients(&visit.app).await?.into_iter().map(row).collect(),
-        empty: Empty { icon: "key", title: visit.text("admin.clients_none"), text: visit.text("admin.clients_none_help"), action },
+        empty: Empty {
+            icon: "key",
+            title: visit.text("admin.clients_none"),
+            text: visit.text("admin.clients_none_help"),
+            action,
+        },
     };
     visit.show("admin/clients", &model)
 }
@@ -72,11 +77,17 @@ pub async fn new(visit: &Visit) -> Result<Reply> {
 }
 
 fn form(visit: &Visit, status: u16, mut sheet: Sheet<'_>) -> Result<Reply> {
-    let types: Vec<(&str, &str)> = ["confidential", "public", "asymmetric"].iter().map(|tipo| (*tipo, visit.text(kind_key(tipo)))).collect();
+    let types: Vec<(&str, &str)> =
+        ["confidential", "public", "asymmetric"].iter().map(|tipo| (*tipo, visit.text(kind_key(tipo)))).collect();
     sheet.line("id", "admin.client", "").hint(visit.text("admin.client_hint")).plain().longest(64).autocomplete("off");
     sheet.choice("tipo", "admin.type", "confidential", &types);
     sheet.check("integracion", "admin.integration", true);
-    sheet.line("redirect", "admin.redirect", "").hint(visit.text("admin.redirect_hint")).optional().plain().longest(2_000);
+    sheet
+        .line("redirect", "admin.redirect", "")
+        .hint(visit.text("admin.redirect_hint"))
+        .optional()
+        .plain()
+        .longest(2_000);
     sheet.line("scope", "admin.scope", "").hint(visit.text("admin.scope_hint")).optional().plain().longest(2_000);
     sheet.text("jwks", "admin.jwks", "").hint(visit.text("admin.jwks_hint")).optional().longest(65_536);
     let page = visit.page(visit.text("admin.add_client")).at(DESK).inside(DESK, visit.text("admin.clients"));

@@ -42,7 +42,12 @@ pub async fn list(visit: &Visit) -> Result<Reply> {
         page: visit.page(visit.text("admin.messages_title")).at(DESK),
         rows: counts.iter().map(|count| row(visit, count)).collect(),
         long,
-        empty: Empty { icon: "mail", title: visit.text("admin.messages_none"), text: visit.text("admin.messages_none_help"), action: None },
+        empty: Empty {
+            icon: "mail",
+            title: visit.text("admin.messages_none"),
+            text: visit.text("admin.messages_none_help"),
+            action: None,
+        },
     };
     visit.show("admin/messages", &model)
 }

@@ -44,7 +44,11 @@ struct Model {
 }
 
 fn role_choices(visit: &Visit, chosen: &str) -> Vec<crate::view::sheet::Choice> {
-    let choice = |value: &str, label: &str| crate::view::sheet::Choice { value: value.to_owned(), label: label.to_owned(), chosen: value == chosen };
+    let choice = |value: &str, label: &str| crate::view::sheet::Choice {
+        value: value.to_owned(),
+        label: label.to_owned(),
+        chosen: value == chosen,
+    };
     let all = std::iter::once(choice("", visit.text("admin.all_roles")));
     all.chain(ROLES.iter().map(|role| choice(role.code(), visit.text(role_key(*role))))).collect()
 }
@@ -54,8 +58,15 @@ pub async fn list(visit: &Visit) -> Result<Reply> {
     let (q, rol) = (visit.query.typed("q"), visit.query.typed("rol"));
     let words: Vec<String> = q.split_whitespace().map(folded).collect();
     let fits = |account: &Usuario| {
-        let text = folded(&format!("{} {} {} {}", account.nombre, account.usuario, account.documento_id, account.documento_id.replace('-', "")));
-        (rol.is_empty() || account.rol.code() == rol) && words.iter().all(|word| text.contains(&word.replace('.', "")) || text.contains(word.as_str()))
+        let text = folded(&format!(
+            "{} {} {} {}",
+            account.nombre,
+            account.usuario,
+            account.documento_id,
+            account.documento_id.replace('-', "")
+        ));
+        (rol.is_empty() || account.rol.code() == rol)
+            && words.iter().all(|word| text.contains(&word.replace('.', "")) || text.contains(word.as_str()))
     };
     let found: Vec<Usuario> = account::list_users(&visit.app).await?.into_iter().filter(fits).collect();
     let model = Model {
@@ -65,7 +76,12 @@ pub async fn list(visit: &Visit) -> Result<Reply> {
         count: visit.reader.count("admin.accounts", i64::try_from(found.len()).unwrap_or(0)),
         more: found.len() > MOST,
         rows: found.iter().take(MOST).map(|account| row(visit, account)).collect(),
-        empty: Empty { icon: "person", title: visit.text("admin.no_users"), text: visit.text("admin.no_users_help"), action: None },
+        empty: Empty {
+            icon: "person",
+            title: visit.text("admin.no_users"),
+            text: visit.text("admin.no_users_help"),
+            action: None,
+        },
     };
     visit.show("admin/users", &model)
 }
@@ -106,9 +122,25 @@ fn form(visit: &Visit, status: u16, mut sheet: Sheet<'_>) -> Result<Reply> {
     let roles: Vec<(&str, &str)> = ROLES.iter().map(|role| (role.code(), visit.text(role_key(*role)))).collect();
     sheet.line("nombre", "admin.name", "").hint(visit.text("admin.name_hint")).autocomplete("off");
     sheet.choice("rol", "admin.role", "medico", &roles);
-    sheet.line("usuario", "admin.usuario", "").hint(visit.text("admin.usuario_hint")).plain().longest(64).autocomplete("off");
-    sheet.line("documento", "admin.documento", "").hint(visit.text("admin.documento_hint")).plain().longest(40).autocomplete("off");
-    sheet.line("paciente", "admin.patient", "").hint(visit.text("admin.patient_hint")).optional().plain().longest(64).autocomplete("off");
+    sheet
+        .line("usuario", "admin.usuario", "")
+        .hint(visit.text("admin.usuario_hint"))
+        .plain()
+        .longest(64)
+        .autocomplete("off");
+    sheet
+        .line("documento", "admin.documento", "")
+        .hint(visit.text("admin.documento_hint"))
+        .plain()
+        .longest(40)
+        .autocomplete("off");
+    sheet
+        .line("paciente", "admin.patient", "")
+        .hint(visit.text("admin.patient_hint"))
+        .optional()
+        .plain()
+        .longest(64)
+        .autocomplete("off");
     let page = visit.page(visit.text("admin.add_user")).at(DESK).inside(DESK, visit.text("admin.users"));
     let message = sheet.summary().or_else(|| page.message.clone());
     let model = NewModel { page: Page { message, ..page }, fields: sheet.fields() };

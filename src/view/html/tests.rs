@@ -16,14 +16,22 @@ fn every_template_compiles_and_speaks_known_texts() {
         for icon in text.split("{{icon \"").skip(1).filter_map(|rest| rest.split('"').next()) {
             assert!(ICONS.contains(&format!("\"{icon}\"")), "{name}: {icon}");
         }
-        assert!(!text.contains("style=") && !text.contains("{{{") && !text.contains("onclick"), "{name}: the policy forbids it");
+        assert!(
+            !text.contains("style=") && !text.contains("{{{") && !text.contains("onclick"),
+            "{name}: the policy forbids it"
+        );
     }
 }
 
 #[test]
 fn texts_have_their_places_filled_and_everything_is_escaped() {
     let mut pages = pages(Language::Es).unwrap();
-    pages.register_template_string("x", "{{t \"age.years.many\" n=who}} {{icon \"plus\"}}{{#if icon}}{{icon icon}}{{/if}}").unwrap();
+    pages
+        .register_template_string(
+            "x",
+            "{{t \"age.years.many\" n=who}} {{icon \"plus\"}}{{#if icon}}{{icon icon}}{{/if}}",
+        )
+        .unwrap();
     let html = pages.render("x", &json!({"who": "<script>\"'&", "icon": "up"})).unwrap();
     assert!(html.starts_with("&lt;script&gt;&quot;&#x27;&amp; años <svg"), "{html}");
     assert_eq!(html.matches("<svg").count(), 2);
@@ -75,7 +83,13 @@ fn colours_keep_their_contrast_light_and_dark() {
     for tone in ["crit", "warn", "ok", "info"] {
         pairs.push((tone, Box::leak(format!("{tone}-soft").into_boxed_str()), 4.5));
     }
-    pairs.extend([("on-accent", "accent", 4.5), ("on-crit", "crit", 4.5), ("spark", "band", 3.0), ("ink", "hit", 4.5), ("spark", "surface", 3.0)]);
+    pairs.extend([
+        ("on-accent", "accent", 4.5),
+        ("on-crit", "crit", 4.5),
+        ("spark", "band", 3.0),
+        ("ink", "hit", 4.5),
+        ("spark", "surface", 3.0),
+    ]);
     for (theme, tokens) in [("light", &light), ("dark", &dark)] {
         for (front, back, least) in &pairs {
             let found = contrast(tokens[*front], tokens[*back]);
@@ -88,7 +102,8 @@ fn colours_keep_their_contrast_light_and_dark() {
 #[test]
 fn texts_named_in_code_exist() {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let areas: std::collections::BTreeSet<&str> = i18n::catalogue(Language::Es).keys().filter_map(|key| key.split('.').next()).collect();
+    let areas: std::collections::BTreeSet<&str> =
+        i18n::catalogue(Language::Es).keys().filter_map(|key| key.split('.').next()).collect();
     let mut files = Vec::new();
     for folder in ["view", "http/web"] {
         let mut open = vec![root.join(folder)];
@@ -103,14 +118,22 @@ fn texts_named_in_code_exist() {
         let text = std::fs::read_to_string(&file).unwrap();
         for literal in text.split('"').skip(1).step_by(2) {
             let Some((area, rest)) = literal.split_once('.') else { continue };
-            let clean = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.'));
-            if !areas.contains(area) || !clean(rest) || rest.ends_with('.') || matches!(rest, "rs" | "hbs" | "json" | "css" | "js") {
+            let clean = |part: &str| {
+                !part.is_empty()
+                    && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'_' | b'.'))
+            };
+            if !areas.contains(area)
+                || !clean(rest)
+                || rest.ends_with('.')
+                || matches!(rest, "rs" | "hbs" | "json" | "css" | "js")
+            {
                 continue;
             }
             seen += 1;
             // A whole key, one with a plural, or the beginning of keys that end in a code.
             let family = format!("{literal}.");
-            let known = i18n::find(Language::Es, literal).is_some() || i18n::catalogue(Language::Es).keys().any(|key| key.starts_with(&family));
+            let known = i18n::find(Language::Es, literal).is_some()
+                || i18n::catalogue(Language::Es).keys().any(|key| key.starts_with(&family));
             assert!(known, "{}: {literal}", file.display());
         }
     }
@@ -145,7 +168,15 @@ fn partials_render_and_escape() {
     let empty = json!({"icon": "flask", "title": bad, "text": bad, "action": {"href": "/x", "label": bad}});
     let message = json!({"kind": "crit", "icon": "octagon", "alert": true, "strong": bad, "text": bad, "link": {"href": "/x", "label": bad}, "items": [{"href": "#f-x", "label": bad}, {"href": null, "label": bad}]});
     for language in [Language::Es, Language::En] {
-        for (name, model) in [("banner", &banner), ("row", &row), ("trend", &trend), ("result", &result), ("chart", &chart), ("empty", &empty), ("message", &message)] {
+        for (name, model) in [
+            ("banner", &banner),
+            ("row", &row),
+            ("trend", &trend),
+            ("result", &result),
+            ("chart", &chart),
+            ("empty", &empty),
+            ("message", &message),
+        ] {
             let html = render(language, name, model).unwrap_or_else(|e| panic!("{name}: {:?}", e.source));
             assert!(!html.contains("<script") && html.contains("&lt;script&gt;"), "{name}: {html}");
             assert!(!html.contains("\"'{{x}}"), "{name}: {html}");
@@ -165,7 +196,14 @@ fn a_conflict_shows_both_versions() {
         "carried": [{"name": "version", "value": "3"}], "stored_by": "Guardado por Yolanda, 14:03", "keep": {"href": "/q", "label": "Dejar la guardada"}
     });
     let html = render(Language::Es, "conflict", &model).unwrap_or_else(|e| panic!("{:?}", e.source));
-    for part in ["value=\"71,4\"", "value=\"&lt;b&gt;\" checked", "name=\"version\" value=\"3\"", "Yolanda", "name=\"csrf\" value=\"t\"", "‹ Historia"] {
+    for part in [
+        "value=\"71,4\"",
+        "value=\"&lt;b&gt;\" checked",
+        "name=\"version\" value=\"3\"",
+        "Yolanda",
+        "name=\"csrf\" value=\"t\"",
+        "‹ Historia",
+    ] {
         assert!(html.contains(part), "{part}: {html}");
     }
 }

@@ -51,10 +51,19 @@ fn asked(order: &Value) -> Option<&'static Common> {
     order.get("code").and_then(|code| list(code, "coding").find_map(|coding| loinc::find(text(coding, "code"))))
 }
 
-fn shown(visit: &Visit, code: u16, order: &Value, person: &Value, typed: Option<&Form>, problems: Problems) -> Result<Reply> {
+fn shown(
+    visit: &Visit,
+    code: u16,
+    order: &Value,
+    person: &Value,
+    typed: Option<&Form>,
+    problems: Problems,
+) -> Result<Reply> {
     let known = asked(order);
     let mut sheet = Sheet::new(&visit.reader, typed, problems);
-    sheet.line("examen", "lab.test", known.map_or("", |known| known.name(visit.reader.language))).hint(visit.text("lab.test_hint"));
+    sheet
+        .line("examen", "lab.test", known.map_or("", |known| known.name(visit.reader.language)))
+        .hint(visit.text("lab.test_hint"));
     sheet.line("valor", "lab.value", "").hint(visit.text("lab.value_hint"));
     sheet.line("desde", "lab.low", "").optional();
     sheet.line("hasta", "lab.high", "").optional();
@@ -76,7 +85,9 @@ fn shown(visit: &Visit, code: u16, order: &Value, person: &Value, typed: Option<
 fn chosen(visit: &Visit, typed: &str) -> Option<&'static Common> {
     let found = loinc::search(typed);
     let same = found.iter().find(|known| known.name(visit.reader.language).eq_ignore_ascii_case(typed));
-    loinc::find(typed).or_else(|| same.copied()).or_else(|| if let [one] = found.as_slice() { Some(*one) } else { None })
+    loinc::find(typed)
+        .or_else(|| same.copied())
+        .or_else(|| if let [one] = found.as_slice() { Some(*one) } else { None })
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
@@ -106,7 +117,8 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let resource_type = patient::named("Observation")?;
     let to = visit
         .once(async |unit| {
-            let create = Interaction::Create { resource_type, resource: Content::new(made.clone()), if_none_exist: None };
+            let create =
+                Interaction::Create { resource_type, resource: Content::new(made.clone()), if_none_exist: None };
             unit.run(&create).await?;
             Ok(DESK.to_owned())
         })
@@ -115,7 +127,14 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
 }
 
 /// Value, reference and interpretation of what was typed.
-pub(super) fn value_into(visit: &Visit, made: &mut Value, form: &Form, is_text: bool, (unit, ucum): (&str, &str), problems: &mut Problems) {
+pub(super) fn value_into(
+    visit: &Visit,
+    made: &mut Value,
+    form: &Form,
+    is_text: bool,
+    (unit, ucum): (&str, &str),
+    problems: &mut Problems,
+) {
     let typed = form.typed("valor");
     if typed.is_empty() {
         return problems.add("valor", visit.text("form.missing"));
@@ -142,6 +161,10 @@ pub(super) fn value_into(visit: &Visit, made: &mut Value, form: &Form, is_text: 
             (_, Some(high)) if float(&value) > high => "HH",
             _ => "AA",
         };
-        put(made, "interpretation", json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": code}]}]));
+        put(
+            made,
+            "interpretation",
+            json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": code}]}]),
+        );
     }
 }

@@ -48,7 +48,11 @@ struct Model {
 }
 
 pub async fn desk(visit: &Visit) -> Result<Reply> {
-    let day = visit.reader.offset.to_timestamp(visit.reader.today().to_datetime(jiff::civil::Time::midnight())).unwrap_or(visit.reader.now);
+    let day = visit
+        .reader
+        .offset
+        .to_timestamp(visit.reader.today().to_datetime(jiff::civil::Time::midnight()))
+        .unwrap_or(visit.reader.now);
     let released = format!(
         "status=final,amended,corrected&category=laboratory&_lastUpdated=ge{}&_sort=-_lastUpdated&_count={MOST}",
         encoded(&day.to_string())
@@ -62,9 +66,12 @@ pub async fn desk(visit: &Visit) -> Result<Reply> {
             let released = patient::search(unit, "Observation", &released).await?;
             let answers = match ids(&orders.resources, |order| Some(format!("ServiceRequest/{}", text(order, "id")))) {
                 orders if orders.is_empty() => patient::Found::default(),
-                orders => patient::search(unit, "Observation", &format!("based-on={}&_count=200", encoded(&orders))).await?,
+                orders => {
+                    patient::search(unit, "Observation", &format!("based-on={}&_count=200", encoded(&orders))).await?
+                }
             };
-            let all: Vec<Value> = [&orders, &waiting, &released].iter().flat_map(|found| found.resources.iter().cloned()).collect();
+            let all: Vec<Value> =
+                [&orders, &waiting, &released].iter().flat_map(|found| found.resources.iter().cloned()).collect();
             let persons = match ids(&all, |resource| enter::patient_of(resource).ok()) {
                 ids if ids.is_empty() => patient::Found::default(),
                 ids => patient::search(unit, "Patient", &format!("_id={}&_count=200", encoded(&ids))).await?,
@@ -79,15 +86,22 @@ pub async fn desk(visit: &Visit) -> Result<Reply> {
         people.insert(text(&person, "id").to_owned(), person);
     }
     for result in &answers.resources {
-        answered.extend(list(result, "basedOn").filter_map(|order| text(order, "reference").rsplit_once('/')).map(|(_, id)| id.to_owned()));
+        answered.extend(
+            list(result, "basedOn")
+                .filter_map(|order| text(order, "reference").rsplit_once('/'))
+                .map(|(_, id)| id.to_owned()),
+        );
     }
-    let of = |found: &[Value], kind: &str| -> Vec<Line> { found.iter().filter(|r| text(r, "resourceType") == kind).map(|r| line(visit, &people, r)).collect() };
+    let of = |found: &[Value], kind: &str| -> Vec<Line> {
+        found.iter().filter(|r| text(r, "resourceType") == kind).map(|r| line(visit, &people, r)).collect()
+    };
     let open: Vec<Value> = orders.resources.into_iter().filter(|order| !answered.contains(text(order, "id"))).collect();
     let mut todo = of(&open, "ServiceRequest");
     todo.extend(of(&waiting.resources, "Observation"));
     todo.sort_by(|a, b| (!a.critical, &a.since).cmp(&(!b.critical, &b.since)));
     let done = of(&released.resources, "Observation");
-    let empty = Empty { icon: "flask", title: visit.text("lab.nothing"), text: visit.text("lab.nothing_help"), action: None };
+    let empty =
+        Empty { icon: "flask", title: visit.text("lab.nothing"), text: visit.text("lab.nothing_help"), action: None };
     let empty = todo.is_empty().then_some(empty);
     let page = visit.page(visit.text("lab.list")).at(DESK);
     visit.show("lab", &Model { page, updated: visit.reader.time(visit.reader.now), todo, done, more, empty })
@@ -110,7 +124,11 @@ fn line(visit: &Visit, people: &HashMap<String, Value>, resource: &Value) -> Lin
     let measured = words.measured(resource).unwrap_or_default();
     let (flag, critical) = flag(&visit.reader, resource);
     let id = encoded(text(resource, "id"));
-    let (href, act) = if is_order { (format!("{DESK}/orden/{id}"), "lab.enter") } else { (format!("{DESK}/{id}"), if text(resource, "status") == "preliminary" { "lab.validate" } else { "lab.amend" }) };
+    let (href, act) = if is_order {
+        (format!("{DESK}/orden/{id}"), "lab.enter")
+    } else {
+        (format!("{DESK}/{id}"), if text(resource, "status") == "preliminary" { "lab.validate" } else { "lab.amend" })
+    };
     Line {
         href,
         critical,
@@ -118,7 +136,11 @@ fn line(visit: &Visit, people: &HashMap<String, Value>, resource: &Value) -> Lin
         names: name.names,
         document: patient::document(visit, person).unwrap_or_default(),
         what: words.concept(resource.get("code")),
-        since: visit.reader.day_of(&when.iso).map(|_| when.at.to_string()).map_or_else(String::new, |at| format!("{at:>20}")),
+        since: visit
+            .reader
+            .day_of(&when.iso)
+            .map(|_| when.at.to_string())
+            .map_or_else(String::new, |at| format!("{at:>20}")),
         when: if when.iso.len() > 10 { visit.reader.fhir(&when.iso) } else { when.text },
         value: joined([measured.text, measured.unit], " "),
         flag,

@@ -67,7 +67,14 @@ fn stored_value(visit: &Visit, result: &Value) -> String {
     }
 }
 
-fn shown(visit: &Visit, code: u16, result: &Value, person: &Value, typed: Option<&Form>, problems: Problems) -> Result<Reply> {
+fn shown(
+    visit: &Visit,
+    code: u16,
+    result: &Value,
+    person: &Value,
+    typed: Option<&Form>,
+    problems: Problems,
+) -> Result<Reply> {
     let words = words(visit);
     let released = is_released(result);
     let (flag, critical) = flag(&visit.reader, result);
@@ -82,13 +89,20 @@ fn shown(visit: &Visit, code: u16, result: &Value, person: &Value, typed: Option
         sheet.line("hora", "lab.told_at", "").hint(visit.text("taken.time_hint"));
         sheet.check("repitio", "lab.read_back", false);
     }
-    let page = visit.page(visit.text(if released { "lab.amend_title" } else { "lab.validate_title" })).at(DESK).inside(DESK, visit.text("lab.list"));
+    let page = visit
+        .page(visit.text(if released { "lab.amend_title" } else { "lab.validate_title" }))
+        .at(DESK)
+        .inside(DESK, visit.text("lab.list"));
     let page = Page { message: sheet.summary().or(page.message.clone()), ..page };
     let range = list(result, "referenceRange").next();
     let model = Model {
         page,
         action: visit.path.clone(),
-        version: typed.map(|form| form.typed("version")).filter(|typed| !typed.is_empty()).unwrap_or(version(result)).to_owned(),
+        version: typed
+            .map(|form| form.typed("version"))
+            .filter(|typed| !typed.is_empty())
+            .unwrap_or(version(result))
+            .to_owned(),
         name: words.concept(result.get("code")),
         person: Name::of(person).whole(),
         document: patient::document(visit, person).unwrap_or_default(),
@@ -117,7 +131,13 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let saved = visit.once(async |unit| {
         let resource_type = patient::named("Observation")?;
         let id = text(&stored, "id").to_owned();
-        unit.run(&Interaction::Update { resource_type, id: id.clone(), resource: Content::new(result.clone()), if_match }).await?;
+        unit.run(&Interaction::Update {
+            resource_type,
+            id: id.clone(),
+            resource: Content::new(result.clone()),
+            if_match,
+        })
+        .await?;
         follow(unit, &id, text(&result, "status")).await?;
         Ok(DESK.to_owned())
     });
@@ -164,7 +184,11 @@ fn apply(visit: &Visit, result: &mut Value, form: &Form, problems: &mut Problems
 
 /// Another value: what was said of the old one goes unless the reference says it of the new one too.
 fn change(visit: &Visit, result: &mut Value, form: &Form, problems: &mut Problems) {
-    let coded = result.as_object().is_some_and(|members| members.keys().any(|name| name.starts_with("value") && !matches!(name.as_str(), "valueQuantity" | "valueString")));
+    let coded = result.as_object().is_some_and(|members| {
+        members
+            .keys()
+            .any(|name| name.starts_with("value") && !matches!(name.as_str(), "valueQuantity" | "valueString"))
+    });
     if coded {
         return problems.add("valor", visit.text("lab.coded"));
     }
@@ -176,7 +200,9 @@ fn change(visit: &Visit, result: &mut Value, form: &Form, problems: &mut Problem
     };
     let Ok(value) = number(form.typed("valor")) else { return problems.add("valor", visit.text("lab.number_wrong")) };
     let range = list(result, "referenceRange").next();
-    let end = |name: &str| range.and_then(|range| range.get(name)).and_then(|end| end.get("value")).map(crate::view::observation::float);
+    let end = |name: &str| {
+        range.and_then(|range| range.get(name)).and_then(|end| end.get("value")).map(crate::view::observation::float)
+    };
     let n = crate::view::observation::float(&value);
     let code = match (end("low"), end("high")) {
         (Some(low), _) if n < low => Some("L"),
@@ -190,7 +216,11 @@ fn change(visit: &Visit, result: &mut Value, form: &Form, problems: &mut Problem
         members.remove("interpretation");
     }
     if let Some(code) = code {
-        put(result, "interpretation", json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": code}]}]));
+        put(
+            result,
+            "interpretation",
+            json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": code}]}]),
+        );
     }
 }
 
@@ -210,7 +240,8 @@ async fn follow(unit: &mut Unit<'_>, id: &str, now: &str) -> Result<()> {
     for report in &found.resources {
         // A search may not see yet what this unit has written.
         let own = format!("/{id}");
-        let state = |reference: &str| if format!("/{reference}").ends_with(&own) { Some(now) } else { status_of(reference) };
+        let state =
+            |reference: &str| if format!("/{reference}").ends_with(&own) { Some(now) } else { status_of(reference) };
         let states: Vec<&str> = list(report, "result").filter_map(|result| state(text(result, "reference"))).collect();
         let waits = states.iter().any(|status| matches!(*status, "preliminary" | "registered"));
         let next = match text(report, "status") {
@@ -230,8 +261,18 @@ async fn follow(unit: &mut Unit<'_>, id: &str, now: &str) -> Result<()> {
 fn conflicting(visit: &Visit, stored: &Value, form: &Form) -> Result<Reply> {
     let value = stored_value(visit, stored);
     let typed = form.typed("valor").to_owned();
-    let pair = Pair { name: "valor", label: visit.text("lab.value").to_owned(), stored_shown: value.clone(), stored: value, typed_shown: typed.clone(), typed };
-    let mut carried: Vec<(String, String)> = ["motivo", "aviso", "hora", "repitio"].iter().map(|name| ((*name).to_owned(), form.typed(name).to_owned())).collect();
+    let pair = Pair {
+        name: "valor",
+        label: visit.text("lab.value").to_owned(),
+        stored_shown: value.clone(),
+        stored: value,
+        typed_shown: typed.clone(),
+        typed,
+    };
+    let mut carried: Vec<(String, String)> = ["motivo", "aviso", "hora", "repitio"]
+        .iter()
+        .map(|name| ((*name).to_owned(), form.typed(name).to_owned()))
+        .collect();
     carried.push(("version".to_owned(), version(stored).to_owned()));
     let at = stored.get("meta").map(|meta| visit.reader.fhir(text(meta, "lastUpdated"))).unwrap_or_default();
     let page = visit.page(visit.text("conflict.title")).at(DESK);

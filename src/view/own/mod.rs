@@ -87,7 +87,9 @@ pub async fn home(visit: &Visit) -> Result<Reply> {
     let institution = &visit.app.config.institution.name;
     let model = Home {
         greeting: visit.reader.fill("own.hello", &[("name", name)]),
-        updated: visit.reader.fill("own.updated", &[("institution", institution), ("time", &visit.reader.moment(visit.reader.now))]),
+        updated: visit
+            .reader
+            .fill("own.updated", &[("institution", institution), ("time", &visit.reader.moment(visit.reader.now))]),
         allergies: allergies(visit, &record),
         results: result::lines(visit, &record.results).into_iter().take(FIRST).collect(),
         lists: lists(visit, &record),
@@ -100,9 +102,18 @@ pub async fn home(visit: &Visit) -> Result<Reply> {
 
 pub async fn visits(visit: &Visit) -> Result<Reply> {
     let record = own(visit).await?;
-    let empty = Empty { icon: "page", title: visit.text("own.no_visits"), text: visit.text("own.no_visits_help"), action: None };
+    let empty = Empty {
+        icon: "page",
+        title: visit.text("own.no_visits"),
+        text: visit.text("own.no_visits_help"),
+        action: None,
+    };
     let visits = list(visit, "visitas", "own.visits", "own.no_visits", &record.visits, false);
-    let model = Visits { page: visit.page(visit.text("own.visits")).at(VISITS), empty: visits.items.is_empty().then_some(empty), visits };
+    let model = Visits {
+        page: visit.page(visit.text("own.visits")).at(VISITS),
+        empty: visits.items.is_empty().then_some(empty),
+        visits,
+    };
     visit.show("own-visits", &model)
 }
 
@@ -150,7 +161,11 @@ fn list(visit: &Visit, id: &'static str, title: &'static str, none: &'static str
     let entry = |item: &Item| {
         let over = ends && !item.active;
         let badge = (over && !item.status.is_empty()).then(|| Badge::new("plain", None, item.status.clone()));
-        let badge = if !ends && item.active && item.kind == "Encounter" { Some(Badge::new("info", Some("bed"), visit.text("own.now"))) } else { badge };
+        let badge = if !ends && item.active && item.kind == "Encounter" {
+            Some(Badge::new("info", Some("bed"), visit.text("own.now")))
+        } else {
+            badge
+        };
         let when = joined([item.when.text.as_str(), item.until.text.as_str()], " – ");
         let second = [when, item.detail.clone()].into_iter().filter(|line| !line.is_empty()).collect();
         Entry { what: item.what.clone(), second, badge }

@@ -77,13 +77,26 @@ struct One {
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
     let record = own(visit).await?;
-    let part = |group: &Group| Part { title: group.title.clone(), when: moment(visit, &group.when), rows: rows(visit, group.rows.iter()) };
+    let part = |group: &Group| Part {
+        title: group.title.clone(),
+        when: moment(visit, &group.when),
+        rows: rows(visit, group.rows.iter()),
+    };
     let mut parts: Vec<Part> = record.results.iter().map(part).collect();
-    let signs = Part { title: visit.text("own.signs").to_owned(), when: record.signs.times.last().map(|when| moment(visit, when)).unwrap_or_default(), rows: rows(visit, record.signs.rows.iter()) };
+    let signs = Part {
+        title: visit.text("own.signs").to_owned(),
+        when: record.signs.times.last().map(|when| moment(visit, when)).unwrap_or_default(),
+        rows: rows(visit, record.signs.rows.iter()),
+    };
     parts.push(signs);
     parts.extend(record.observations.iter().map(part));
     parts.retain(|part| !part.rows.is_empty());
-    let empty = Empty { icon: "flask", title: visit.text("own.no_results"), text: visit.text("own.no_results_help"), action: None };
+    let empty = Empty {
+        icon: "flask",
+        title: visit.text("own.no_results"),
+        text: visit.text("own.no_results_help"),
+        action: None,
+    };
     let page = visit.page(visit.text("own.results")).at(RESULTS);
     visit.show("own-results", &List { page, empty: parts.is_empty().then_some(empty), parts })
 }
@@ -163,7 +176,12 @@ fn rows<'r>(visit: &Visit, rows: impl Iterator<Item = &'r Row>) -> Vec<Line> {
 }
 
 fn earlier(visit: &Visit, reading: &Reading) -> Earlier {
-    Earlier { when: moment(visit, &reading.when), value: reading.value.clone(), unit: reading.unit.clone(), meaning: meaning(visit, reading, false) }
+    Earlier {
+        when: moment(visit, &reading.when),
+        value: reading.value.clone(),
+        unit: reading.unit.clone(),
+        meaning: meaning(visit, reading, false),
+    }
 }
 
 /// The word of a value, with the reference behind it when `whole`.
@@ -183,7 +201,11 @@ fn meaning(visit: &Visit, reading: &Reading, whole: bool) -> Option<Meaning> {
         Flag::None => return None,
     };
     let word = visit.text(key);
-    let text = if whole && !reading.reference.is_empty() { format!("{word} ({})", reading.reference) } else { word.to_owned() };
+    let text = if whole && !reading.reference.is_empty() {
+        format!("{word} ({})", reading.reference)
+    } else {
+        word.to_owned()
+    };
     Some(Meaning { icon, tone, text })
 }
 
@@ -224,7 +246,8 @@ mod tests {
     #[test]
     fn normal_is_said_only_by_the_own_reference() {
         let check = |number: Option<f64>, low: Option<f64>, high: Option<f64>, said: &str, expected: bool| {
-            let reading = Reading { number, band: Band { low, high }, flag_text: said.to_owned(), ..Reading::default() };
+            let reading =
+                Reading { number, band: Band { low, high }, flag_text: said.to_owned(), ..Reading::default() };
             assert_eq!(is_inside(&reading), expected, "{number:?} {low:?} {high:?} {said}");
         };
         check(Some(5.0), Some(4.0), Some(6.0), "", true);

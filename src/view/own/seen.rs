@@ -56,7 +56,8 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
         person.when = visit.reader.short_moment(person.last);
         person.did = told(visit, &person.things);
     }
-    let empty = Empty { icon: "eye", title: visit.text("own.nobody"), text: visit.text("own.nobody_help"), action: None };
+    let empty =
+        Empty { icon: "eye", title: visit.text("own.nobody"), text: visit.text("own.nobody_help"), action: None };
     let page = visit.page(visit.text("own.seen")).at(SEEN);
     visit.show("own-seen", &Model { page, empty: people.is_empty().then_some(empty), people, more })
 }
@@ -65,13 +66,16 @@ fn people(visit: &Visit, sights: &Sights) -> Vec<Person> {
     let mut people: Vec<Person> = Vec::new();
     for sight in &sights.done {
         let day = visit.reader.local(sight.recorded).date();
-        let known = people.iter_mut().rev().take_while(|person| person.day == day).find(|person| person.actor == sight.actor);
+        let known =
+            people.iter_mut().rev().take_while(|person| person.day == day).find(|person| person.actor == sight.actor);
         match known {
             Some(person) => person.add(visit, sight),
             None => {
                 let mut person = Person {
                     name: name(visit, sights, &sight.actor),
-                    role: Role::parse(&sight.role).filter(|_| sight.actor.starts_with("usuario/")).map_or("", |role| visit.text(role_key(role))),
+                    role: Role::parse(&sight.role)
+                        .filter(|_| sight.actor.starts_with("usuario/"))
+                        .map_or("", |role| visit.text(role_key(role))),
                     when: String::new(),
                     did: Vec::new(),
                     actor: sight.actor.clone(),
@@ -150,7 +154,10 @@ fn told(visit: &Visit, things: &[Thing]) -> Vec<String> {
             None => lines.push((thing.verb, vec![what])),
         }
     }
-    lines.iter().map(|(verb, list)| visit.reader.fill(verb, &[("what", list.join(", ").trim())]).trim_end().to_owned()).collect()
+    lines
+        .iter()
+        .map(|(verb, list)| visit.reader.fill(verb, &[("what", list.join(", ").trim())]).trim_end().to_owned())
+        .collect()
 }
 
 #[cfg(test)]

@@ -66,7 +66,12 @@ fn draw(paper: &mut Paper, chart: &Chart<'_>, area: Area) {
 }
 
 /// The reference, and its ends at the right.
-fn band(paper: &mut Paper, (upper, lower): (f32, f32), (left, right): (f32, f32), ends: &(Option<String>, Option<String>)) {
+fn band(
+    paper: &mut Paper,
+    (upper, lower): (f32, f32),
+    (left, right): (f32, f32),
+    ends: &(Option<String>, Option<String>),
+) {
     let sheet = paper.sheet();
     sheet.fill(Area { x: left, y: upper, width: right - left, height: (lower - upper).max(1.4) }, Ink::Band);
     if let Some(high) = &ends.1 {

@@ -154,14 +154,18 @@ mod tests {
     fn every_latin_letter_has_a_glyph_in_both_weights() {
         let fonts = Fonts::get().unwrap();
         let latin = ('\u{A1}'..='\u{17F}').chain('\u{1E00}'..='\u{1EFF}').filter(|c| *c != '\u{AD}');
-        for c in (' '..='~').chain(latin).chain("−≥≤≠≈±×µ°³⁶₂–—‘’“”…•€→αβγδΩ".chars()) {
+        for c in (' '..='~').chain(latin).chain("−≥≤≠≈±×µ°³⁶₂–—‘’“”…•€→αβγδΩ".chars())
+        {
             for weight in [Weight::Regular, Weight::Bold] {
                 assert!(fonts.glyph(weight, c).is_some(), "U+{:04X} {weight:?}", u32::from(c));
             }
         }
         assert_eq!(fonts.glyph(Weight::Bold, '−').map(|(face, _)| face), Some(Face::Math));
         for figure in '0'..='9' {
-            assert_eq!(fonts.glyph(Weight::Regular, figure), fonts.glyph(Weight::Regular, '0').map(|(_, w)| (Face::Regular, w)));
+            assert_eq!(
+                fonts.glyph(Weight::Regular, figure),
+                fonts.glyph(Weight::Regular, '0').map(|(_, w)| (Face::Regular, w))
+            );
         }
     }
 
@@ -169,7 +173,13 @@ mod tests {
     fn what_has_no_glyph_is_a_box() {
         let fonts = Fonts::get().unwrap();
         let pieces = fonts.pieces(Weight::Regular, "a漢≥");
-        assert!(matches!(pieces.as_slice(), [Piece::Text { face: Face::Regular, .. }, Piece::Missing, Piece::Text { face: Face::Math, .. }]), "{pieces:?}");
+        assert!(
+            matches!(
+                pieces.as_slice(),
+                [Piece::Text { face: Face::Regular, .. }, Piece::Missing, Piece::Text { face: Face::Math, .. }]
+            ),
+            "{pieces:?}"
+        );
     }
 
     #[test]

@@ -64,7 +64,8 @@ pub fn render(record: &Record, export: &Export<'_>) -> Result<Document> {
 fn margins(record: &Record, export: &Export<'_>) -> Margins {
     let (reader, house, who) = (export.reader, export.institution, &record.who);
     let say = |key: &str| reader.text(key);
-    let titled = |key: &str, text: &str| if text.is_empty() { String::new() } else { reader.fill(key, &[("text", text)]) };
+    let titled =
+        |key: &str, text: &str| if text.is_empty() { String::new() } else { reader.fill(key, &[("text", text)]) };
     let numbers = joined([titled("pdf.nit", &house.nit), titled("pdf.provider_code", &house.code)], " · ");
     let reach = joined([&house.address, &house.telephone], " · ");
     let allergies = match record.allergies.state {
@@ -78,7 +79,10 @@ fn margins(record: &Record, export: &Export<'_>) -> Margins {
     };
     let person = joined([who.sex.as_str(), &who.age], ", ");
     let rest = joined([who.document(), &person, &allergies], " · ");
-    let by = reader.fill("pdf.exported_by", &[("name", export.by), ("role", &say(&format!("role.{}", export.role)).to_lowercase())]);
+    let by = reader.fill(
+        "pdf.exported_by",
+        &[("name", export.by), ("role", &say(&format!("role.{}", export.role)).to_lowercase())],
+    );
     let date = format!("{}, {}", reader.date(reader.today()), reader.time(reader.now));
     let code = reader.fill("pdf.code", &[("code", export.code)]);
     Margins {

@@ -69,7 +69,9 @@ fn rich(paper: &Paper, parts: &[(Style, String)], most: f32) -> Vec<Vec<(Style, 
                 if let Some(line) = lines.last_mut() {
                     // Words of one style are one piece of text, so that a search in the document finds them.
                     match line.last_mut() {
-                        Some((last, text, sum)) if last.size == style.size && last.weight == style.weight && last.ink == style.ink => {
+                        Some((last, text, sum))
+                            if last.size == style.size && last.weight == style.weight && last.ink == style.ink =>
+                        {
                             text.push_str(&piece);
                             *sum += width;
                         }
@@ -117,10 +119,20 @@ fn patient(paper: &mut Paper, record: &Record, reader: &Reader) {
     let comma = if who.names.is_empty() { "" } else { ", " };
     let died = who.deceased.as_ref().map(|when| joined([reader.text("pdf.deceased"), when.as_str()], " "));
     let birth = joined([who.birth.text.as_str(), &who.age], " · ");
-    let or_unknown = |text: &str| if text.is_empty() { reader.text("pdf.not_recorded").to_owned() } else { text.to_owned() };
+    let or_unknown =
+        |text: &str| if text.is_empty() { reader.text("pdf.not_recorded").to_owned() } else { text.to_owned() };
     let quiet = |text: String| vec![(Style { size: 9.0, ..TEXT }, text)];
     let mut first = vec![
-        field(paper, "pdf.patient", 0.0, 0.525, vec![(name, format!("{}{comma}", who.surnames)), (Style { weight: Weight::Regular, ..name }, who.names.clone())]),
+        field(
+            paper,
+            "pdf.patient",
+            0.0,
+            0.525,
+            vec![
+                (name, format!("{}{comma}", who.surnames)),
+                (Style { weight: Weight::Regular, ..name }, who.names.clone()),
+            ],
+        ),
         field(paper, "pdf.document_id", 0.525, 0.71, vec![(strong, or_unknown(&joined(&who.documents, ", ")))]),
         field(paper, "pdf.birth", 0.71, 1.0, vec![(strong, or_unknown(&birth))]),
     ];
@@ -134,12 +146,19 @@ fn patient(paper: &mut Paper, record: &Record, reader: &Reader) {
         field(paper, "pdf.sex", 0.525, 0.71, quiet(or_unknown(&who.sex))),
     ];
     if record.sees.admission {
-        second.push(field(paper, "pdf.place", 0.28, 0.525, quiet(if who.place.is_empty() { reader.text("pdf.not_admitted").to_owned() } else { who.place.clone() })));
+        second.push(field(
+            paper,
+            "pdf.place",
+            0.28,
+            0.525,
+            quiet(if who.place.is_empty() { reader.text("pdf.not_admitted").to_owned() } else { who.place.clone() }),
+        ));
         second.push(field(paper, "pdf.insurance", 0.71, 1.0, quiet(or_unknown(&joined(&who.insurance, "; ")))));
     }
     let mut more = Vec::new();
     let reach = [("pdf.address", who.address.clone()), ("pdf.telephone", joined(&who.telephones, ", "))];
-    let reach = reach.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (reader.text(key).to_owned(), text));
+    let reach =
+        reach.into_iter().filter(|(_, text)| !text.is_empty()).map(|(key, text)| (reader.text(key).to_owned(), text));
     for (term, text) in reach.chain(who.more.iter().map(|fact| (fact.term.clone(), fact.text.clone()))) {
         more.push((SECOND, format!("{term}: ")));
         more.push((Style { ink: Ink::Text, ..SECOND }, format!("{text}    ")));
@@ -151,7 +170,8 @@ fn patient(paper: &mut Paper, record: &Record, reader: &Reader) {
 /// The frame of the patient block around its fields.
 fn block(paper: &mut Paper, rows: Vec<Vec<Field>>, more: Vec<Vec<(Style, String, f32)>>, left: f32) {
     let height = |field: &Field| 11.0 + field.lines.len() as f32 * field.leading + 4.0;
-    let rows: Vec<(f32, Vec<Field>)> = rows.into_iter().map(|row| (row.iter().map(height).fold(0.0, f32::max), row)).collect();
+    let rows: Vec<(f32, Vec<Field>)> =
+        rows.into_iter().map(|row| (row.iter().map(height).fold(0.0, f32::max), row)).collect();
     let last = if more.is_empty() { 0.0 } else { more.len() as f32 * 10.0 + 3.0 };
     let whole = rows.iter().map(|(height, _)| height).sum::<f32>() + last + 9.0;
     let top = paper.y;
@@ -185,14 +205,18 @@ fn allergies(paper: &mut Paper, record: &Record, reader: &Reader) {
     active.into_iter().for_each(&mut one);
     match allergies.state {
         AllergyState::NoneKnown => {
-            let asked = if allergies.asked.text.is_empty() { String::new() } else { format!(" ({})", allergies.asked.text) };
+            let asked =
+                if allergies.asked.text.is_empty() { String::new() } else { format!(" ({})", allergies.asked.text) };
             parts.push((strong, format!("{}{asked}     ", reader.text("pdf.allergies_none"))));
         }
         AllergyState::NotAsked => parts.push((strong, format!("{}     ", reader.text("pdf.allergies_not_asked")))),
         AllergyState::Known | AllergyState::Hidden => {}
     }
     let mut one = |item: &Item| {
-        parts.push((plain, format!("{}: {}", item.what, joined([item.detail.as_str(), &item.when.text, &item.status], ", ")) + "     "));
+        parts.push((
+            plain,
+            format!("{}: {}", item.what, joined([item.detail.as_str(), &item.when.text, &item.status], ", ")) + "     ",
+        ));
     };
     past.into_iter().for_each(&mut one);
     let known = allergies.state == AllergyState::Known;
@@ -203,7 +227,12 @@ fn allergies(paper: &mut Paper, record: &Record, reader: &Reader) {
     let height = lines.len() as f32 * 11.4 + 10.0;
     let y = paper.y;
     let sheet = paper.sheet();
-    sheet.frame(Area { x: LEFT, y, width: INNER, height }, 4.0, if known { 1.2 } else { 0.6 }, if known { Ink::Text } else { Ink::Edge });
+    sheet.frame(
+        Area { x: LEFT, y, width: INNER, height },
+        4.0,
+        if known { 1.2 } else { 0.6 },
+        if known { Ink::Text } else { Ink::Edge },
+    );
     if known {
         sheet.triangle(LEFT + 13.5, y + 10.6, 3.7, true, Ink::Text);
     }
@@ -217,7 +246,9 @@ fn allergies(paper: &mut Paper, record: &Record, reader: &Reader) {
 /// A letter and two figures, perhaps more (`J189`, `I10X`): the heading may name the classification.
 fn looks_like_icd(code: &str) -> bool {
     let mut bytes = code.bytes();
-    let head = bytes.next().is_some_and(|b| b.is_ascii_uppercase()) && bytes.next().is_some_and(|b| b.is_ascii_digit()) && bytes.next().is_some_and(|b| b.is_ascii_digit());
+    let head = bytes.next().is_some_and(|b| b.is_ascii_uppercase())
+        && bytes.next().is_some_and(|b| b.is_ascii_digit())
+        && bytes.next().is_some_and(|b| b.is_ascii_digit());
     head && code.len() <= 7
 }
 
@@ -255,7 +286,13 @@ impl Drawer<'_> {
         let row = |item: &Item| {
             let when = |when: &When| Cell::Text(when.text.clone());
             let what = Cell::Two(item.what.clone(), item.detail.clone());
-            Line::Cells(vec![what, Cell::Text(item.code.clone()), when(&item.when), when(&item.until), Cell::Text(item.status.clone())])
+            Line::Cells(vec![
+                what,
+                Cell::Text(item.code.clone()),
+                when(&item.when),
+                when(&item.until),
+                Cell::Text(item.status.clone()),
+            ])
         };
         let rows = items.iter().map(row).collect();
         let title = self.say("pdf.problems");
@@ -274,7 +311,12 @@ impl Drawer<'_> {
         ];
         let row = |item: &Item| {
             let name = if item.active { Cell::Strong(item.what.clone()) } else { Cell::Text(item.what.clone()) };
-            Line::Cells(vec![name, Cell::Text(item.detail.clone()), Cell::Text(item.when.text.clone()), Cell::Text(item.status.clone())])
+            Line::Cells(vec![
+                name,
+                Cell::Text(item.detail.clone()),
+                Cell::Text(item.when.text.clone()),
+                Cell::Text(item.status.clone()),
+            ])
         };
         let rows = items.iter().map(row).collect();
         let active = items.iter().filter(|item| item.active).count();
@@ -407,7 +449,10 @@ impl Drawer<'_> {
         for time in &signs.times {
             let day = self.reader.day_of(&time.iso);
             let hour = time.text.split_once(", ").map(|(_, hour)| hour).unwrap_or_default();
-            let date = day.filter(|_| day != before || hour.is_empty()).map(|day| self.reader.short_date(day)).unwrap_or_default();
+            let date = day
+                .filter(|_| day != before || hour.is_empty())
+                .map(|day| self.reader.short_date(day))
+                .unwrap_or_default();
             columns.push(Column::right(&joined([date.as_str(), hour], ", "), 0.115));
             before = day;
         }
@@ -416,7 +461,8 @@ impl Drawer<'_> {
         let last = signs.times.len().saturating_sub(1);
         let row = |row: &Row| {
             let shown = signs.times.iter().any(|time| signs.at(row, time).is_some());
-            let mut cells = vec![Cell::Two(row.name.clone(), row.last.detail.clone()), Cell::Text(row.last.unit.clone())];
+            let mut cells =
+                vec![Cell::Two(row.name.clone(), row.last.detail.clone()), Cell::Text(row.last.unit.clone())];
             for (n, time) in signs.times.iter().enumerate() {
                 cells.push(match signs.at(row, time) {
                     Some(reading) if n == last => Cell::Strong(reading.value.clone()),
@@ -438,14 +484,20 @@ impl Drawer<'_> {
     fn trends(&mut self, record: &Record) {
         let rows = record.results.iter().flat_map(|group| &group.rows);
         let mut rows: Vec<&Row> = rows.filter(|row| row.series.len() > 1).collect();
-        rows.sort_by_key(|row| (!row.last.flag.is_critical(), row.last.flag_text.is_empty(), std::cmp::Reverse(row.last.when.at)));
+        rows.sort_by_key(|row| {
+            (!row.last.flag.is_critical(), row.last.flag_text.is_empty(), std::cmp::Reverse(row.last.when.at))
+        });
         let all = rows.len();
         rows.truncate(CHARTS);
         if rows.is_empty() {
             return;
         }
         let title = |row: &Row| {
-            let reference = if row.last.reference.is_empty() { String::new() } else { self.reader.fill("pdf.chart_reference", &[("text", &row.last.reference)]) };
+            let reference = if row.last.reference.is_empty() {
+                String::new()
+            } else {
+                self.reader.fill("pdf.chart_reference", &[("text", &row.last.reference)])
+            };
             joined([joined([row.name.as_str(), &row.last.unit], ", "), reference], " · ")
         };
         let charts: Vec<Chart<'_>> = rows.into_iter().map(|row| Chart { title: title(row), row }).collect();
@@ -462,7 +514,8 @@ impl Drawer<'_> {
         let mut rows = Vec::new();
         let signs = &record.signs;
         let in_table = |reading: &Reading| signs.times.iter().any(|time| time.at == reading.when.at);
-        let groups = record.results.iter().chain(&record.observations).flat_map(|group| &group.rows).map(|row| (row, false));
+        let groups =
+            record.results.iter().chain(&record.observations).flat_map(|group| &group.rows).map(|row| (row, false));
         for (row, is_sign) in groups.chain(signs.rows.iter().map(|row| (row, true))) {
             let earlier: Vec<&Reading> = row.earlier.iter().filter(|reading| !is_sign || !in_table(reading)).collect();
             if earlier.is_empty() {
@@ -470,7 +523,11 @@ impl Drawer<'_> {
             }
             rows.push(Line::Group(row.name.clone()));
             rows.extend(earlier.into_iter().map(|reading| {
-                let first = if reading.when.text.is_empty() { self.say("pdf.not_recorded").to_owned() } else { reading.when.text.clone() };
+                let first = if reading.when.text.is_empty() {
+                    self.say("pdf.not_recorded").to_owned()
+                } else {
+                    reading.when.text.clone()
+                };
                 Self::reading(reading, Cell::Text(first), Cell::Text(reading.detail.clone()))
             }));
         }

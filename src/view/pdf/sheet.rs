@@ -2,7 +2,10 @@
 
 use crate::view::pdf::font::{BOX, Fonts, Piece, Weight, printable};
 use crate::view::trend::Mark;
-use printpdf::{Color, Line, LinePoint, Mm, Op, PaintMode, PdfFontHandle, PdfPage, Point, Polygon, PolygonRing, Pt, Rgb, TextItem, WindingOrder};
+use printpdf::{
+    Color, Line, LinePoint, Mm, Op, PaintMode, PdfFontHandle, PdfPage, Point, Polygon, PolygonRing, Pt, Rgb, TextItem,
+    WindingOrder,
+};
 
 /// Letter (carta).
 pub const WIDTH: f32 = 612.0;
@@ -24,14 +27,14 @@ pub enum Ink {
 impl Ink {
     fn color(self) -> Color {
         let hex: u32 = match self {
-            Ink::Text => 0x13_26_2B,
-            Ink::Second => 0x4B_5E_64,
-            Ink::Accent => 0x0A_5C_69,
-            Ink::Line => 0xC4_D0_D2,
-            Ink::Edge => 0x6E_80_85,
-            Ink::Sunken => 0xEA_F0_F0,
-            Ink::Band => 0xD9_E3_E1,
-            Ink::Paper => 0xFF_FF_FF,
+            Ink::Text => 0x0013_262B,
+            Ink::Second => 0x004B_5E64,
+            Ink::Accent => 0x000A_5C69,
+            Ink::Line => 0x00C4_D0D2,
+            Ink::Edge => 0x006E_8085,
+            Ink::Sunken => 0x00EA_F0F0,
+            Ink::Band => 0x00D9_E3E1,
+            Ink::Paper => 0x00FF_FFFF,
         };
         let part = |shift: u32| ((hex >> shift) & 0xFF) as f32 / 255.0;
         Color::Rgb(Rgb::new(part(16), part(8), part(0), None))
@@ -111,7 +114,12 @@ impl Sheet {
                 Piece::Missing => {
                     self.missing += 1;
                     let em = style.size;
-                    self.frame(Area { x: at + 0.08 * em, y: y - 0.7 * em, width: (BOX - 0.16) * em, height: 0.7 * em }, 0.0, 0.6, style.ink);
+                    self.frame(
+                        Area { x: at + 0.08 * em, y: y - 0.7 * em, width: (BOX - 0.16) * em, height: 0.7 * em },
+                        0.0,
+                        0.6,
+                        style.ink,
+                    );
                     at += BOX * em;
                 }
             }
@@ -203,10 +211,22 @@ fn outline(area: Area, radius: f32) -> Vec<LinePoint> {
     let r = radius.min(area.width / 2.0).min(area.height / 2.0);
     let k = r * (1.0 - QUARTER);
     vec![
-        corner(left + r, top), corner(right - r, top),
-        handle(right - k, top), handle(right, top + k), corner(right, top + r), corner(right, bottom - r),
-        handle(right, bottom - k), handle(right - k, bottom), corner(right - r, bottom), corner(left + r, bottom),
-        handle(left + k, bottom), handle(left, bottom - k), corner(left, bottom - r), corner(left, top + r),
-        handle(left, top + k), handle(left + k, top), corner(left + r, top),
+        corner(left + r, top),
+        corner(right - r, top),
+        handle(right - k, top),
+        handle(right, top + k),
+        corner(right, top + r),
+        corner(right, bottom - r),
+        handle(right, bottom - k),
+        handle(right - k, bottom),
+        corner(right - r, bottom),
+        corner(left + r, bottom),
+        handle(left + k, bottom),
+        handle(left, bottom - k),
+        corner(left, bottom - r),
+        corner(left, top + r),
+        handle(left, top + k),
+        handle(left + k, top),
+        corner(left + r, top),
     ]
 }

@@ -173,7 +173,11 @@ impl<'p> Table<'p> {
         for (column, (x, width)) in self.columns.iter().zip(edges) {
             let wide = fonts.width(HEADING.weight, HEADING.size, &column.head);
             // A head that is wider than its column is set smaller, never cut.
-            let style = if wide > width + GAP { Style { size: (HEADING.size * (width + GAP) / wide).max(5.5), ..HEADING } } else { HEADING };
+            let style = if wide > width + GAP {
+                Style { size: (HEADING.size * (width + GAP) / wide).max(5.5), ..HEADING }
+            } else {
+                HEADING
+            };
             match column.align {
                 Align::Left => drop(sheet.text(x, y + 10.0, style, &column.head)),
                 Align::Right => sheet.text_right(x + width, y + 10.0, style, &column.head),
@@ -221,9 +225,15 @@ impl<'p> Table<'p> {
                     }
                     Cell::Strong(text) => wrapped(STRONG, text, width),
                     Cell::Two(first, second) => [wrapped(TEXT, first, width), wrapped(SECOND, second, width)].concat(),
-                    Cell::StrongTwo(first, second) => [wrapped(STRONG, first, width), wrapped(SECOND, second, width)].concat(),
+                    Cell::StrongTwo(first, second) => {
+                        [wrapped(STRONG, first, width), wrapped(SECOND, second, width)].concat()
+                    }
                     Cell::Flag(flag, text) => {
-                        let style = Style { ink: if flag.is_critical() { Ink::Paper } else { Ink::Text }, size: 8.6, weight: Weight::Bold };
+                        let style = Style {
+                            ink: if flag.is_critical() { Ink::Paper } else { Ink::Text },
+                            size: 8.6,
+                            weight: Weight::Bold,
+                        };
                         wrapped(style, text, width - 12.0)
                     }
                     Cell::Framed(text) => wrapped(Style { size: 7.8, ..TEXT }, text, width - 8.0),
@@ -248,7 +258,8 @@ impl<'p> Table<'p> {
 
     /// A row that no page holds: its lines go on where they must.
     fn tall_row(&mut self, sets: Vec<Set>) {
-        let mut rest: Vec<std::collections::VecDeque<(Style, String)>> = sets.into_iter().map(|set| set.lines.into()).collect();
+        let mut rest: Vec<std::collections::VecDeque<(Style, String)>> =
+            sets.into_iter().map(|set| set.lines.into()).collect();
         while rest.iter().any(|lines| !lines.is_empty()) {
             if self.paper.left() < LINE + 2.0 * PAD {
                 self.go_on();
@@ -282,7 +293,8 @@ fn draw(paper: &mut Paper, set: &Set, align: Align, area: Area) {
     match &set.kind {
         Cell::Spark(plot) => return spark(paper, plot, area),
         Cell::Flag(flag, _) if flag.is_critical() => {
-            let wide = set.lines.iter().map(|(style, text)| fonts.width(style.weight, style.size, text)).fold(0.0, f32::max);
+            let wide =
+                set.lines.iter().map(|(style, text)| fonts.width(style.weight, style.size, text)).fold(0.0, f32::max);
             let chip = Area { x: area.x - 3.0, y: area.y + PAD - 1.0, width: wide + 20.0, height: set.height() + 2.0 };
             sheet.chip(chip, 2.0, Ink::Text);
             sheet.octagon(area.x + 4.5, first - 3.1, 3.7, Ink::Paper);
@@ -291,7 +303,8 @@ fn draw(paper: &mut Paper, set: &Set, align: Align, area: Area) {
         Cell::Flag(Flag::High, _) => sheet.triangle(area.x + 4.0, first - 3.0, 3.6, true, Ink::Text),
         Cell::Flag(Flag::Low, _) => sheet.triangle(area.x + 4.0, first - 3.0, 3.6, false, Ink::Text),
         Cell::Framed(_) => {
-            let wide = set.lines.iter().map(|(style, text)| fonts.width(style.weight, style.size, text)).fold(0.0, f32::max);
+            let wide =
+                set.lines.iter().map(|(style, text)| fonts.width(style.weight, style.size, text)).fold(0.0, f32::max);
             let frame = Area { x: area.x - 1.0, y: area.y + PAD - 0.6, width: wide + 8.0, height: set.height() + 0.8 };
             sheet.frame(frame, 1.8, 0.7, Ink::Text);
         }

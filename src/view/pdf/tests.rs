@@ -9,7 +9,13 @@ use std::process::Command;
 
 fn house() -> Institution {
     let text = str::to_owned;
-    Institution { name: text("Hospital Cerro Claro"), nit: text("000.000.000-0"), code: text("0000000000-01"), address: text("Calle 00 # 00-00, Bogotá, D. C."), telephone: text("(601) 000 0000") }
+    Institution {
+        name: text("Hospital Cerro Claro"),
+        nit: text("000.000.000-0"),
+        code: text("0000000000-01"),
+        address: text("Calle 00 # 00-00, Bogotá, D. C."),
+        telephone: text("(601) 000 0000"),
+    }
 }
 
 fn reader(language: Language) -> Reader {
@@ -20,7 +26,17 @@ fn document(bundle: &str, language: Language) -> Document {
     let (reader, house) = (reader(language), house());
     let sees = Sees { admission: true, clinical: true, results: true };
     let record = Record::of(bundle.as_bytes(), &reader, &Systems::default(), "http://h/fhir", sees).unwrap();
-    render(&record, &Export { reader: &reader, institution: &house, by: "Julián Ñáñez Ospina", role: "medico", code: "7F3K-92QD-M4XA" }).unwrap()
+    render(
+        &record,
+        &Export {
+            reader: &reader,
+            institution: &house,
+            by: "Julián Ñáñez Ospina",
+            role: "medico",
+            code: "7F3K-92QD-M4XA",
+        },
+    )
+    .unwrap()
 }
 
 /// The text of a document, blanks made one; none when poppler is not here.
@@ -47,13 +63,49 @@ fn the_document_holds_every_datum() {
         return;
     };
     let wanted = [
-        "Hospital Cerro Claro", "NIT 000.000.000-0 · Código de prestador 0000000000-01", "Muñoz Peñaranda, Gloria Inés", "CC 51.999.208", "14 mar 1968 · 58 años",
-        "Bogotá, D. C. (11001)", "Penicilina: anafilaxia, grave, riesgo alto (2009)", "Neumonía adquirida en la comunidad", "J189", "750 mg cada 48 h, oral", "día 4 de 7",
-        "suspendido", "Química sanguínea · 23 nov 2026, 12:48", "crítico alto", "3,5 a 5,1", "menos de 5", "10³/µL", "preliminar", "corregido", "Sin crecimiento a las 72", "negativo",
-        "Presión arterial", "118/70", "142/86", "72,50", "SpO₂", "Hemoglobina A1c, % · ref. 4,0 a 6,0", "14 a 19 ene 2025", "20 nov 2026, 12:32, en curso",
-        "Consolidación basal derecha con broncograma aéreo", "Colecistectomía laparoscópica", "Influenza, trivalente", "lote LT-0042", "Potasio de control", "Consentimiento informado",
-        "Plan de diabetes", "Nunca ha fumado", "Lucía Ñáñez Muñoz · hija · 300 000 0418", "Exportó: Julián Ñáñez Ospina, médico · 23 nov 2026, 14:05 · Código 7F3K-92QD-M4XA",
-        "Documento reservado (Ley 23 de 1981, art. 34)", "continuación", "Continúa en la página 2.", "1 registro hecho por error no se muestra",
+        "Hospital Cerro Claro",
+        "NIT 000.000.000-0 · Código de prestador 0000000000-01",
+        "Muñoz Peñaranda, Gloria Inés",
+        "CC 51.999.208",
+        "14 mar 1968 · 58 años",
+        "Bogotá, D. C. (11001)",
+        "Penicilina: anafilaxia, grave, riesgo alto (2009)",
+        "Neumonía adquirida en la comunidad",
+        "J189",
+        "750 mg cada 48 h, oral",
+        "día 4 de 7",
+        "suspendido",
+        "Química sanguínea · 23 nov 2026, 12:48",
+        "crítico alto",
+        "3,5 a 5,1",
+        "menos de 5",
+        "10³/µL",
+        "preliminar",
+        "corregido",
+        "Sin crecimiento a las 72",
+        "negativo",
+        "Presión arterial",
+        "118/70",
+        "142/86",
+        "72,50",
+        "SpO₂",
+        "Hemoglobina A1c, % · ref. 4,0 a 6,0",
+        "14 a 19 ene 2025",
+        "20 nov 2026, 12:32, en curso",
+        "Consolidación basal derecha con broncograma aéreo",
+        "Colecistectomía laparoscópica",
+        "Influenza, trivalente",
+        "lote LT-0042",
+        "Potasio de control",
+        "Consentimiento informado",
+        "Plan de diabetes",
+        "Nunca ha fumado",
+        "Lucía Ñáñez Muñoz · hija · 300 000 0418",
+        "Exportó: Julián Ñáñez Ospina, médico · 23 nov 2026, 14:05 · Código 7F3K-92QD-M4XA",
+        "Documento reservado (Ley 23 de 1981, art. 34)",
+        "continuación",
+        "Continúa en la página 2.",
+        "1 registro hecho por error no se muestra",
     ];
     let missing: Vec<&str> = wanted.into_iter().filter(|wanted| !text.contains(wanted)).collect();
     assert!(missing.is_empty(), "{missing:?}\n{text}");

@@ -55,7 +55,14 @@ pub struct Allergies {
 
 /// Codes that say that no allergy is known (SNOMED CT; IPS absent-unknown).
 const NONE_KNOWN: [&str; 9] = [
-    "716186003", "409137002", "428607008", "429625007", "1003774007", "160244002", "no-known-allergies", "no-known-medication-allergies",
+    "716186003",
+    "409137002",
+    "428607008",
+    "429625007",
+    "1003774007",
+    "160244002",
+    "no-known-allergies",
+    "no-known-medication-allergies",
     "no-known-food-allergies",
 ];
 /// The codes that say that nothing is known of allergies.
@@ -63,7 +70,7 @@ const NOT_ASKED: [&str; 1] = ["no-allergy-info"];
 
 /// An allergy, or the statement that none is known.
 pub enum Allergy {
-    Known(Item),
+    Known(Box<Item>),
     NoneKnown(When),
     NotAsked,
 }
@@ -82,7 +89,10 @@ impl Words<'_> {
     }
 
     pub fn allergy(&self, resource: &Value) -> Allergy {
-        let stated = |known: &[&str]| list(resource.get("code").unwrap_or(&Value::Null), "coding").any(|coding| known.contains(&text(coding, "code")));
+        let stated = |known: &[&str]| {
+            list(resource.get("code").unwrap_or(&Value::Null), "coding")
+                .any(|coding| known.contains(&text(coding, "code")))
+        };
         let when = self.when(resource, &["recordedDate", "onset"]);
         if stated(&NOT_ASKED) {
             return Allergy::NotAsked;
@@ -95,14 +105,20 @@ impl Words<'_> {
         let mut substances = vec![self.concept(resource.get("code"))];
         for reaction in list(resource, "reaction") {
             let severity = self.word("severity", text(reaction, "severity"));
-            reactions.push(joined([self.concepts(reaction, "manifestation"), severity, clean(text(reaction, "description"))], ", "));
+            reactions.push(joined(
+                [self.concepts(reaction, "manifestation"), severity, clean(text(reaction, "description"))],
+                ", ",
+            ));
             substances.push(self.concept(reaction.get("substance")));
         }
         let criticality = self.word("criticality", text(resource, "criticality"));
         let onset = self.when(resource, &["onset"]);
         let refuted = code_of(resource.get("verificationStatus"), |_| true);
-        Allergy::Known(Item {
-            what: substances.into_iter().find(|substance| !substance.is_empty()).unwrap_or_else(|| self.say("rec.unnamed").to_owned()),
+        Allergy::Known(Box::new(Item {
+            what: substances
+                .into_iter()
+                .find(|substance| !substance.is_empty())
+                .unwrap_or_else(|| self.say("rec.unnamed").to_owned()),
             code: code_of(resource.get("code"), |_| true),
             active: matches!(clinical.as_str(), "" | "active") && refuted != "refuted",
             status: joined([self.word("status", &clinical), self.word("verification", &refuted)], ", "),
@@ -111,25 +127,38 @@ impl Words<'_> {
             grave: text(resource, "criticality") == "high",
             when: if onset.text.is_empty() { when } else { onset },
             ..self.item("AllergyIntolerance", resource)
-        })
+        }))
     }
 
     pub fn problem(&self, resource: &Value) -> Item {
         let clinical = code_of(resource.get("clinicalStatus"), |_| true);
-        let icd = |system: &str| system.to_ascii_lowercase().contains("icd-10") || system.contains("2.16.840.1.113883.6.3");
+        let icd =
+            |system: &str| system.to_ascii_lowercase().contains("icd-10") || system.contains("2.16.840.1.113883.6.3");
         let until = self.when(resource, &["abatement"]);
         let verification = code_of(resource.get("verificationStatus"), |_| true);
-        let verified = if verification == "confirmed" { String::new() } else { self.word("verification", &verification) };
+        let verified =
+            if verification == "confirmed" { String::new() } else { self.word("verification", &verification) };
         let stages = joined(list(resource, "stage").map(|stage| self.concept(stage.get("summary"))), ", ");
         Item {
             what: self.concept(resource.get("code")),
             code: code_of(resource.get("code"), icd),
             when: self.when(resource, &["onset", "recordedDate"]),
-            active: matches!(clinical.as_str(), "" | "active" | "recurrence" | "relapse") && until.text.is_empty() && verification != "refuted",
+            active: matches!(clinical.as_str(), "" | "active" | "recurrence" | "relapse")
+                && until.text.is_empty()
+                && verification != "refuted",
             status: self.word("status", &clinical),
             status_code: clinical,
             until,
-            detail: joined([self.concept(resource.get("severity")), stages, self.concepts(resource, "bodySite"), verified, self.notes(resource)], ", "),
+            detail: joined(
+                [
+                    self.concept(resource.get("severity")),
+                    stages,
+                    self.concepts(resource, "bodySite"),
+                    verified,
+                    self.notes(resource),
+                ],
+                ", ",
+            ),
             ..self.item("Condition", resource)
         }
     }
@@ -138,7 +167,11 @@ impl Words<'_> {
     pub fn medicine(&self, kind: &'static str, resource: &Value) -> Item {
         let dosages = if kind == "MedicationRequest" { "dosageInstruction" } else { "dosage" };
         let reason = self.concepts(resource, "reasonCode");
-        let validity = resource.get("dispenseRequest").and_then(|d| d.get("validityPeriod")).map(|period| self.period(period).text).unwrap_or_default();
+        let validity = resource
+            .get("dispenseRequest")
+            .and_then(|d| d.get("validityPeriod"))
+            .map(|period| self.period(period).text)
+            .unwrap_or_default();
         let stopped = self.concept(resource.get("statusReason"));
         let stated = if kind == "MedicationStatement" { self.say("rec.stated").to_owned() } else { String::new() };
         let item = self.item(kind, resource);
@@ -147,7 +180,10 @@ impl Words<'_> {
             code: code_of(resource.get("medicationCodeableConcept"), |_| true),
             when: self.when(resource, &["authoredOn", "effective", "dateAsserted"]),
             active: matches!(item.status_code.as_str(), "active" | "on-hold" | "draft" | "intended"),
-            detail: joined([self.dosages(resource, dosages), stated, reason, stopped, validity, self.notes(resource)], " · "),
+            detail: joined(
+                [self.dosages(resource, dosages), stated, reason, stopped, validity, self.notes(resource)],
+                " · ",
+            ),
             ..item
         }
     }
@@ -158,7 +194,9 @@ impl Words<'_> {
         let word = self.word("class", class);
         let kinds = self.concepts(resource, "type");
         let places: Vec<String> = list(resource, "location").map(|place| self.named(place.get("location"))).collect();
-        let stay = resource.get("hospitalization").map(|stay| joined([self.concept(stay.get("admitSource")), self.concept(stay.get("dischargeDisposition"))], " · "));
+        let stay = resource.get("hospitalization").map(|stay| {
+            joined([self.concept(stay.get("admitSource")), self.concept(stay.get("dischargeDisposition"))], " · ")
+        });
         let item = self.item("Encounter", resource);
         let active = matches!(item.status_code.as_str(), "arrived" | "triaged" | "in-progress" | "onleave");
         let mut when = resource.get("period").map_or_else(|| self.date(""), |period| self.period(period));
@@ -177,8 +215,20 @@ impl Words<'_> {
             stay.unwrap_or_default(),
         ];
         let mut said = Vec::new();
-        detail.retain(|text| !said.contains(text) && { said.push(text.clone()); true });
-        Item { what: if word.is_empty() { kinds } else { word }, code: class.to_owned(), when, active, detail: joined(detail, " · "), ..item }
+        detail.retain(|text| {
+            !said.contains(text) && {
+                said.push(text.clone());
+                true
+            }
+        });
+        Item {
+            what: if word.is_empty() { kinds } else { word },
+            code: class.to_owned(),
+            when,
+            active,
+            detail: joined(detail, " · "),
+            ..item
+        }
     }
 
     /// Where an admitted patient lies: the active location of an active visit.
@@ -198,7 +248,13 @@ impl Words<'_> {
             self.notes(resource),
         ];
         let when = self.when(resource, &["performed"]);
-        Item { what: self.concept(resource.get("code")), code: code_of(resource.get("code"), |_| true), when, detail: joined(detail, " · "), ..self.item("Procedure", resource) }
+        Item {
+            what: self.concept(resource.get("code")),
+            code: code_of(resource.get("code"), |_| true),
+            when,
+            detail: joined(detail, " · "),
+            ..self.item("Procedure", resource)
+        }
     }
 
     pub fn vaccine(&self, resource: &Value) -> Item {
@@ -209,16 +265,36 @@ impl Words<'_> {
         let doses = joined(list(resource, "protocolApplied").map(number), ", ");
         let lot = clean(text(resource, "lotNumber"));
         let lot = if lot.is_empty() { lot } else { self.reader.fill("rec.lot", &[("lot", &lot)]) };
-        let detail = [doses, lot, self.amount(resource.get("doseQuantity")), self.concept(resource.get("site")), self.people(resource, "performer", "actor"), self.notes(resource)];
+        let detail = [
+            doses,
+            lot,
+            self.amount(resource.get("doseQuantity")),
+            self.concept(resource.get("site")),
+            self.people(resource, "performer", "actor"),
+            self.notes(resource),
+        ];
         let when = self.when(resource, &["occurrence", "recorded"]);
-        Item { what: self.concept(resource.get("vaccineCode")), code: code_of(resource.get("vaccineCode"), |_| true), when, detail: joined(detail, " · "), ..self.item("Immunization", resource) }
+        Item {
+            what: self.concept(resource.get("vaccineCode")),
+            code: code_of(resource.get("vaccineCode"), |_| true),
+            when,
+            detail: joined(detail, " · "),
+            ..self.item("Immunization", resource)
+        }
     }
 
     pub fn order(&self, resource: &Value) -> Item {
         let item = self.item("ServiceRequest", resource);
         let priority = text(resource, "priority");
         let priority = if priority == "routine" { String::new() } else { self.word("priority", priority) };
-        let detail = [priority, self.concepts(resource, "orderDetail"), self.concepts(resource, "reasonCode"), self.named(resource.get("requester")), clean(text(resource, "patientInstruction")), self.notes(resource)];
+        let detail = [
+            priority,
+            self.concepts(resource, "orderDetail"),
+            self.concepts(resource, "reasonCode"),
+            self.named(resource.get("requester")),
+            clean(text(resource, "patientInstruction")),
+            self.notes(resource),
+        ];
         Item {
             what: self.concept(resource.get("code")),
             code: code_of(resource.get("code"), |_| true),
@@ -231,7 +307,8 @@ impl Words<'_> {
 
     /// A DiagnosticReport as a text: its conclusion, who gave it, what is attached.
     pub fn report(&self, resource: &Value) -> Item {
-        let attached = list(resource, "presentedForm").map(|form| joined([clean(text(form, "title")), clean(text(form, "contentType"))], ", "));
+        let attached = list(resource, "presentedForm")
+            .map(|form| joined([clean(text(form, "title")), clean(text(form, "contentType"))], ", "));
         let detail = [
             clean(text(resource, "conclusion")),
             self.concepts(resource, "conclusionCode"),
@@ -242,47 +319,114 @@ impl Words<'_> {
         let when = self.when(resource, &["effective", "issued"]);
         // Says something that its results do not.
         let grave = ["conclusion", "conclusionCode", "presentedForm"].iter().any(|name| resource.get(*name).is_some());
-        Item { grave, what: self.concept(resource.get("code")), code: code_of(resource.get("code"), |_| true), when, detail: joined(detail, " · "), ..self.item("DiagnosticReport", resource) }
+        Item {
+            grave,
+            what: self.concept(resource.get("code")),
+            code: code_of(resource.get("code"), |_| true),
+            when,
+            detail: joined(detail, " · "),
+            ..self.item("DiagnosticReport", resource)
+        }
     }
 
     pub fn document(&self, resource: &Value) -> Item {
         let attached = list(resource, "content").filter_map(|content| content.get("attachment"));
-        let attached = attached.map(|file| joined([clean(text(file, "title")), clean(text(file, "contentType"))], ", "));
+        let attached =
+            attached.map(|file| joined([clean(text(file, "title")), clean(text(file, "contentType"))], ", "));
         let kind = self.concept(resource.get("type"));
         let kind = if kind.is_empty() { self.concepts(resource, "category") } else { kind };
-        let detail = [clean(text(resource, "description")), joined(attached, "; "), self.people(resource, "author", ""), self.named(resource.get("custodian"))];
+        let detail = [
+            clean(text(resource, "description")),
+            joined(attached, "; "),
+            self.people(resource, "author", ""),
+            self.named(resource.get("custodian")),
+        ];
         let when = self.when(resource, &["date"]);
-        Item { what: kind, code: code_of(resource.get("type"), |_| true), when, detail: joined(detail, " · "), ..self.item("DocumentReference", resource) }
+        Item {
+            what: kind,
+            code: code_of(resource.get("type"), |_| true),
+            when,
+            detail: joined(detail, " · "),
+            ..self.item("DocumentReference", resource)
+        }
     }
 
     /// Any other type: what most types have, under the same few names.
     pub fn other(&self, kind: &'static str, resource: &Value) -> Item {
         let medicine = self.concept_or_named(resource, "medication");
-        let found = ["code", "vaccineCode", "type", "category", "class", "scope", "relationship", "description", "title", "name", "appointmentType", "topic", "modality"]
-            .iter()
-            .map(|name| self.any(resource.get(*name)))
-            .find(|text| !text.is_empty());
-        let series = list(resource, "series").map(|series| joined([self.coding(series.get("modality")), self.coding(series.get("bodySite"))], " "));
+        let found = [
+            "code",
+            "vaccineCode",
+            "type",
+            "category",
+            "class",
+            "scope",
+            "relationship",
+            "description",
+            "title",
+            "name",
+            "appointmentType",
+            "topic",
+            "modality",
+        ]
+        .iter()
+        .map(|name| self.any(resource.get(*name)))
+        .find(|text| !text.is_empty());
+        let series = list(resource, "series")
+            .map(|series| joined([self.coding(series.get("modality")), self.coding(series.get("bodySite"))], " "));
         let what = if medicine.is_empty() { found.unwrap_or_else(|| joined(series, ", ")) } else { medicine };
         let activities = list(resource, "activity").map(|activity| {
             let detail = activity.get("detail").unwrap_or(&Value::Null);
             joined([self.concept(detail.get("code")), clean(text(detail, "description"))], ": ")
         });
-        let relatives = list(resource, "condition").map(|condition| joined([self.concept(condition.get("code")), self.concept(condition.get("outcome"))], ", "));
-        let people = list(resource, "participant").map(|p| self.named(p.get("member").or(p.get("actor")).or(p.get("individual"))));
-        let mut about: Vec<String> = ["title", "description", "comment", "goal", "summary", "dosage", "achievementStatus", "severity", "outcome"]
-            .iter()
-            .map(|name| match *name {
-                "dosage" => self.dosages(resource, name),
-                "achievementStatus" => self.word("status", &code_of(resource.get(*name), |_| true)),
-                _ => self.any(resource.get(*name)),
-            })
-            .filter(|text| *text != what)
-            .collect();
+        let relatives = list(resource, "condition").map(|condition| {
+            joined([self.concept(condition.get("code")), self.concept(condition.get("outcome"))], ", ")
+        });
+        let people = list(resource, "participant")
+            .map(|p| self.named(p.get("member").or(p.get("actor")).or(p.get("individual"))));
+        let mut about: Vec<String> = [
+            "title",
+            "description",
+            "comment",
+            "goal",
+            "summary",
+            "dosage",
+            "achievementStatus",
+            "severity",
+            "outcome",
+        ]
+        .iter()
+        .map(|name| match *name {
+            "dosage" => self.dosages(resource, name),
+            "achievementStatus" => self.word("status", &code_of(resource.get(*name), |_| true)),
+            _ => self.any(resource.get(*name)),
+        })
+        .filter(|text| *text != what)
+        .collect();
         about.extend([joined(activities, "; "), joined(relatives, "; "), joined(people, ", "), self.notes(resource)]);
         about.dedup();
-        let status = ["status", "lifecycleStatus", "state"].iter().map(|name| text(resource, name)).find(|status| !status.is_empty()).unwrap_or_default();
-        let stems = ["effective", "performed", "occurrence", "period", "started", "start", "date", "created", "authoredOn", "authored", "recorded", "whenHandedOver", "issued", "sent", "statusDate"];
+        let status = ["status", "lifecycleStatus", "state"]
+            .iter()
+            .map(|name| text(resource, name))
+            .find(|status| !status.is_empty())
+            .unwrap_or_default();
+        let stems = [
+            "effective",
+            "performed",
+            "occurrence",
+            "period",
+            "started",
+            "start",
+            "date",
+            "created",
+            "authoredOn",
+            "authored",
+            "recorded",
+            "whenHandedOver",
+            "issued",
+            "sent",
+            "statusDate",
+        ];
         let item = self.item(kind, resource);
         Item {
             what,
@@ -301,7 +445,9 @@ impl Words<'_> {
         match value {
             Some(Value::String(text)) => clean(text),
             Some(Value::Array(items)) => joined(items.iter().map(|item| self.any(Some(item))), ", "),
-            Some(value @ Value::Object(members)) if members.contains_key("coding") || members.contains_key("text") => self.concept(Some(value)),
+            Some(value @ Value::Object(members)) if members.contains_key("coding") || members.contains_key("text") => {
+                self.concept(Some(value))
+            }
             Some(value @ Value::Object(members)) if members.contains_key("reference") => self.named(Some(value)),
             Some(value @ Value::Object(_)) => self.coding(Some(value)),
             _ => String::new(),

@@ -84,8 +84,22 @@ pub struct Record {
 
 /// Types that a chart counts instead of listing: billing, and records about records.
 const COUNTED: [&str; 16] = [
-    "Account", "AuditEvent", "Basic", "ChargeItem", "Claim", "ClaimResponse", "CoverageEligibilityRequest", "CoverageEligibilityResponse",
-    "EnrollmentRequest", "ExplanationOfBenefit", "Invoice", "List", "PaymentNotice", "Person", "Provenance", "SupplyRequest",
+    "Account",
+    "AuditEvent",
+    "Basic",
+    "ChargeItem",
+    "Claim",
+    "ClaimResponse",
+    "CoverageEligibilityRequest",
+    "CoverageEligibilityResponse",
+    "EnrollmentRequest",
+    "ExplanationOfBenefit",
+    "Invoice",
+    "List",
+    "PaymentNotice",
+    "Person",
+    "Provenance",
+    "SupplyRequest",
 ];
 
 #[derive(Deserialize)]
@@ -116,14 +130,20 @@ struct Link<'a> {
 /// Reads the record of the patient that `given` means and makes something of it, as one audited unit; `make` gives the
 /// detail of the audit record too. `action`: what the audit record says.
 pub async fn read<T>(
-    app: &Arc<App>, caller: &Caller, reader: &Reader, given: &str, action: &'static str, make: impl AsyncFnOnce(Record) -> Result<(T, String)>,
+    app: &Arc<App>,
+    caller: &Caller,
+    reader: &Reader,
+    given: &str,
+    action: &'static str,
+    make: impl AsyncFnOnce(Record) -> Result<(T, String)>,
 ) -> Result<T> {
     let sees = Sees::of(caller);
     interaction::show(app, caller, given, "", action, async |answer: Answer| {
         let body = answer.body.unwrap_or_default();
         let (reader, app) = (*reader, app.clone());
         // A large record takes a while to read: not on the thread that serves others.
-        let built = tokio::task::spawn_blocking(move || Record::of(&body, &reader, &app.systems, &app.base, sees)).await;
+        let built =
+            tokio::task::spawn_blocking(move || Record::of(&body, &reader, &app.systems, &app.base, sees)).await;
         make(built.map_err(Error::internal)??).await
     })
     .await
@@ -165,7 +185,9 @@ impl Record {
         let mut counted = BTreeMap::new();
         for entry in bundle.entry.iter().filter(|entry| entry.search.mode == "match") {
             let resource = read(entry)?;
-            let Some(kind) = ResourceType::parse(text(&resource, "resourceType")).map(ResourceType::name) else { continue };
+            let Some(kind) = ResourceType::parse(text(&resource, "resourceType")).map(ResourceType::name) else {
+                continue;
+            };
             if clinical::in_error(&resource) {
                 record.in_error += 1;
             } else if COUNTED.contains(&kind) {
@@ -178,7 +200,8 @@ impl Record {
         (record.results, record.signs, record.observations) = (sorted.results, sorted.signs, sorted.observations);
         let headings: HashSet<&str> = record.results.iter().filter_map(|group| group.report.as_deref()).collect();
         record.reports.retain(|report| report.grave || !headings.contains(report.id.as_str()));
-        record.others = others.into_iter().map(|(kind, items)| Section { kind, title: words.word("type", kind), items }).collect();
+        record.others =
+            others.into_iter().map(|(kind, items)| Section { kind, title: words.word("type", kind), items }).collect();
         record.counted = counted.into_iter().collect();
         record.order();
         Ok(record)
@@ -191,7 +214,11 @@ impl Record {
                 self.id = text(resource, "id").to_owned();
                 // Visits and coverages may have come before.
                 let who = words.who(resource);
-                self.who = Who { place: std::mem::take(&mut self.who.place), insurance: std::mem::take(&mut self.who.insurance), ..who };
+                self.who = Who {
+                    place: std::mem::take(&mut self.who.place),
+                    insurance: std::mem::take(&mut self.who.insurance),
+                    ..who
+                };
             }
             "AllergyIntolerance" => self.take_allergy(words.allergy(resource)),
             "Condition" => self.problems.push(words.problem(resource)),
@@ -231,7 +258,7 @@ impl Record {
                 if item.active {
                     allergies.state = AllergyState::Known;
                 }
-                allergies.items.push(item);
+                allergies.items.push(*item);
             }
             Allergy::NoneKnown(when) => {
                 if allergies.state == AllergyState::NotAsked {
@@ -248,10 +275,19 @@ impl Record {
     fn order(&mut self) {
         self.reports.iter_mut().for_each(|report| report.grave = false);
         let lists = [
-            &mut self.allergies.items, &mut self.problems, &mut self.medication, &mut self.visits, &mut self.reports, &mut self.orders,
-            &mut self.procedures, &mut self.vaccines, &mut self.documents,
+            &mut self.allergies.items,
+            &mut self.problems,
+            &mut self.medication,
+            &mut self.visits,
+            &mut self.reports,
+            &mut self.orders,
+            &mut self.procedures,
+            &mut self.vaccines,
+            &mut self.documents,
         ];
-        let newest = |items: &mut Vec<Item>| items.sort_by(|a, b| (b.active, b.grave, b.when.at, &a.what).cmp(&(a.active, a.grave, a.when.at, &b.what)));
+        let newest = |items: &mut Vec<Item>| {
+            items.sort_by(|a, b| (b.active, b.grave, b.when.at, &a.what).cmp(&(a.active, a.grave, a.when.at, &b.what)))
+        };
         lists.into_iter().for_each(newest);
         self.others.iter_mut().for_each(|section| newest(&mut section.items));
     }
@@ -263,7 +299,9 @@ impl Words<'_> {
         let (kind, id) = (text(resource, "resourceType"), text(resource, "id"));
         let name = match kind {
             "Practitioner" => who::person(resource),
-            "PractitionerRole" => joined([self.named(resource.get("practitioner")), self.concepts(resource, "specialty")], ", "),
+            "PractitionerRole" => {
+                joined([self.named(resource.get("practitioner")), self.concepts(resource, "specialty")], ", ")
+            }
             "Medication" | "Substance" => self.concept(resource.get("code")),
             _ => clean(text(resource, "name")),
         };

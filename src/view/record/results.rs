@@ -146,7 +146,8 @@ const SYSTOLIC: &str = "8480-6";
 const DIASTOLIC: &str = "8462-4";
 /// The order in which vital signs are read, by LOINC code.
 const SIGNS: [&str; 13] = [
-    "85354-9", "8480-6", "8462-4", "8867-4", "9279-1", "8310-5", "59408-5", "2708-6", "72514-3", "29463-7", "8302-2", "39156-5", "9843-4",
+    "85354-9", "8480-6", "8462-4", "8867-4", "9279-1", "8310-5", "59408-5", "2708-6", "72514-3", "29463-7", "8302-2",
+    "39156-5", "9843-4",
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -252,7 +253,9 @@ impl Gathered {
             of_report.extend(report.results.iter().map(|id| (id.as_str(), n)));
         }
         // What a report of the laboratory holds is a result, also without a category.
-        for taken in self.taken.iter_mut().filter(|taken| taken.kind == Kind::Other && of_report.contains_key(taken.of.as_str())) {
+        for taken in
+            self.taken.iter_mut().filter(|taken| taken.kind == Kind::Other && of_report.contains_key(taken.of.as_str()))
+        {
             taken.kind = Kind::Result;
         }
         let mut rows: Vec<(Kind, String, String, Row)> = Vec::new();
@@ -280,7 +283,9 @@ impl Gathered {
                 Kind::Other => push_by_title(&mut sorted.observations, category, row),
                 Kind::Result => {
                     let report = of_report.get(of.as_str()).copied();
-                    let at = report.and_then(|n| self.reports.get(n)).and_then(|r| r.results.iter().position(|id| *id == of));
+                    let at = report
+                        .and_then(|n| self.reports.get(n))
+                        .and_then(|r| r.results.iter().position(|id| *id == of));
                     results.push(Placed { report, at: at.unwrap_or(0), row });
                 }
             }
@@ -312,8 +317,18 @@ fn by_report(words: &Words<'_>, reports: &[Report], mut results: Vec<Placed>) ->
     for Placed { report, row, .. } in results {
         let day = words.reader.day_of(&row.last.when.iso).filter(|_| report.is_none());
         let group = groups.entry((report, day)).or_insert_with(|| match report.and_then(|n| reports.get(n)) {
-            Some(report) => Group { report: Some(report.id.clone()), title: report.title.clone(), when: report.when.clone(), rows: Vec::new() },
-            None => Group { report: None, title: words.say("rec.other_results").to_owned(), when: row.last.when.clone(), rows: Vec::new() },
+            Some(report) => Group {
+                report: Some(report.id.clone()),
+                title: report.title.clone(),
+                when: report.when.clone(),
+                rows: Vec::new(),
+            },
+            None => Group {
+                report: None,
+                title: words.say("rec.other_results").to_owned(),
+                when: row.last.when.clone(),
+                rows: Vec::new(),
+            },
         });
         group.rows.push(row);
     }
@@ -321,7 +336,12 @@ fn by_report(words: &Words<'_>, reports: &[Report], mut results: Vec<Placed>) ->
     // Of one moment: what is critical first, what is in no report last.
     let rank = |group: &Group| {
         let critical = group.rows.iter().any(|row| row.last.flag.is_critical());
-        (std::cmp::Reverse(group.when.at), !critical, group.title == words.say("rec.other_results"), group.title.clone())
+        (
+            std::cmp::Reverse(group.when.at),
+            !critical,
+            group.title == words.say("rec.other_results"),
+            group.title.clone(),
+        )
     };
     groups.sort_by_cached_key(rank);
     groups
@@ -331,7 +351,12 @@ fn by_report(words: &Words<'_>, reports: &[Report], mut results: Vec<Placed>) ->
 fn arrange(signs: &mut Signs) {
     let rank = |row: &Row| (SIGNS.iter().position(|code| *code == row.code).unwrap_or(SIGNS.len()), row.name.clone());
     signs.rows.sort_by_key(rank);
-    let mut times: Vec<When> = signs.rows.iter().flat_map(|row| std::iter::once(&row.last).chain(&row.earlier)).map(|reading| reading.when.clone()).collect();
+    let mut times: Vec<When> = signs
+        .rows
+        .iter()
+        .flat_map(|row| std::iter::once(&row.last).chain(&row.earlier))
+        .map(|reading| reading.when.clone())
+        .collect();
     times.sort_by_key(|when| when.at);
     times.dedup_by_key(|when| when.at);
     signs.times = times.split_off(times.len().saturating_sub(TIMES));
@@ -342,10 +367,13 @@ fn finish(words: &Words<'_>, row: &mut Row) {
     row.band = row.last.band;
     row.mark = row.last.flag.mark();
     let readings = row.earlier.iter().chain(std::iter::once(&row.last));
-    let same: Vec<&Reading> = readings.filter(|r| r.number.is_some() && r.unit == row.last.unit && !r.when.iso.is_empty()).collect();
+    let same: Vec<&Reading> =
+        readings.filter(|r| r.number.is_some() && r.unit == row.last.unit && !r.when.iso.is_empty()).collect();
     let years = same.iter().filter_map(|r| words.reader.day_of(&r.when.iso)).map(|day| (day.year(), day.month()));
     let (first, last) = (years.clone().min(), years.max());
-    let long = first.zip(last).is_some_and(|(first, last)| (i32::from(last.0) - i32::from(first.0)) * 12 + i32::from(last.1) - i32::from(first.1) > 6);
+    let long = first.zip(last).is_some_and(|(first, last)| {
+        (i32::from(last.0) - i32::from(first.0)) * 12 + i32::from(last.1) - i32::from(first.1) > 6
+    });
     row.series = same
         .iter()
         .filter_map(|reading| {
@@ -369,7 +397,14 @@ fn named(words: &Words<'_>, holder: &Value, code: &str) -> String {
     }
 }
 
-fn component(words: &Words<'_>, whole: &Value, part: &Value, key: &str, name: &str, push: &mut impl FnMut(String, String, String, Reading)) {
+fn component(
+    words: &Words<'_>,
+    whole: &Value,
+    part: &Value,
+    key: &str,
+    name: &str,
+    push: &mut impl FnMut(String, String, String, Reading),
+) {
     let code = code_of(part.get("code"), |system| system == "http://loinc.org");
     let own = named(words, part, &code);
     let measured = words.measured(part);
@@ -379,17 +414,25 @@ fn component(words: &Words<'_>, whole: &Value, part: &Value, key: &str, name: &s
 }
 
 fn is_pressure(part: &Value) -> bool {
-    part.get("code").is_some_and(|code| list(code, "coding").any(|coding| matches!(text(coding, "code"), SYSTOLIC | DIASTOLIC)))
+    part.get("code")
+        .is_some_and(|code| list(code, "coding").any(|coding| matches!(text(coding, "code"), SYSTOLIC | DIASTOLIC)))
 }
 
 /// `118/70`: the two parts of one blood pressure as one reading; the trend is that of the systolic one.
 fn blood_pressure(words: &Words<'_>, whole: &Value) -> Option<Reading> {
     let part = |wanted: &str| {
-        list(whole, "component").find(|part| part.get("code").is_some_and(|code| list(code, "coding").any(|coding| text(coding, "code") == wanted)))
+        list(whole, "component").find(|part| {
+            part.get("code").is_some_and(|code| list(code, "coding").any(|coding| text(coding, "code") == wanted))
+        })
     };
     let (high, low) = (part(SYSTOLIC)?, part(DIASTOLIC)?);
     let (upper, lower) = (words.measured(high)?, words.measured(low)?);
-    let measured = Measured { text: format!("{}/{}", upper.text, lower.text), unit: upper.unit.clone(), number: upper.number, absent: false };
+    let measured = Measured {
+        text: format!("{}/{}", upper.text, lower.text),
+        unit: upper.unit.clone(),
+        number: upper.number,
+        absent: false,
+    };
     let mut reading = reading(words, whole, high, Some(measured));
     let other = self::reading(words, whole, low, Some(lower));
     if reading.flag == Flag::None {
@@ -401,12 +444,19 @@ fn blood_pressure(words: &Words<'_>, whole: &Value) -> Option<Reading> {
 
 /// One reading: value, flag and reference of `holder`, the rest of the whole observation.
 fn reading(words: &Words<'_>, whole: &Value, holder: &Value, measured: Option<Measured>) -> Reading {
-    let measured = measured.unwrap_or_else(|| Measured { text: words.say("rec.no_value").to_owned(), absent: true, ..Measured::default() });
+    let measured = measured.unwrap_or_else(|| Measured {
+        text: words.say("rec.no_value").to_owned(),
+        absent: true,
+        ..Measured::default()
+    });
     let (reference, band, ends) = references(words, holder);
     let own: Vec<&Value> = list(holder, "interpretation").collect();
     let flag = codes(holder, "interpretation").find_map(Flag::of_code);
     let says_normal = codes(holder, "interpretation").any(|code| code == "N");
-    let outside = measured.number.filter(|_| flag.is_none() && !says_normal && own.is_empty()).map_or(Flag::None, |n| outside(n, band));
+    let outside = measured
+        .number
+        .filter(|_| flag.is_none() && !says_normal && own.is_empty())
+        .map_or(Flag::None, |n| outside(n, band));
     let flag = flag.unwrap_or(outside);
     let flag_text = match flag {
         Flag::None if says_normal => String::new(),
@@ -459,7 +509,11 @@ fn references(words: &Words<'_>, holder: &Value) -> (String, Band, Ends) {
         let whom = joined([kind, words.concepts(range, "appliesTo"), age], ", ");
         texts.push(joined([whom, said], ": "));
     }
-    let general = |range: &&&Value| range.get("appliesTo").is_none() && range.get("age").is_none() && matches!(code_of(range.get("type"), |_| true).as_str(), "" | "normal");
+    let general = |range: &&&Value| {
+        range.get("appliesTo").is_none()
+            && range.get("age").is_none()
+            && matches!(code_of(range.get("type"), |_| true).as_str(), "" | "normal")
+    };
     let chosen = all.iter().find(general).or_else(|| all.first().filter(|_| all.len() == 1));
     let end = |name: &str| {
         let value = chosen.and_then(|range| range.get(name)).and_then(|quantity| quantity.get("value"));

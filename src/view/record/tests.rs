@@ -29,11 +29,17 @@ fn the_person_and_the_allergies() {
     assert_eq!(who.full_name(), "Muñoz Peñaranda, Gloria Inés");
     assert_eq!((who.document(), who.age.as_str(), who.sex.as_str()), ("CC 51.999.208", "58 años", "Mujer"));
     assert_eq!((who.birth.text.as_str(), who.municipality.as_str()), ("14 mar 1968", "Bogotá, D. C. (11001)"));
-    assert_eq!((who.place.as_str(), who.insurance.join("")), ("Medicina interna, 412B", "EPS Ejemplo Uno · contributivo".to_owned()));
+    assert_eq!(
+        (who.place.as_str(), who.insurance.join("")),
+        ("Medicina interna, 412B", "EPS Ejemplo Uno · contributivo".to_owned())
+    );
     let more: Vec<String> = who.more.iter().map(|fact| format!("{}: {}", fact.term, fact.text)).collect();
     assert_eq!(more, ["Otro número: Historia HC-004417", "Contacto: Lucía Ñáñez Muñoz · hija · 300 000 0418"]);
     assert_eq!(record.allergies.state, AllergyState::Known);
-    assert_eq!(lines(&record.allergies.items), ["Penicilina||2009|activo|anafilaxia, grave, riesgo alto", "Dipirona||2017|activo|urticaria, leve"]);
+    assert_eq!(
+        lines(&record.allergies.items),
+        ["Penicilina||2009|activo|anafilaxia, grave, riesgo alto", "Dipirona||2017|activo|urticaria, leve"]
+    );
     assert_eq!(record.in_error, 1);
     assert_eq!(record.counted, [("Facturas presentadas".to_owned(), 1)]);
 }
@@ -45,18 +51,37 @@ fn lines_hold_everything_that_is_recorded() {
     assert_eq!(record.problems.iter().filter(|p| p.active).count(), 4);
     assert_eq!((record.problems[4].until.text.as_str(), record.problems[4].active), ("20 feb 2019", false));
     let medication = lines(&record.medication);
-    assert!(medication.contains(&"Levofloxacina||20 nov 2026, 05:10|activo|750 mg cada 48 h, oral · día 4 de 7".to_owned()), "{medication:?}");
+    assert!(
+        medication.contains(&"Levofloxacina||20 nov 2026, 05:10|activo|750 mg cada 48 h, oral · día 4 de 7".to_owned()),
+        "{medication:?}"
+    );
     assert_eq!(record.medication.last().map(|m| m.status.as_str()), Some("suspendido"));
     let visits = lines(&record.visits);
-    assert_eq!(visits[0], "Hospitalización|IMP|20 nov 2026, 12:32, en curso|en curso|Medicina interna · 412B · Julián Ñáñez Ospina");
-    assert_eq!(visits[1], "Urgencias|EMER|20 nov 2026, 03:12 a 12:32|terminado|Urgencias · Julián Ñáñez Ospina · Triage II: dificultad para respirar");
+    assert_eq!(
+        visits[0],
+        "Hospitalización|IMP|20 nov 2026, 12:32, en curso|en curso|Medicina interna · 412B · Julián Ñáñez Ospina"
+    );
+    assert_eq!(
+        visits[1],
+        "Urgencias|EMER|20 nov 2026, 03:12 a 12:32|terminado|Urgencias · Julián Ñáñez Ospina · Triage II: dificultad para respirar"
+    );
     assert!(visits.iter().any(|v| v.contains("14 a 19 ene 2025")), "{visits:?}");
     assert_eq!(lines(&record.vaccines), ["Influenza, trivalente||10 abr 2026|completo|dosis 1 · lote LT-0042"]);
     assert_eq!(lines(&record.orders), ["Potasio de control||23 nov 2026, 13:05|activo|urgente · Julián Ñáñez Ospina"]);
     assert_eq!(lines(&record.reports).len(), 1);
-    assert_eq!(lines(&record.documents), ["Consentimiento informado||20 nov 2026, 04:00|vigente|Consentimiento de ingreso, application/pdf"]);
-    let others: Vec<String> = record.others.iter().map(|s| format!("{}: {}", s.title, lines(&s.items).join(","))).collect();
-    assert_eq!(others, ["Planes de cuidado: Plan de diabetes||22 ago 2024|activo|Dieta baja en azúcares", "Antecedentes familiares: Madre|||completo|Diabetes mellitus tipo 2"]);
+    assert_eq!(
+        lines(&record.documents),
+        ["Consentimiento informado||20 nov 2026, 04:00|vigente|Consentimiento de ingreso, application/pdf"]
+    );
+    let others: Vec<String> =
+        record.others.iter().map(|s| format!("{}: {}", s.title, lines(&s.items).join(","))).collect();
+    assert_eq!(
+        others,
+        [
+            "Planes de cuidado: Plan de diabetes||22 ago 2024|activo|Dieta baja en azúcares",
+            "Antecedentes familiares: Madre|||completo|Diabetes mellitus tipo 2"
+        ]
+    );
 }
 
 fn row<'r>(record: &'r Record, name: &str) -> &'r Row {
@@ -67,15 +92,30 @@ fn row<'r>(record: &'r Record, name: &str) -> &'r Row {
 #[test]
 fn results_stand_under_their_report_with_the_last_value() {
     let record = record(Language::Es);
-    let groups: Vec<String> = record.results.iter().map(|g| format!("{} {} {}", g.title, g.when.text, g.rows.len())).collect();
-    let expected = ["Química sanguínea 23 nov 2026, 12:48 5", "Cuadro hemático 23 nov 2026, 12:48 3", "Otros exámenes 23 nov 2026, 12:48 2", "Control de diabetes 12 ago 2026 1"];
+    let groups: Vec<String> =
+        record.results.iter().map(|g| format!("{} {} {}", g.title, g.when.text, g.rows.len())).collect();
+    let expected = [
+        "Química sanguínea 23 nov 2026, 12:48 5",
+        "Cuadro hemático 23 nov 2026, 12:48 3",
+        "Otros exámenes 23 nov 2026, 12:48 2",
+        "Control de diabetes 12 ago 2026 1",
+    ];
     assert_eq!(groups, expected);
-    assert_eq!(record.results[0].rows.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["Potasio", "Creatinina", "Sodio", "Glucosa", "Proteína C reactiva"]);
+    assert_eq!(
+        record.results[0].rows.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(),
+        ["Potasio", "Creatinina", "Sodio", "Glucosa", "Proteína C reactiva"]
+    );
     let potassium = row(&record, "Potasio");
     let last = &potassium.last;
-    assert_eq!((last.value.as_str(), last.unit.as_str(), last.flag, last.flag_text.as_str()), ("6,3", "mmol/L", Flag::CriticalHigh, "crítico alto"));
+    assert_eq!(
+        (last.value.as_str(), last.unit.as_str(), last.flag, last.flag_text.as_str()),
+        ("6,3", "mmol/L", Flag::CriticalHigh, "crítico alto")
+    );
     assert_eq!((last.reference.as_str(), last.status.as_str()), ("3,5 a 5,1", "preliminar"));
-    assert_eq!(potassium.series.iter().map(|p| p.text.as_str()).collect::<Vec<_>>(), ["4,6", "4,9", "5,2", "5,6", "6,3"]);
+    assert_eq!(
+        potassium.series.iter().map(|p| p.text.as_str()).collect::<Vec<_>>(),
+        ["4,6", "4,9", "5,2", "5,6", "6,3"]
+    );
     assert_eq!(potassium.earlier.first().map(|r| r.value.as_str()), Some("5,6"));
     assert_eq!((potassium.band.low, potassium.band.high), (Some(3.5), Some(5.1)));
     // Outside its reference without a word of the laboratory: high, never critical.
@@ -83,16 +123,23 @@ fn results_stand_under_their_report_with_the_last_value() {
     assert_eq!(row(&record, "Proteína C reactiva").last.reference, "menos de 5");
     assert_eq!(row(&record, "Leucocitos").last.unit, "10³/µL");
     assert_eq!(row(&record, "Antígeno de Legionella").last.flag_text, "negativo");
-    assert_eq!(row(&record, "Hemoglobina A1c").series.iter().map(|p| p.date.as_str()).collect::<Vec<_>>(), ["ago 2025", "nov 2025", "may 2026", "ago 2026"]);
+    assert_eq!(
+        row(&record, "Hemoglobina A1c").series.iter().map(|p| p.date.as_str()).collect::<Vec<_>>(),
+        ["ago 2025", "nov 2025", "may 2026", "ago 2026"]
+    );
 }
 
 #[test]
 fn vital_signs_are_a_table_of_the_last_times() {
     let record = record(Language::Es);
     let signs = &record.signs;
-    assert_eq!(signs.rows.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(), ["Presión arterial", "Frec. cardiaca", "Frec. respiratoria", "Temperatura", "SpO₂", "Dolor", "Peso"]);
+    assert_eq!(
+        signs.rows.iter().map(|r| r.name.as_str()).collect::<Vec<_>>(),
+        ["Presión arterial", "Frec. cardiaca", "Frec. respiratoria", "Temperatura", "SpO₂", "Dolor", "Peso"]
+    );
     assert_eq!(signs.times.iter().map(|t| t.text.as_str()).collect::<Vec<_>>().last(), Some(&"23 nov 2026, 13:40"));
-    let cells: Vec<&str> = signs.times.iter().filter_map(|time| signs.at(&signs.rows[0], time)).map(|r| r.value.as_str()).collect();
+    let cells: Vec<&str> =
+        signs.times.iter().filter_map(|time| signs.at(&signs.rows[0], time)).map(|r| r.value.as_str()).collect();
     assert_eq!(cells, ["118/70", "124/76", "138/82", "142/86"]);
     assert_eq!(signs.rows[0].last.flag, Flag::High);
     // Said to be normal: not judged again.
@@ -112,21 +159,40 @@ fn english_says_the_same() {
 #[test]
 fn allergies_have_states_that_never_look_alike() {
     let state = |allergies: &str, sees: Sees| {
-        let bundle = format!(r#"{{"entry": [{{"resource": {{"resourceType": "Patient", "id": "p"}}, "search": {{"mode": "match"}}}}{allergies}]}}"#);
-        Record::of(bundle.as_bytes(), &reader(Language::Es), &Systems::default(), "http://h/fhir", sees).unwrap().allergies.state
+        let bundle = format!(
+            r#"{{"entry": [{{"resource": {{"resourceType": "Patient", "id": "p"}}, "search": {{"mode": "match"}}}}{allergies}]}}"#
+        );
+        Record::of(bundle.as_bytes(), &reader(Language::Es), &Systems::default(), "http://h/fhir", sees)
+            .unwrap()
+            .allergies
+            .state
     };
-    let allergy = |body: &str| format!(r#", {{"resource": {{"resourceType": "AllergyIntolerance", "id": "a", {body}}}, "search": {{"mode": "match"}}}}"#);
+    let allergy = |body: &str| {
+        format!(
+            r#", {{"resource": {{"resourceType": "AllergyIntolerance", "id": "a", {body}}}, "search": {{"mode": "match"}}}}"#
+        )
+    };
     assert_eq!(state("", ALL), AllergyState::NotAsked);
     assert_eq!(state(&allergy(r#""code": {"coding": [{"code": "716186003"}]}"#), ALL), AllergyState::NoneKnown);
     assert_eq!(state(&allergy(r#""code": {"text": "Látex"}"#), ALL), AllergyState::Known);
-    assert_eq!(state(&allergy(r#""code": {"text": "Látex"}, "clinicalStatus": {"coding": [{"code": "resolved"}]}"#), ALL), AllergyState::NotAsked);
-    let admission = Caller { role: Role::Admisionista, actor: "a".into(), documento_id: "-".into(), patient: None, request_id: "r".into() };
+    assert_eq!(
+        state(&allergy(r#""code": {"text": "Látex"}, "clinicalStatus": {"coding": [{"code": "resolved"}]}"#), ALL),
+        AllergyState::NotAsked
+    );
+    let admission = Caller {
+        role: Role::Admisionista,
+        actor: "a".into(),
+        documento_id: "-".into(),
+        patient: None,
+        request_id: "r".into(),
+    };
     assert_eq!(state("", Sees::of(&admission)), AllergyState::Hidden);
 }
 
 #[test]
 fn a_record_that_goes_on_is_refused() {
     let bundle = r#"{"link": [{"relation": "self"}, {"relation": "next"}], "entry": []}"#;
-    let error = Record::of(bundle.as_bytes(), &reader(Language::Es), &Systems::default(), "http://h/fhir", ALL).expect_err("too large");
+    let error = Record::of(bundle.as_bytes(), &reader(Language::Es), &Systems::default(), "http://h/fhir", ALL)
+        .expect_err("too large");
     assert_eq!(error.kind, Kind::TooCostly);
 }

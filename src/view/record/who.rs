@@ -61,7 +61,10 @@ pub fn person(resource: &Value) -> String {
 /// The name that is used: official, else usual, else the first that is not old.
 fn current_name(resource: &Value) -> Option<&Value> {
     let of = |usage: &str| list(resource, "name").find(|name| text(name, "use") == usage);
-    of("official").or_else(|| of("usual")).or_else(|| list(resource, "name").find(|name| text(name, "use") != "old")).or_else(|| list(resource, "name").next())
+    of("official")
+        .or_else(|| of("usual"))
+        .or_else(|| list(resource, "name").find(|name| text(name, "use") != "old"))
+        .or_else(|| list(resource, "name").next())
 }
 
 impl Words<'_> {
@@ -77,7 +80,8 @@ impl Words<'_> {
             let until = self.reader.day_of(died).unwrap_or_else(|| self.reader.today());
             who.age = self.reader.age_on(birth, until).unwrap_or_default();
         }
-        who.sex = self.word("sex", if text(patient, "gender").is_empty() { "unknown" } else { text(patient, "gender") });
+        who.sex =
+            self.word("sex", if text(patient, "gender").is_empty() { "unknown" } else { text(patient, "gender") });
         who.deceased = match patient.get("deceasedBoolean").and_then(Value::as_bool) {
             Some(true) => Some(String::new()),
             _ => (!died.is_empty()).then(|| self.moment(died)),
@@ -93,7 +97,8 @@ impl Words<'_> {
         let current = list(patient, "identifier").filter(|identifier| !old(identifier));
         for identifier in current.chain(list(patient, "identifier").filter(old)) {
             let past = text(identifier, "use") == "old";
-            let documento = DocumentoId::of_identifier(identifier, self.systems).and_then(|d| self.reader.document(d.as_str()));
+            let documento =
+                DocumentoId::of_identifier(identifier, self.systems).and_then(|d| self.reader.document(d.as_str()));
             match documento {
                 Some(documento) if !past && !who.documents.contains(&documento) => who.documents.push(documento),
                 Some(documento) if past => self.fact(who, "rec.former_document", documento),
@@ -109,16 +114,29 @@ impl Words<'_> {
     fn whereabouts(&self, patient: &Value, who: &mut Who) {
         let home = list(patient, "address").find(|address| text(address, "use") == "home");
         if let Some(address) = home.or_else(|| list(patient, "address").next()) {
-            let code = list(address.get("_city").unwrap_or(&Value::Null), "extension").find_map(|extension| extension.get("valueCoding"));
+            let code = list(address.get("_city").unwrap_or(&Value::Null), "extension")
+                .find_map(|extension| extension.get("valueCoding"));
             let code = code.map(|coding| format!("({})", clean(text(coding, "code")))).unwrap_or_default();
             let city = joined([clean(text(address, "city")), code], " ");
             let state = clean(text(address, "state"));
             who.municipality = if state == text(address, "city").trim() { city } else { joined([city, state], ", ") };
             let lines = joined(list(address, "line").filter_map(Value::as_str).map(clean), ", ");
             let lines = if lines.is_empty() { clean(text(address, "text")) } else { lines };
-            who.address = joined([lines, clean(text(address, "district")), clean(text(address, "postalCode")), clean(text(address, "country"))], ", ");
+            who.address = joined(
+                [
+                    lines,
+                    clean(text(address, "district")),
+                    clean(text(address, "postalCode")),
+                    clean(text(address, "country")),
+                ],
+                ", ",
+            );
         }
-        who.telephones = list(patient, "telecom").filter(|t| text(t, "use") != "old").map(|t| clean(text(t, "value"))).filter(|t| !t.is_empty()).collect();
+        who.telephones = list(patient, "telecom")
+            .filter(|t| text(t, "use") != "old")
+            .map(|t| clean(text(t, "value")))
+            .filter(|t| !t.is_empty())
+            .collect();
     }
 
     fn rest(&self, patient: &Value, current: Option<&Value>, who: &mut Who) {

@@ -83,7 +83,8 @@ pub fn joined<S: AsRef<str>>(parts: impl IntoIterator<Item = S>, separator: &str
 /// The code of the first coding of a CodeableConcept whose system `fits`, else of its first coding.
 pub fn code_of(concept: Option<&Value>, fits: impl Fn(&str) -> bool) -> String {
     let Some(concept) = concept else { return String::new() };
-    let chosen = list(concept, "coding").find(|coding| fits(text(coding, "system")) && !text(coding, "code").is_empty());
+    let chosen =
+        list(concept, "coding").find(|coding| fits(text(coding, "system")) && !text(coding, "code").is_empty());
     chosen.or_else(|| list(concept, "coding").next()).map(|coding| clean(text(coding, "code"))).unwrap_or_default()
 }
 
@@ -112,8 +113,11 @@ impl Words<'_> {
         if !own.is_empty() {
             return own;
         }
-        let display = list(concept, "coding").map(|coding| clean(text(coding, "display"))).find(|display| !display.is_empty());
-        display.unwrap_or_else(|| list(concept, "coding").map(|c| clean(text(c, "code"))).find(|c| !c.is_empty()).unwrap_or_default())
+        let display =
+            list(concept, "coding").map(|coding| clean(text(coding, "display"))).find(|display| !display.is_empty());
+        display.unwrap_or_else(|| {
+            list(concept, "coding").map(|c| clean(text(c, "code"))).find(|c| !c.is_empty()).unwrap_or_default()
+        })
     }
 
     /// A list of CodeableConcepts.
@@ -137,7 +141,11 @@ impl Words<'_> {
             return name.clone();
         }
         let display = clean(text(reference, "display"));
-        if display.is_empty() { reference.get("identifier").map(|id| clean(text(id, "value"))).unwrap_or_default() } else { display }
+        if display.is_empty() {
+            reference.get("identifier").map(|id| clean(text(id, "value"))).unwrap_or_default()
+        } else {
+            display
+        }
     }
 
     /// A `[x]` that is a CodeableConcept or a Reference, also to something contained.
@@ -193,7 +201,12 @@ impl Words<'_> {
             _ => "",
         };
         let exact = comparator.is_empty();
-        Some(Measured { text: format!("{comparator}{digits}"), unit: unit(quantity), number: number.filter(|_| exact), absent: false })
+        Some(Measured {
+            text: format!("{comparator}{digits}"),
+            unit: unit(quantity),
+            number: number.filter(|_| exact),
+            absent: false,
+        })
     }
 
     /// Value and unit in one text.
@@ -203,7 +216,8 @@ impl Words<'_> {
 
     /// A Range or the two ends of one.
     pub fn range(&self, low: Option<&Value>, high: Option<&Value>) -> String {
-        let end = |quantity: Option<&Value>| quantity.and_then(|q| self.digits(q.get("value"))).map(|(digits, _)| digits);
+        let end =
+            |quantity: Option<&Value>| quantity.and_then(|q| self.digits(q.get("value"))).map(|(digits, _)| digits);
         match (end(low), end(high)) {
             (Some(low), Some(high)) => self.reader.fill("rec.range", &[("low", &low), ("high", &high)]),
             (Some(low), None) => self.reader.fill("rec.above", &[("low", &low)]),
@@ -227,7 +241,11 @@ impl Words<'_> {
                     let unit = value.get("high").or(value.get("low")).map(unit).unwrap_or_default();
                     Some(Measured { unit, ..plain(self.range(value.get("low"), value.get("high"))) })
                 }
-                "valueRatio" => Some(plain(format!("{} : {}", self.amount(value.get("numerator")), self.amount(value.get("denominator"))))),
+                "valueRatio" => Some(plain(format!(
+                    "{} : {}",
+                    self.amount(value.get("numerator")),
+                    self.amount(value.get("denominator"))
+                ))),
                 "valueSampledData" => Some(plain(self.say("rec.sampled").to_owned())),
                 "valueTime" => Some(plain(clean(value.as_str()?))),
                 "valueDateTime" => Some(plain(self.moment(value.as_str()?))),
@@ -249,7 +267,9 @@ impl Words<'_> {
     /// A date or instant, never "today": what is printed is read on another day.
     pub fn moment(&self, text: &str) -> String {
         match text.parse::<Timestamp>() {
-            Ok(at) if text.len() > 10 => format!("{}, {}", self.reader.date(self.reader.local(at).date()), self.reader.time(at)),
+            Ok(at) if text.len() > 10 => {
+                format!("{}, {}", self.reader.date(self.reader.local(at).date()), self.reader.time(at))
+            }
             _ => self.reader.fhir(text),
         }
     }
@@ -264,7 +284,11 @@ impl Words<'_> {
     }
 
     pub fn date(&self, text: &str) -> When {
-        if text.is_empty() { Self::never() } else { When { iso: text.to_owned(), text: self.moment(text), at: self.at(text) } }
+        if text.is_empty() {
+            Self::never()
+        } else {
+            When { iso: text.to_owned(), text: self.moment(text), at: self.at(text) }
+        }
     }
 
     /// A Period; one that lies in one day or in one month is short.
@@ -283,12 +307,18 @@ impl Words<'_> {
         let to = |start: &str, end: &str| self.reader.fill("rec.range", &[("low", start), ("high", end)]);
         let days = (self.reader.day_of(start), self.reader.day_of(end));
         match days {
-            (Some(first), Some(last)) if first == last => match (start.parse::<Timestamp>(), end.parse::<Timestamp>()) {
-                (Ok(from), Ok(until)) if from != until => {
-                    format!("{}, {}", self.reader.date(first), to(&self.reader.time(from), &self.reader.time(until)))
+            (Some(first), Some(last)) if first == last => {
+                match (start.parse::<Timestamp>(), end.parse::<Timestamp>()) {
+                    (Ok(from), Ok(until)) if from != until => {
+                        format!(
+                            "{}, {}",
+                            self.reader.date(first),
+                            to(&self.reader.time(from), &self.reader.time(until))
+                        )
+                    }
+                    _ => self.moment(start),
                 }
-                _ => self.moment(start),
-            },
+            }
             (Some(first), Some(last)) if start.len() > 7 && end.len() > 7 => {
                 if (first.year(), first.month()) == (last.year(), last.month()) {
                     to(&format!("{:02}", first.day()), &self.reader.date(last))
@@ -302,7 +332,11 @@ impl Words<'_> {
 
     /// The first of these members that says when, whatever its type: `onset` stands for `onsetDateTime`, `onsetAge`, ...
     pub fn when(&self, resource: &Value, stems: &[&str]) -> When {
-        stems.iter().map(|stem| self.when_of(resource, stem)).find(|when| !when.text.is_empty()).unwrap_or_else(|| self.date(""))
+        stems
+            .iter()
+            .map(|stem| self.when_of(resource, stem))
+            .find(|when| !when.text.is_empty())
+            .unwrap_or_else(|| self.date(""))
     }
 
     fn when_of(&self, resource: &Value, stem: &str) -> When {
@@ -339,13 +373,19 @@ impl Words<'_> {
             return own;
         }
         let doses = list(dosage, "doseAndRate").map(|rate| {
-            let range = rate.get("doseRange").map(|range| self.range(range.get("low"), range.get("high"))).unwrap_or_default();
+            let range =
+                rate.get("doseRange").map(|range| self.range(range.get("low"), range.get("high"))).unwrap_or_default();
             joined([self.amount(rate.get("doseQuantity")), range, self.amount(rate.get("rateQuantity"))], " ")
         });
         let dose = joined(doses.chain([self.amount(dosage.get("doseQuantity"))]), " + ");
         let needed = match dosage.get("asNeededBoolean").and_then(Value::as_bool) {
             Some(true) => self.say("dose.as_needed").to_owned(),
-            _ => joined(dosage.get("asNeededCodeableConcept").map(|c| format!("{}: {}", self.say("dose.as_needed"), self.concept(Some(c)))), ""),
+            _ => joined(
+                dosage
+                    .get("asNeededCodeableConcept")
+                    .map(|c| format!("{}: {}", self.say("dose.as_needed"), self.concept(Some(c)))),
+                "",
+            ),
         };
         let what = joined([dose, self.timing(dosage.get("timing"))], " ");
         joined([what, self.concept(dosage.get("route")), needed, clean(text(dosage, "patientInstruction"))], ", ")
@@ -364,8 +404,12 @@ impl Words<'_> {
         let whole = |name: &str| repeat.get(name).and_then(|n| self.digits(Some(n))).map(|(digits, _)| digits);
         let unit = self.word("dose.unit", text(repeat, "periodUnit"));
         match (whole("frequency"), whole("period")) {
-            (Some(times), Some(period)) if times == "1" => self.reader.fill("dose.every", &[("n", &period), ("unit", &unit)]),
-            (Some(times), Some(period)) => self.reader.fill("dose.times", &[("times", &times), ("n", &period), ("unit", &unit)]),
+            (Some(times), Some(period)) if times == "1" => {
+                self.reader.fill("dose.every", &[("n", &period), ("unit", &unit)])
+            }
+            (Some(times), Some(period)) => {
+                self.reader.fill("dose.times", &[("times", &times), ("n", &period), ("unit", &unit)])
+            }
             (None, Some(period)) => self.reader.fill("dose.every", &[("n", &period), ("unit", &unit)]),
             _ => String::new(),
         }
@@ -405,13 +449,32 @@ mod tests {
 
     #[test]
     fn values_keep_their_digits_and_units() {
-        let value = |value: Value| move |words: &Words<'_>| words.measured(&value).map(|m| format!("{}|{}|{:?}", m.text, m.unit, m.number)).unwrap_or_default();
-        check("72,50|kg|Some(72.5)", value(serde_json::from_str(r#"{"valueQuantity": {"value": 72.50, "unit": "kg"}}"#).unwrap()));
-        check("< 0,010|ng/mL|None", value(serde_json::from_str(r#"{"valueQuantity": {"value": 0.010, "comparator": "<", "unit": "ng/mL"}}"#).unwrap()));
+        let value = |value: Value| {
+            move |words: &Words<'_>| {
+                words.measured(&value).map(|m| format!("{}|{}|{:?}", m.text, m.unit, m.number)).unwrap_or_default()
+            }
+        };
+        check(
+            "72,50|kg|Some(72.5)",
+            value(serde_json::from_str(r#"{"valueQuantity": {"value": 72.50, "unit": "kg"}}"#).unwrap()),
+        );
+        check(
+            "< 0,010|ng/mL|None",
+            value(
+                serde_json::from_str(r#"{"valueQuantity": {"value": 0.010, "comparator": "<", "unit": "ng/mL"}}"#)
+                    .unwrap(),
+            ),
+        );
         check("13,8|10³/µL|Some(13.8)", value(json!({"valueQuantity": {"value": 13.8, "code": "10*3/uL"}})));
-        check("Positivo||None", value(json!({"valueCodeableConcept": {"coding": [{"code": "x", "display": "Positivo"}]}})));
+        check(
+            "Positivo||None",
+            value(json!({"valueCodeableConcept": {"coding": [{"code": "x", "display": "Positivo"}]}})),
+        );
         check("sí||None", value(json!({"valueBoolean": true})));
-        check("1 : 128||None", value(json!({"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 128}}})));
+        check(
+            "1 : 128||None",
+            value(json!({"valueRatio": {"numerator": {"value": 1}, "denominator": {"value": 128}}})),
+        );
         check("sin resultado: hemólisis||None", value(json!({"dataAbsentReason": {"text": "hemólisis"}})));
         check("", value(json!({"status": "final"})));
     }
@@ -422,8 +485,14 @@ mod tests {
         check("mar 2011", when(json!({"onsetDateTime": "2011-03"})));
         check("23 nov 2026, 12:48", when(json!({"onsetDateTime": "2026-11-23T12:48:00-05:00"})));
         check("3 años", when(json!({"onsetAge": {"value": 3, "unit": "años"}})));
-        check("14 a 19 ene 2025", when(json!({"onsetPeriod": {"start": "2025-01-14", "end": "2025-01-19T10:00:00-05:00"}})));
-        check("20 nov 2026, 03:12 a 12:32", when(json!({"onsetPeriod": {"start": "2026-11-20T03:12:00-05:00", "end": "2026-11-20T12:32:00-05:00"}})));
+        check(
+            "14 a 19 ene 2025",
+            when(json!({"onsetPeriod": {"start": "2025-01-14", "end": "2025-01-19T10:00:00-05:00"}})),
+        );
+        check(
+            "20 nov 2026, 03:12 a 12:32",
+            when(json!({"onsetPeriod": {"start": "2026-11-20T03:12:00-05:00", "end": "2026-11-20T12:32:00-05:00"}})),
+        );
         check("2009", when(json!({"recordedDate": "2009"})));
         check("en la infancia", when(json!({"onsetString": "en la infancia"})));
     }

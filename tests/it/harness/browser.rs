@@ -35,7 +35,8 @@ impl Browser {
 
     fn headers(&self) -> Vec<(String, String)> {
         let cookies: Vec<String> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
-        let mut headers = vec![("accept".to_owned(), "text/html".to_owned()), ("accept-language".to_owned(), self.language.clone())];
+        let mut headers =
+            vec![("accept".to_owned(), "text/html".to_owned()), ("accept-language".to_owned(), self.language.clone())];
         headers.push(("sec-fetch-site".to_owned(), "same-origin".to_owned()));
         if !cookies.is_empty() {
             headers.push(("cookie".to_owned(), cookies.join("; ")));
@@ -45,7 +46,8 @@ impl Browser {
 
     async fn send(&mut self, method: &str, path: &str, more: &[(&str, &str)], body: Option<Vec<u8>>) -> Reply {
         let own = self.headers();
-        let headers: Vec<(&str, &str)> = own.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(more.iter().copied()).collect();
+        let headers: Vec<(&str, &str)> =
+            own.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(more.iter().copied()).collect();
         let mut caller = anonymous();
         if let Some(root) = &self.root {
             caller.root = root.clone();
@@ -67,14 +69,22 @@ impl Browser {
     }
 
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
-        let body: Vec<String> = fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
-        self.send("POST", path, &[("content-type", "application/x-www-form-urlencoded")], Some(body.join("&").into_bytes())).await
+        let body: Vec<String> =
+            fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
+        self.send(
+            "POST",
+            path,
+            &[("content-type", "application/x-www-form-urlencoded")],
+            Some(body.join("&").into_bytes()),
+        )
+        .await
     }
 
     /// Fills the form of a page and sends it, its hidden fields included.
     pub async fn fill(&mut self, page: &Reply, action: &str, typed: &[(&str, &str)]) -> Reply {
         let hidden = hidden(&page.text(), action);
-        let mut fields: Vec<(&str, &str)> = hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut fields: Vec<(&str, &str)> =
+            hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         fields.retain(|(name, _)| !typed.iter().any(|(known, _)| known == name));
         fields.extend_from_slice(typed);
         self.post(action, &fields).await
@@ -89,7 +99,9 @@ impl Browser {
 }
 
 pub fn encoded(text: &str) -> String {
-    text.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
+    text.bytes()
+        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 fn unescaped(text: &str) -> String {

@@ -150,7 +150,8 @@ impl Machine {
 
     /// Makes the coordinator's data and asks it, single-user and for a moment, what it could install.
     fn has_citus(&self) -> bool {
-        let there = self.initdb(NODES[0]) && self.asks("select name from pg_available_extensions where name = 'citus'").contains("\"citus\"");
+        let there = self.initdb(NODES[0])
+            && self.asks("select name from pg_available_extensions where name = 'citus'").contains("\"citus\"");
         if !there {
             let _ = std::fs::remove_dir_all(&self.folder);
         }
@@ -159,7 +160,9 @@ impl Machine {
 
     fn initdb(&self, node: &str) -> bool {
         let mut command = self.program("initdb");
-        command.args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"]).arg(self.folder.join(node));
+        command
+            .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
+            .arg(self.folder.join(node));
         command.status().is_ok_and(|status| status.success())
     }
 
@@ -196,7 +199,12 @@ impl Machine {
         );
         std::fs::write(data.join("postgresql.auto.conf"), settings).expect("settings");
         let mut start = self.program("pg_ctl");
-        start.args(["-w", "-t", "60", "-D"]).arg(&data).arg("-l").arg(self.folder.join(format!("{node}.log"))).arg("start");
+        start
+            .args(["-w", "-t", "60", "-D"])
+            .arg(&data)
+            .arg("-l")
+            .arg(self.folder.join(format!("{node}.log")))
+            .arg("start");
         let started = start.status().is_ok_and(|status| status.success());
         let log = || std::fs::read_to_string(self.folder.join(format!("{node}.log"))).unwrap_or_default();
         assert!(started, "{node} does not start:\n{}", log());
@@ -209,9 +217,12 @@ fn programs() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
     let versions = std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let mut debian: Vec<(u32, PathBuf)> =
-        versions.filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin")))).collect();
+    let mut debian: Vec<(u32, PathBuf)> = versions
+        .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+        .collect();
     debian.sort_by(|a, b| b.cmp(a));
     folders.extend(debian.into_iter().map(|(_, folder)| folder));
-    folders.into_iter().find(|folder: &PathBuf| ["postgres", "initdb", "pg_ctl"].iter().all(|name| folder.join(name).is_file()))
+    folders
+        .into_iter()
+        .find(|folder: &PathBuf| ["postgres", "initdb", "pg_ctl"].iter().all(|name| folder.join(name).is_file()))
 }
