@@ -71,7 +71,9 @@ fn statements(script: &str) -> Vec<&str> {
         at += token(rest);
     }
     found.extend(script.get(start..));
-    found.retain(|statement| statement.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--")));
+    found.retain(|statement| {
+        statement.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--"))
+    });
     found
 }
 
@@ -87,7 +89,9 @@ fn token(text: &str) -> usize {
         Some('\'') => through(1, "'"),
         Some('"') => through(1, "\""),
         Some('$') => match text.get(1..).and_then(|rest| rest.find('$')).and_then(|end| text.get(..end + 2)) {
-            Some(tag) if tag.trim_matches('$').chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => through(tag.len(), tag),
+            Some(tag) if tag.trim_matches('$').chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
+                through(tag.len(), tag)
+            }
             _ => 1,
         },
         Some(c) => c.len_utf8(),
@@ -137,7 +141,10 @@ mod tests {
     fn every_migration_is_split_as_it_is_meant() {
         for (name, sql) in MIGRATIONS {
             // As this repository writes them: what ends a statement ends a line, and stands in no comment.
-            let written = sql.lines().filter(|line| line.ends_with(';') && !line.trim_start().starts_with("--") && !line.starts_with("    ")).count();
+            let written = sql
+                .lines()
+                .filter(|line| line.ends_with(';') && !line.trim_start().starts_with("--") && !line.starts_with("    "))
+                .count();
             assert_eq!(statements(sql).len(), written, "{name}");
         }
     }

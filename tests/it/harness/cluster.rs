@@ -85,8 +85,12 @@ fn migrate_twice(url: &str) {
     let (name, foundation) = historia::store::migrate::MIGRATIONS[0];
     let distribute = include_str!("../../../sql/citus/distribute.sql");
     on_thread(url, move |client| async move {
-        let table = "create table migration (name text collate \"C\" primary key, applied timestamptz not null default now())";
-        client.batch_execute(&format!("{table}; {foundation}; insert into migration (name) values ('{name}')")).await.expect("the foundation");
+        let table =
+            "create table migration (name text collate \"C\" primary key, applied timestamptz not null default now())";
+        client
+            .batch_execute(&format!("{table}; {foundation}; insert into migration (name) values ('{name}')"))
+            .await
+            .expect("the foundation");
         for _ in 0..2 {
             client.batch_execute(distribute).await.unwrap_or_else(|e| panic!("sql/citus/distribute.sql: {e:?}"));
         }
