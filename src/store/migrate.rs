@@ -1,6 +1,7 @@
 //! Migrations: forward only, each in a transaction of its own, under an advisory lock so that instances may start at once.
 
 use crate::error::{Error, Kind, Result};
+use crate::store::cluster;
 use crate::store::pool::{Conn, Pool};
 
 /// The migrations of this version, in order.
@@ -15,6 +16,7 @@ const UNLOCK: &str = "select pg_advisory_unlock(7166214)";
 const TABLE: &str = "create table if not exists migration (name text collate \"C\" primary key, applied timestamptz not null default now())";
 const EXISTS: &str = "select to_regclass('migration') is not null";
 const APPLIED: &str = "select name from migration order by name";
+const DONE: &str = "insert into migration (name) values ($1)";
 
 /// Brings the schema up to this version. Returns the names of what was applied now.
 pub async fn migrate(pool: &Pool) -> Result<Vec<&'static str>> {
@@ -23,6 +25,10 @@ pub async fn migrate(pool: &Pool) -> Result<Vec<&'static str>> {
     conn.batch("set statement_timeout = 0").await?;
     conn.batch(LOCK).await?;
     let result = apply(&conn).await;
+    if result.is_err() {
+        // A failed transaction takes nothing else; outside of one this does nothing.
+        conn.batch("rollback").await?;
+    }
     conn.batch(UNLOCK).await?;
     result
 }
@@ -33,12 +39,64 @@ async fn apply(conn: &Conn) -> Result<Vec<&'static str>> {
     let mut now = Vec::new();
     for (name, sql) in MIGRATIONS {
         if !applied.iter().any(|done| done == name) {
-            // A batch without BEGIN is one transaction of the simple protocol.
-            conn.batch(&format!("{sql};\ninsert into migration (name) values ('{name}');")).await?;
+            conn.batch("begin").await?;
+            if conn.is_citus() {
+                conn.batch(cluster::ONE_BY_ONE).await?;
+            }
+            for statement in statements(sql) {
+                conn.batch(statement).await?;
+            }
+            conn.execute(DONE, &[name]).await?;
+            conn.batch("commit").await?;
             now.push(*name);
         }
     }
+    if conn.is_citus() && conn.query_opt(cluster::IS_DISTRIBUTED, &[]).await?.is_some_and(|row| row.get(0)) {
+        // New tables come to the others; harmless when there are none.
+        conn.batch(cluster::DISTRIBUTE).await?;
+    }
     Ok(now)
+}
+
+/// The statements of a script. Each is sent by itself: Citus hands the whole text of a message to the nodes, and they take
+/// one command only.
+fn statements(script: &str) -> Vec<&str> {
+    let mut found = Vec::new();
+    let (mut start, mut at) = (0, 0);
+    while let Some(rest) = script.get(at..).filter(|rest| !rest.is_empty()) {
+        if rest.starts_with(';') {
+            found.extend(script.get(start..at));
+            start = at + 1;
+        }
+        at += token(rest);
+    }
+    found.extend(script.get(start..));
+    found.retain(|statement| {
+        statement.lines().any(|line| !line.trim().is_empty() && !line.trim_start().starts_with("--"))
+    });
+    found
+}
+
+/// Bytes of the comment, of the quoted text or of the one character at the start.
+fn token(text: &str) -> usize {
+    let through = |opening: usize, closing: &str| {
+        let inside = text.get(opening..).unwrap_or_default();
+        opening + inside.find(closing).map_or(inside.len(), |end| end + closing.len())
+    };
+    match text.chars().next() {
+        Some('-') if text.starts_with("--") => through(2, "\n"),
+        Some('/') if text.starts_with("/*") => through(2, "*/"),
+        Some('\'') => through(1, "'"),
+        Some('"') => through(1, "\""),
+        Some('$') => match text.get(1..).and_then(|rest| rest.find('$')).and_then(|end| text.get(..end + 2)) {
+            Some(tag) if tag.trim_matches('$').chars().all(|c| c.is_ascii_alphanumeric() || c == '_') => {
+                through(tag.len(), tag)
+            }
+            _ => 1,
+        },
+        Some(c) => c.len_utf8(),
+        None => 1,
+    }
 }
 
 async fn applied(conn: &Conn) -> Result<Vec<String>> {
@@ -59,4 +117,35 @@ pub async fn check(conn: &Conn) -> Result<()> {
         missing.join(", ")
     );
     Err(Error::at(Kind::Invalid, "database.migrate", text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scripts_fall_into_statements() {
+        let check = |script: &str, expected: &[&str]| {
+            let found: Vec<&str> = statements(script).iter().map(|s| s.trim()).collect();
+            assert_eq!(found, expected, "{script}");
+        };
+        check("a; b", &["a", "b"]);
+        check("a;\n-- x; y\n", &["a"]);
+        check("-- it's; one\na;", &["-- it's; one\na"]);
+        check("select ';', 'it''s;', \";\" /* ; */; b;", &["select ';', 'it''s;', \";\" /* ; */", "b"]);
+        check("do $$ begin a; end $$; b; f($q$ $$; $q$, $1);", &["do $$ begin a; end $$", "b", "f($q$ $$; $q$, $1)"]);
+        check("é;ñ 'open;", &["é", "ñ 'open;"]);
+    }
+
+    #[test]
+    fn every_migration_is_split_as_it_is_meant() {
+        for (name, sql) in MIGRATIONS {
+            // As this repository writes them: what ends a statement ends a line, and stands in no comment.
+            let written = sql
+                .lines()
+                .filter(|line| line.ends_with(';') && !line.trim_start().starts_with("--") && !line.starts_with("    "))
+                .count();
+            assert_eq!(statements(sql).len(), written, "{name}");
+        }
+    }
 }

@@ -351,9 +351,9 @@ fn what_is_only_for_clusters_runs() {
     run(async {
         let client = connect(&cluster.url).await.unwrap();
         for sql in historia::store::cluster::STATEMENTS {
-            let shards = rows(&client, sql, &[]).await;
-            let done = shards.iter().filter(|row| row.get::<_, bool>(0)).count();
-            assert!(done == 8 && shards.len() == 8, "{sql}: {done} of {} shards", shards.len());
+            let answers = rows(&client, sql, &[]).await;
+            let done = answers.iter().filter(|row| row.get::<_, bool>(0)).count();
+            assert!(done == answers.len() && [1, 8].contains(&done), "{sql}: {done} of {}", answers.len());
         }
     });
 }
