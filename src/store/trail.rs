@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-pub const STATEMENTS: &[&str] = &[OF_PATIENT, NAMES];
+pub const STATEMENTS: &[&str] = &[OF_PATIENT, NAMES, WRITER];
 
 /// One thing that somebody did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,24 @@ pub async fn of_patient(
         resource_type: row.get(4),
     };
     Ok(rows.iter().map(sight).collect())
+}
+
+// A write and its record are of one commit: what is far from the version's own time need not be looked through.
+const WRITER: &str = "\
+select actor from audit_event
+where documento_id = any($1) and recorded between $2 - interval '10 minutes' and $2 + interval '10 minutes'
+  and resource_type = $3 and resource_id = $4 and version = $5 and outcome = 0 and action in ('create', 'update', 'patch')
+limit 1";
+
+/// Who wrote a version of a resource, `saved` then.
+pub async fn writer(
+    conn: &Conn,
+    documents: &[String],
+    (resource_type, id, version): (&str, &str, i64),
+    saved: Timestamp,
+) -> Result<Option<String>> {
+    let rows = conn.query(WRITER, &[&documents, &saved, &resource_type, &id, &version]).await?;
+    Ok(rows.first().map(|row| row.get(0)))
 }
 
 const NAMES: &str = "select id, nombre from usuario where id = any($1)";

@@ -69,8 +69,11 @@ const PAGES: &[(&str, &str)] = templates![
     "admin/audit",
     // physician
     "medico",
+    "inpatients",
     "chart-page",
     "add",
+    "entry",
+    "prescribe",
     "signs",
     "observe",
     "problem",

@@ -22,7 +22,11 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admision/llegadas", "admission.arrivals", "arrive"),
             ("/admision/registrar", "admission.register", "plus"),
         ],
-        Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
+        Role::Medico => &[
+            ("/medico", "medico.patients", "search"),
+            ("/medico/hospitalizados", "medico.inpatients", "bed"),
+            ("/cuenta", "account.title", "person"),
+        ],
         Role::Resultados => &[("/resultados", "lab.list", "flask")],
         Role::Paciente => &[
             ("/mi-historia", "own.area", "home"),
@@ -241,6 +245,15 @@ impl Page {
     #[must_use]
     pub fn says(self, message: Message) -> Page {
         Page { message: Some(message), ..self }
+    }
+
+    /// A message, when there is one; else what the page before had to say stays.
+    #[must_use]
+    pub fn with(self, message: Option<Message>) -> Page {
+        match message {
+            Some(message) => self.says(message),
+            None => self,
+        }
     }
 
     /// A page about one patient: banner above, its actions as the bottom bar of a phone.

@@ -83,12 +83,25 @@ pub struct Reading {
     pub status_code: String,
     /// Method, specimen site, notes.
     pub detail: String,
+    /// The notes alone, each with who wrote it and when, and who measured.
+    #[serde(skip)]
+    pub notes: String,
+    #[serde(skip)]
+    pub by: String,
     #[serde(skip)]
     pub number: Option<f64>,
     #[serde(skip)]
     pub band: Band,
     #[serde(skip)]
     pub ends: Ends,
+}
+
+impl Reading {
+    /// The value whatever the reader's language: what [`super::clinical::Seen`] compares.
+    pub fn mark(&self) -> String {
+        let value = self.number.map_or_else(|| self.value.clone(), |number| number.to_string());
+        joined([value.as_str(), &self.unit], " ")
+    }
 }
 
 /// How the ends of a reference are written: low, high.
@@ -476,10 +489,21 @@ fn reading(words: &Words<'_>, whole: &Value, holder: &Value, measured: Option<Me
         status: words.word("status", status),
         status_code: status.to_owned(),
         detail: joined(detail, " · "),
+        notes: joined(list(whole, "note").map(|note| noted(words, note)), " "),
+        by: words.people(whole, "performer", ""),
         number: measured.number,
         band,
         ends,
     }
+}
+
+/// A note with who wrote it and when, for those who read it today.
+fn noted(words: &Words<'_>, note: &Value) -> String {
+    let time = text(note, "time");
+    let time = if time.is_empty() { String::new() } else { words.reader.fhir(time) };
+    let who = joined([clean(text(note, "authorString")), words.named(note.get("authorReference")), time], ", ");
+    let said = clean(text(note, "text"));
+    if who.is_empty() { said } else { format!("{said} ({who})") }
 }
 
 fn interpretation(words: &Words<'_>, concept: &Value) -> String {
