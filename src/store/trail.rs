@@ -46,7 +46,7 @@ pub async fn of_patient(
 // A write and its record are of one commit: what is far from the version's own time need not be looked through.
 const WRITER: &str = "\
 select actor from audit_event
-where documento_id = any($1) and recorded between $2 - interval '10 minutes' and $2 + interval '10 minutes'
+where documento_id = any($1) and recorded between $2::timestamptz - interval '10 minutes' and $2::timestamptz + interval '10 minutes'
   and resource_type = $3 and resource_id = $4 and version = $5 and outcome = 0 and action in ('create', 'update', 'patch')
 limit 1";
 

@@ -83,7 +83,7 @@ pub struct Reading {
     pub status_code: String,
     /// Method, specimen site, notes.
     pub detail: String,
-    /// The notes alone, each with who wrote it and when, and who measured.
+    /// The notes alone, each with its time, and who measured.
     #[serde(skip)]
     pub notes: String,
     #[serde(skip)]
@@ -497,13 +497,13 @@ fn reading(words: &Words<'_>, whole: &Value, holder: &Value, measured: Option<Me
     }
 }
 
-/// A note with who wrote it and when, for those who read it today.
+/// A note with the time it was written at, for those who read it today.
 fn noted(words: &Words<'_>, note: &Value) -> String {
-    let time = text(note, "time");
-    let time = if time.is_empty() { String::new() } else { words.reader.fhir(time) };
-    let who = joined([clean(text(note, "authorString")), words.named(note.get("authorReference")), time], ", ");
     let said = clean(text(note, "text"));
-    if who.is_empty() { said } else { format!("{said} ({who})") }
+    match text(note, "time").parse() {
+        Ok(at) => format!("{said} ({})", words.reader.short_moment(at)),
+        Err(_) => said,
+    }
 }
 
 fn interpretation(words: &Words<'_>, concept: &Value) -> String {
