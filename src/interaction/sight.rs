@@ -58,15 +58,23 @@ pub async fn of_own(app: &App, caller: &Caller) -> Result<Sights> {
     Ok(sights)
 }
 
-/// What the account is called that wrote a version which the caller has just read; none when it was no person's.
-pub async fn writer(app: &App, patient: &str, of: (&str, &str, i64), saved: Timestamp) -> Result<Option<String>> {
+/// What the people are called who wrote the versions of a resource which the caller has just read, by version; a version
+/// of no person's account is not among them. `times`: when the first and the last of them were saved.
+pub async fn writers(
+    app: &App,
+    patient: &str,
+    of: (&str, &str),
+    times: (Timestamp, Timestamp),
+) -> Result<HashMap<i64, String>> {
     app.pool
         .within(async {
             let conn = app.pool.lane().await?;
             let documents = documents(app, &conn, patient).await?;
-            let actor = store::trail::writer(&conn, &documents, of, saved).await?;
-            let Some(id) = actor.as_deref().and_then(account) else { return Ok(None) };
-            Ok(store::trail::names(&conn, &[id]).await?.remove(&id))
+            let wrote = store::trail::writers(&conn, &documents, of, times).await?;
+            let wrote: Vec<(i64, Uuid)> = wrote.iter().filter_map(|(n, actor)| Some((*n, account(actor)?))).collect();
+            let people: Vec<Uuid> = wrote.iter().map(|(_, id)| *id).collect();
+            let names = store::trail::names(&conn, &people).await?;
+            Ok(wrote.into_iter().filter_map(|(n, id)| Some((n, names.get(&id)?.clone()))).collect())
         })
         .await
 }

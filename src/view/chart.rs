@@ -157,7 +157,7 @@ fn banner(visit: &Visit, record: &Record) -> Banner {
 }
 
 /// What happened and how bad it was; criticality and notes stand in the panel of allergies.
-fn reaction(detail: &str) -> String {
+pub fn reaction(detail: &str) -> String {
     detail.split(", ").take(2).collect::<Vec<_>>().join(", ")
 }
 

@@ -20,8 +20,10 @@ use crate::view::record::words::{code_of, joined, list, text};
 use crate::view::sheet::{Field, Fields, Options, Problems, Sheet, options_of};
 use crate::view::versions::{absent, is_of, wanted, words};
 use crate::view::visit::{Reply, Visit};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::collections::HashMap;
 
 /// Blood pressure, its systolic and its diastolic part (LOINC): the fields of their form.
 const PARTS: [(&str, &str, &str); 2] =
@@ -400,12 +402,17 @@ async fn conflicting(visit: &Visit, record: &Record, resource: &Value, edit: Edi
 /// Who wrote the version that is stored, and when.
 pub async fn other(visit: &Visit, patient: &str, kind: &str, resource: &Value) -> Result<Other> {
     let meta = resource.get("meta").unwrap_or(&Value::Null);
-    let (version, saved) = (text(meta, "versionId").parse(), text(meta, "lastUpdated").parse());
-    let who = match (version, saved) {
-        (Ok(version), Ok(saved)) => {
-            sight::writer(&visit.app, patient, (kind, text(resource, "id"), version), saved).await?
-        }
-        _ => None,
+    let version: Option<i64> = text(meta, "versionId").parse().ok();
+    let mut writers = writers(visit, patient, kind, &[resource]).await?;
+    Ok(Other { who: version.and_then(|n| writers.remove(&n)), at: visit.reader.fhir(text(meta, "lastUpdated")) })
+}
+
+/// Who wrote these versions of one resource.
+pub async fn writers(visit: &Visit, patient: &str, kind: &str, versions: &[&Value]) -> Result<HashMap<i64, String>> {
+    let saved = |version: &&Value| text(version.get("meta")?, "lastUpdated").parse::<Timestamp>().ok();
+    let times = versions.iter().filter_map(saved);
+    let (Some(first), Some(last), Some(one)) = (times.clone().min(), times.max(), versions.first()) else {
+        return Ok(HashMap::new());
     };
-    Ok(Other { who, at: visit.reader.fhir(text(meta, "lastUpdated")) })
+    sight::writers(&visit.app, patient, (kind, text(one, "id")), (first, last)).await
 }

@@ -444,7 +444,7 @@ impl Panels<'_> {
         let short = list == "encuentros" && !self.whole;
         let mut detail = item.detail.clone();
         // What the badge says in days.
-        if let Some((_, last)) = item.days.filter(|_| item.active) {
+        if let Some((_, last)) = item.days.filter(|_| item.active || item.status_code == "stopped") {
             let until = self.visit.reader.fill("rec.until", &[("end", &self.visit.reader.date(last))]);
             detail = joined(detail.split(" · ").filter(|part| *part != until), " · ");
         }

@@ -99,12 +99,20 @@ impl Entry {
         let bounds = dosage.get("timing").and_then(|timing| timing.get("repeat")?.get("boundsPeriod"));
         let start = bounds.map(|bounds| text(bounds, "start")).filter(|start| !start.is_empty());
         let start = words.reader.day_of(start.unwrap_or_else(|| text(resource, "authoredOn")));
-        let frequency = words.timing(dosage.get("timing"));
+        let line = text(dosage, "text");
+        let dose = dose.filter(|dose| !dose.is_empty());
+        // As it was written, when the line is made like ours; else as it is structured.
+        let own = dosage.get("timing").map(|timing| words.concept(timing.get("code"))).unwrap_or_default();
+        let after = dose.as_ref().and_then(|dose| line.strip_prefix(dose.as_str()));
+        let after = after.and_then(|rest| rest.split(", ").next()).map(str::trim).filter(|rest| !rest.is_empty());
+        let frequency = match (own.is_empty(), after) {
+            (true, Some(after)) => after.to_owned(),
+            _ => words.timing(dosage.get("timing")),
+        };
         Entry {
             medicine: words.concept_or_named(resource, "medication"),
             // What has no dose of its own is what the text says.
-            dose: dose.filter(|dose| !dose.is_empty()).unwrap_or_else(|| {
-                let line = text(dosage, "text");
+            dose: dose.unwrap_or_else(|| {
                 let end = if frequency.is_empty() { None } else { line.find(&format!(" {frequency}")) };
                 end.and_then(|end| line.get(..end)).unwrap_or(line).to_owned()
             }),
@@ -324,11 +332,14 @@ fn against(visit: &Visit, record: &Record, medicine: &str) -> Option<String> {
     let reader = &visit.reader;
     let allergic = record.allergies.items.iter().filter(|item| item.active);
     let allergic = allergic.filter(|item| suggestion::is_alike(medicine, &item.what)).map(|item| {
-        reader.fill("prescribe.allergic", &[("substance", &joined([item.what.as_str(), &item.detail], ", "))])
+        reader.fill(
+            "prescribe.allergic",
+            &[("substance", &joined([item.what.as_str(), &chart::reaction(&item.detail)], ", "))],
+        )
     });
     let ordered = record.medication.iter().filter(|item| item.active && fold(&item.what) == fold(medicine));
     let ordered = ordered.map(|item| reader.fill("prescribe.ordered", &[("detail", &item.detail)]));
-    Some(joined(allergic.chain(ordered), " ")).filter(|text| !text.is_empty())
+    Some(joined(allergic.chain(ordered), " · ")).filter(|text| !text.is_empty())
 }
 
 pub async fn page(visit: &Visit) -> Result<Reply> {

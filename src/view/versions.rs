@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::format::{Limits, parse_json};
 use crate::interaction::Interaction;
 use crate::view::chart;
-use crate::view::correct::Edit;
+use crate::view::correct::{Edit, writers};
 use crate::view::observe::rows;
 use crate::view::page::{self, Badge, Link, Page};
 use crate::view::panels;
@@ -39,8 +39,6 @@ const KINDS: [&str; 11] = [
 
 #[derive(Serialize)]
 struct Version {
-    n: String,
-    current: bool,
     value: String,
     lines: Vec<String>,
     saved: String,
@@ -103,8 +101,9 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
     let current = kept.first().filter(|resource| is_of(visit, resource, &record.id)).ok_or_else(absent)?;
     let base = format!("{}/", visit.app.base);
     let words = words(visit, &base);
+    let writers = writers(visit, &record.id, kind, &kept).await?;
     let versions: Vec<Version> =
-        kept.iter().enumerate().map(|(n, resource)| version(&words, kind, resource, n == 0)).collect();
+        kept.iter().enumerate().map(|(n, resource)| version(&words, kind, resource, n == 0, &writers)).collect();
     let row = if kind == "Observation" {
         rows(&record).find(|row| row.last.id == id || row.earlier.iter().any(|reading| reading.id == id))
     } else {
@@ -165,7 +164,13 @@ fn earlier(visit: &Visit, record: &Record, row: &Row, here: &str) -> Vec<Earlier
     readings.map(line).collect()
 }
 
-fn version(words: &Words<'_>, kind: &'static str, resource: &Value, current: bool) -> Version {
+fn version(
+    words: &Words<'_>,
+    kind: &'static str,
+    resource: &Value,
+    current: bool,
+    writers: &HashMap<i64, String>,
+) -> Version {
     let meta = resource.get("meta").unwrap_or(&Value::Null);
     let item = described(words, kind, resource);
     let who = [
@@ -173,16 +178,21 @@ fn version(words: &Words<'_>, kind: &'static str, resource: &Value, current: boo
         words.named(resource.get("recorder")),
         words.named(resource.get("requester")),
     ];
+    let n = text(meta, "versionId");
+    let by = n.parse().ok().and_then(|n: i64| writers.get(&n));
+    let at = words.reader.fhir(text(meta, "lastUpdated"));
+    let saved = match by {
+        Some(by) => words.reader.fill("versions.saved_by", &[("n", n), ("date", &at), ("who", by)]),
+        None => words.reader.fill("versions.saved", &[("n", n), ("date", &at)]),
+    };
     let value = if kind == "Observation" { measured(words, resource) } else { item.what.clone() };
     Version {
-        n: text(meta, "versionId").to_owned(),
-        current,
         value,
         lines: [joined([&item.code, &item.when.text, &item.status], " · "), item.detail.clone(), joined(who, ", ")]
             .into_iter()
             .filter(|line| !line.is_empty())
             .collect(),
-        saved: words.reader.fhir(text(meta, "lastUpdated")),
+        saved,
         badge: current.then(|| Badge::new("ok", Some("check"), words.say("versions.current"))),
     }
 }

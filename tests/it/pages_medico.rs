@@ -475,7 +475,7 @@ fn medication_is_ordered_stopped_and_corrected() {
         let form = other.get(&correct).await.expect(200);
         let old = typed(&new, &[("version", "2"), ("dosis", "250 mg")]);
         let both = other.fill(&form, &correct, &old).await.expect(409);
-        for text in ["500 mg", "250 mg", "medico (dev) guardó otra versión"] {
+        for text in ["500 mg", "250 mg", "Julián Ñáñez Ospina guardó otra versión"] {
             shows(&both, text);
         }
     });
@@ -497,7 +497,7 @@ fn a_critical_value_is_seen_until_it_changes() {
         let first = browser.fill(&page, &seen, &[]).await.expect(303);
         browser.fill(&page, &seen, &[]).await.expect(303);
         let after = browser.follow(&first).await.expect(200);
-        shows(&after, "Visto por medico (dev), hoy");
+        shows(&after, "Visto por Julián Ñáñez Ospina, hoy");
         assert!(!after.text().contains("Marcar como visto"));
         let said = all(&medico, "Communication", &id).await;
         assert_eq!((said.len(), &said[0]["about"][0]["reference"]), (1, &json!(format!("Observation/{observation}"))));
