@@ -16,6 +16,7 @@ mod hardening;
 mod harness;
 mod hl7;
 mod import;
+mod inert;
 mod lifecycle;
 mod official;
 mod pages;

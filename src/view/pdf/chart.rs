@@ -44,7 +44,8 @@ fn draw(paper: &mut Paper, chart: &Chart<'_>, area: Area) {
     let sheet = paper.sheet();
     sheet.frame(area, 4.0, 0.7, Ink::Line);
     let size = fit(fonts.width(STRONG.weight, 8.4, &chart.title), 8.4, area.width - 18.0);
-    sheet.text(area.x + 9.0, area.y + 13.5, Style { size, ..STRONG }, &chart.title);
+    let title = fonts.lines(STRONG.weight, size, &chart.title, area.width - 17.9, 1).concat();
+    sheet.text(area.x + 9.0, area.y + 13.5, Style { size, ..STRONG }, &title);
     let (left, right) = (area.x + 9.0, area.x + area.width - 36.0);
     let base = area.y + HEIGHT - 19.0;
     let frame = Frame {
@@ -100,7 +101,7 @@ fn values(paper: &mut Paper, plot: &Plot, points: &[(f32, f32)], shown: &[Value]
     }
 }
 
-/// A size at which something fits; a title is never cut.
+/// A size at which something fits, as long as it can be read: the table has the whole name.
 fn fit(width: f32, size: f32, most: f32) -> f32 {
-    if width > most { (size * most / width).max(4.5) } else { size }
+    if width > most { (size * most / width).max(5.5) } else { size }
 }
