@@ -27,6 +27,7 @@ mod people;
 mod psql;
 mod races;
 mod record;
+mod roles;
 mod search;
 mod statements;
 mod tokens;

@@ -97,7 +97,10 @@ fn values(paper: &mut Paper, plot: &Plot, points: &[(f32, f32)], shown: &[Value]
         }
         let style = if last { Style { size: 8.4, weight: Weight::Bold, ..NUMBER } } else { NUMBER };
         sheet.text_middle(*x, *y - 6.5, style, &value.text, (edges.0, edges.1 + 30.0));
-        sheet.text_middle(*x, base + 10.5, LABEL, &value.date, (edges.0 - 6.0, edges.1 + 34.0));
+        // Values of one month or day share a date, which stands under the last of them.
+        if shown.get(n + 1).is_none_or(|next| next.date != value.date) {
+            sheet.text_middle(*x, base + 10.5, LABEL, &value.date, (edges.0 - 6.0, edges.1 + 34.0));
+        }
     }
 }
 
