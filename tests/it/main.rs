@@ -23,6 +23,7 @@ mod pages;
 mod pages_admission;
 mod pages_medico;
 mod pages_paciente;
+mod pdf;
 mod people;
 mod psql;
 mod races;
