@@ -22,6 +22,7 @@ mod pages;
 mod pages_admission;
 mod pages_medico;
 mod pages_paciente;
+mod pages_resultados;
 mod psql;
 mod races;
 mod record;

@@ -6,7 +6,7 @@
 
 use super::exam::{self, Exam};
 use super::list::{self, List};
-use super::value::{Measure, Names, reference_of, typed};
+use super::value::{Measure, Names, limits, reference_of, typed};
 use super::{DESK, find, is_critical, is_released, patient_of, who, words};
 use crate::error::{Error, Kind, Result};
 use crate::interaction::{Content, Interaction, Unit};
@@ -254,7 +254,8 @@ fn add_exam(visit: &Visit, sheet: &mut Sheet<'_>, target: &Target, exam: &'stati
     sheet.line(&exam.value, "lab.value", "").inputmode = Some("decimal");
     sheet.line(&exam.low, "lab.low", &end("low", known.and_then(|known| known.low))).inputmode = Some("decimal");
     sheet.line(&exam.high, "lab.high", &end("high", known.and_then(|known| known.high))).inputmode = Some("decimal");
-    if known.is_none_or(|known| known.critical_low.is_none() && known.critical_high.is_none()) {
+    // The table knows from where it is critical, or that it never is.
+    if known.is_none() {
         sheet.check(&exam.critical, "lab.is_critical", false);
     }
 }
@@ -275,18 +276,13 @@ fn codes_of(resource: &Value) -> impl Iterator<Item = &str> {
 fn line(visit: &Visit, target: &Target, exam: &'static Exam, fields: &mut Fields) -> Line {
     let reader = &visit.reader;
     let known = reference_of(visit, &target.person, exam.common.code);
-    let limit = |key: &str, end: Option<&str>| end.map(|end| reader.fill(key, &[("value", &reader.number(end))]));
     let words = words(visit);
     let last = before(target, exam).and_then(|one| {
         let value = words.measured(one)?.text;
         let when = words.when(one, &["effective", "issued"]).text;
         Some(reader.fill("lab.before", &[("value", &value), ("date", &when)]))
     });
-    let hints = [
-        limit("lab.critical_to", known.and_then(|known| known.critical_low)),
-        limit("lab.critical_from", known.and_then(|known| known.critical_high)),
-        last,
-    ];
+    let hints = [known.map(|known| limits(reader, known)), last];
     Line {
         name: exam.common.name(reader.language),
         code: exam.common.code,

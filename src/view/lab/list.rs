@@ -51,6 +51,7 @@ pub struct Row {
     exam: String,
     value: String,
     unit: String,
+    is_number: bool,
     tone: &'static str,
     flag: Option<Flag>,
     /// Of a critical value: whether somebody was told.
@@ -296,6 +297,7 @@ fn row(visit: &Visit, entry: &Entry, person: &Value, stay: Option<&Value>, selec
         names: name.names,
         second: joined([patient::document(visit, person).unwrap_or_default(), place], " · "),
         exam: words.concept(resource.get("code")),
+        is_number: measured.number.is_some() || !measured.unit.is_empty(),
         value: measured.text,
         unit: measured.unit,
         tone: judged.map_or("", |judged| judged.tone),

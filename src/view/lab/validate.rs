@@ -6,7 +6,7 @@
 
 use super::list::{self, List};
 use super::notice::{self, Notice};
-use super::value::{Measure, amount, code, interpreted, reference_of};
+use super::value::{Measure, amount, code, interpreted, limits, reference_of};
 use super::{DESK, Judged, follow, id_of, is_critical, is_released, patient_of, status, who, words};
 use crate::error::{Kind, Result};
 use crate::interaction::{Content, Interaction, Unit};
@@ -21,7 +21,7 @@ use crate::view::record::words::{Words, code_of, joined, list, text};
 use crate::view::sheet::{Fields, Problems, Sheet};
 use crate::view::trend::{self, Band, Large, Mark};
 use crate::view::visit::{Reply, Visit, encoded};
-use jiff::ToSpan;
+use jiff::{Timestamp, ToSpan};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -207,20 +207,28 @@ fn story(visit: &Visit, words: &Words<'_>, known: &Known) -> (Option<Large>, Str
     let (reader, result) = (&visit.reader, &known.result);
     let at = |one: &Value| words.when(one, &["effective", "issued"]);
     let (own, unit) = (at(result).at, words.measured(result).unwrap_or_default().unit);
-    let mut series: Vec<(i64, trend::Value)> = Vec::new();
+    let mut series: Vec<(i64, Option<Timestamp>, trend::Value)> = Vec::new();
     for one in &known.series {
         let (when, here) = (at(one), text(one, "id") == text(result, "id"));
         let Some(value) = words.measured(one).filter(|value| value.unit == unit) else { continue };
         let counts = here || ((is_released(one) || text(one, "status") == "preliminary") && when.at < own);
         let (Some(number), Some(day)) = (value.number.filter(|_| counts), reader.day_of(&when.iso)) else { continue };
-        let date = match when.iso.parse() {
-            Ok(at) if day == reader.today() => reader.time(at),
-            _ => reader.short_date(day),
-        };
-        series.push((when.at, trend::Value { number, text: value.text, date }));
+        let moment = if when.iso.len() > 10 { when.iso.parse().ok() } else { None };
+        series.push((when.at, moment, trend::Value { number, text: value.text, date: reader.short_date(day) }));
     }
-    series.sort_by_key(|(at, _)| *at);
-    let series: Vec<trend::Value> = series.into_iter().map(|(_, value)| value).collect();
+    series.sort_by_key(|(at, ..)| *at);
+    let days: Vec<String> = series.iter().map(|(.., value)| value.date.clone()).collect();
+    let today = reader.short_date(reader.today());
+    for (_, moment, value) in &mut series {
+        // Several on one day are told apart by their time.
+        if let Some(at) =
+            moment.filter(|_| days.iter().filter(|day| **day == value.date).count() > 1 || value.date == today)
+        {
+            let day = value.date.split(' ').next().unwrap_or_default();
+            value.date = if value.date == today { reader.time(at) } else { format!("{day}, {}", reader.time(at)) };
+        }
+    }
+    let series: Vec<trend::Value> = series.into_iter().map(|(.., value)| value).collect();
     let range = list(result, "referenceRange").next();
     let digits = |name: &str| range.and_then(|range| range.get(name)).and_then(|end| end.get("value"));
     let band = Band { low: digits("low").map(float), high: digits("high").map(float) };
@@ -241,17 +249,11 @@ fn story(visit: &Visit, words: &Words<'_>, known: &Known) -> (Option<Large>, Str
     );
     let reference = range.map(|range| words.range(range.get("low"), range.get("high"))).unwrap_or_default();
     let reference = if reference.is_empty() { reference } else { format!("{} {reference}", visit.text("result.ref")) };
-    let limits =
+    let known_limits =
         reference_of(visit, &known.person, &code_of(result.get("code"), |system| system == "http://loinc.org"));
-    let limit = |key: &str, end: Option<&str>| end.map(|end| reader.fill(key, &[("value", &reader.number(end))]));
     let before = series.len().checked_sub(2).and_then(|n| series.get(n));
     let before = before.map(|value| reader.fill("lab.before", &[("value", &value.text), ("date", &value.date)]));
-    let hints = [
-        Some(reference),
-        limit("lab.critical_to", limits.and_then(|limits| limits.critical_low)),
-        limit("lab.critical_from", limits.and_then(|limits| limits.critical_high)),
-        before,
-    ];
+    let hints = [Some(reference), known_limits.map(|known| limits(reader, known)), before];
     (chart, joined(hints.into_iter().flatten(), " · "))
 }
 

@@ -3,6 +3,7 @@
 use super::exam::{Reference, reference};
 use crate::oauth::form::Form;
 use crate::view::admission::years;
+use crate::view::format::Reader;
 use crate::view::observation::{float, number, put, quantity};
 use crate::view::observe::{comparator, numbered};
 use crate::view::record::words::text;
@@ -17,6 +18,17 @@ pub fn reference_of(visit: &Visit, person: &Value, code: &str) -> Option<&'stati
     let birth = visit.reader.day_of(text(person, "birthDate"))?;
     years(&visit.reader, birth).filter(|years| *years >= 18)?;
     reference(code, text(person, "gender"))
+}
+
+/// From where a value is critical, in words; empty when there is no limit.
+pub fn limits(reader: &Reader, known: &Reference) -> String {
+    let end = |end: Option<&str>| end.map(|end| reader.number(end));
+    match (end(known.critical_low), end(known.critical_high)) {
+        (Some(low), Some(high)) => reader.fill("lab.critical_both", &[("low", &low), ("high", &high)]),
+        (Some(low), None) => reader.fill("lab.critical_to", &[("value", &low)]),
+        (None, Some(high)) => reader.fill("lab.critical_from", &[("value", &high)]),
+        (None, None) => String::new(),
+    }
 }
 
 /// The names of the fields of one examination.
