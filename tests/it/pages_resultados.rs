@@ -204,6 +204,46 @@ fn what_is_final_is_only_corrected() {
 }
 
 #[test]
+fn what_no_limit_judges_a_person_does() {
+    run(async {
+        let medico = fhir("medico").await;
+        let mut child = patient_with(&unique());
+        child["birthDate"] = "2020-01-01".into();
+        let patient = id(&medico.create(child).await);
+        let mut lab = Browser::of("resultados").await;
+        let address = format!("/resultados/nuevo/{patient}");
+        let form = lab.get(&format!("{address}?codigo=2823-3")).await.expect(200);
+        assert_eq!(value_of(&form.text(), "hasta-2823-3").as_deref(), Some(""));
+        let typed = [&TAKEN[..], &[("valor-2823-3", "6,9"), ("hasta-2823-3", "5,1"), ("critico-2823-3", "1")]].concat();
+        let done = lab.fill(&form, &address, &typed).await.expect(303);
+        let of = done.header("location").to_owned();
+        let form = lab.follow(&done).await.expect(200);
+        // Preliminary with another value: it stays critical because the form says so.
+        let kept = [("valor", "6,8"), ("critico", "1"), ("hacer", "preliminar")];
+        lab.fill(&form, &of, &kept).await.expect(303);
+        let now = one(&medico, "Observation", &patient).await;
+        assert_eq!(
+            (&now["status"], &now["interpretation"][0]["coding"][0]["code"]),
+            (&json!("preliminary"), &json!("HH"))
+        );
+        // A specimen that could not be measured is measured again: a number with the unit of the examination.
+        let mut lost = result(&format!("Patient/{patient}"), "preliminary");
+        lost.as_object_mut().unwrap().remove("valueQuantity");
+        lost["dataAbsentReason"] = json!({"text": "Muestra hemolizada"});
+        let lost = id(&medico.create(lost).await);
+        let of = format!("/resultados/{lost}");
+        let form = lab.get(&of).await.expect(200);
+        lab.fill(&form, &of, &[("valor", "92,0"), ("hacer", "final")]).await.expect(303);
+        let now = medico.get(&format!("/fhir/Observation/{lost}")).await.expect(200).json();
+        assert_eq!(
+            (now["valueQuantity"]["value"].to_string(), &now["valueQuantity"]["code"]),
+            ("92.0".to_owned(), &json!("mg/dL"))
+        );
+        assert!(now.get("dataAbsentReason").is_none());
+    });
+}
+
+#[test]
 fn two_results_made_final_at_once_leave_no_report_behind() {
     run(async {
         let medico = fhir("medico").await;

@@ -59,7 +59,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
         Some(Link::new(format!("{HISTORY}?dia={day}"), reader.date(day)))
     };
     let mut sheet = Sheet::new(reader, visit.query.get("dia").map(|_| &visit.query), problems);
-    sheet.line("dia", "lab.day", &date_field(day)).hint(reader.text("taken.date_hint")).digits();
+    sheet.line("dia", "lab.day", &date_field(day)).digits();
     let empty = Empty {
         icon: "flask",
         title: reader.text("lab.history_none"),

@@ -4,6 +4,7 @@
 //! A critical value is made final with its notice, or with the reason why nobody was told ([`notice`]). The reason of a
 //! correction and what was added are notes of the Observation (author and time), which every reader of it shows.
 
+use super::exam::{self, Reference};
 use super::list::{self, List};
 use super::notice::{self, Notice};
 use super::value::{Measure, amount, code, interpreted, limits, reference_of};
@@ -39,10 +40,8 @@ struct Model {
     specimen: String,
     name: String,
     code: String,
-    unit: String,
     status: Badge,
     flag: Option<Flag>,
-    is_text: bool,
     /// Reference, limits, the value before.
     hint: String,
     trend: Option<Large>,
@@ -119,12 +118,14 @@ fn sheet<'v>(visit: &'v Visit, known: &Known, form: Option<&'v Form>, problems: 
     let told = notice::of(result).is_some_and(|notice| notice.is_told());
     let notice = is_critical(&typed) && (!told || stored_value(&words, result) != stored_value(&words, &typed));
     let mut sheet = Sheet::new(&visit.reader, form, problems);
-    if result.get("valueQuantity").is_some() {
-        sheet
-            .line("valor", "lab.value", &stored_value(&words, result))
-            .unit(words.measured(result).unwrap_or_default().unit);
+    if let Some((unit, _)) = unit_of(result) {
+        let shown = words.measured(result).map(|value| value.unit).filter(|unit| !unit.is_empty());
+        sheet.line("valor", "lab.value", &stored_value(&words, result)).unit(shown.unwrap_or(unit));
     } else {
         sheet.text("valor", "lab.value", &stored_value(&words, result));
+    }
+    if asks_critical(visit, known) {
+        sheet.check("critico", "lab.is_critical", is_critical(result));
     }
     sheet.text("nota", if released { "lab.added" } else { "lab.comment" }, "").optional();
     if released {
@@ -170,10 +171,8 @@ fn shown(
         specimen: taken(&words, result, known.specimen.as_ref()),
         name: words.concept(result.get("code")),
         code: code_of(result.get("code"), |system| system == "http://loinc.org"),
-        unit: words.measured(result).unwrap_or_default().unit,
         status: status(visit, result),
         flag: Judged::of(result).map(|judged| judged.flag(&visit.reader)),
-        is_text: result.get("valueQuantity").is_none(),
         hint,
         trend,
         notes: list(result, "note").map(note).collect(),
@@ -228,6 +227,10 @@ fn story(visit: &Visit, words: &Words<'_>, known: &Known) -> (Option<Large>, Str
             value.date = if value.date == today { reader.time(at) } else { format!("{day}, {}", reader.time(at)) };
         }
     }
+    let before = series.len().checked_sub(2).and_then(|n| series.get(n)).map(|(_, moment, value)| {
+        let date = moment.map_or_else(|| value.date.clone(), |at| reader.short_moment(at));
+        reader.fill("lab.before", &[("value", &value.text), ("date", &date)])
+    });
     let series: Vec<trend::Value> = series.into_iter().map(|(.., value)| value).collect();
     let range = list(result, "referenceRange").next();
     let digits = |name: &str| range.and_then(|range| range.get(name)).and_then(|end| end.get("value"));
@@ -249,10 +252,7 @@ fn story(visit: &Visit, words: &Words<'_>, known: &Known) -> (Option<Large>, Str
     );
     let reference = range.map(|range| words.range(range.get("low"), range.get("high"))).unwrap_or_default();
     let reference = if reference.is_empty() { reference } else { format!("{} {reference}", visit.text("result.ref")) };
-    let known_limits =
-        reference_of(visit, &known.person, &code_of(result.get("code"), |system| system == "http://loinc.org"));
-    let before = series.len().checked_sub(2).and_then(|n| series.get(n));
-    let before = before.map(|value| reader.fill("lab.before", &[("value", &value.text), ("date", &value.date)]));
+    let known_limits = limits_of(visit, known);
     let hints = [Some(reference), known_limits.map(|known| limits(reader, known)), before];
     (chart, joined(hints.into_iter().flatten(), " · "))
 }
@@ -368,45 +368,75 @@ fn said_of_notice(visit: &Visit, form: &Form, problems: &mut Problems) -> Option
     }
 }
 
-/// Puts another value in; whether it is another. What was said of the old one goes unless it is true of the new one too.
+fn limits_of(visit: &Visit, known: &Known) -> Option<&'static Reference> {
+    reference_of(visit, &known.person, &code_of(known.result.get("code"), |system| system == "http://loinc.org"))
+}
+
+/// Whether a person says that it is critical, because no limit does.
+fn asks_critical(visit: &Visit, known: &Known) -> bool {
+    limits_of(visit, known).is_none_or(|limits| {
+        is_critical(&known.result) && limits.critical_low.is_none() && limits.critical_high.is_none()
+    })
+}
+
+/// Unit and UCUM code of a number; none when the value is text. What was not measured has those of its examination.
+fn unit_of(result: &Value) -> Option<(String, String)> {
+    if let Some(quantity) = result.get("valueQuantity") {
+        return Some((text(quantity, "unit").to_owned(), text(quantity, "code").to_owned()));
+    }
+    let members = result.as_object()?;
+    let exam = exam::exam(&code_of(result.get("code"), |system| system == "http://loinc.org"))?.common;
+    let is_measured = members.keys().any(|name| name.starts_with("value")) || exam.is_text();
+    (!is_measured).then(|| (exam.unit.to_owned(), exam.ucum.to_owned()))
+}
+
+/// Puts another value in, and judges it: what was said of the old one goes unless it is true of the new one too. Whether it
+/// is another, or is judged otherwise.
 fn changed(visit: &Visit, known: &Known, result: &mut Value, form: &Form, problems: &mut Problems) -> bool {
-    let words = words(visit);
-    let typed = form.typed("valor");
-    if typed == stored_value(&words, result) {
+    let (typed, stored) = (form.typed("valor"), stored_value(&words(visit), result));
+    let said = if asks_critical(visit, known) { Some(form.typed("critico") == "1") } else { None };
+    let (is_same, is_critical) = (typed == stored, said == Some(true));
+    if is_same && said.is_none_or(|said| said == self::is_critical(result)) {
         return false;
     }
     // What has no value may be made final as it is: it says why.
-    if typed.is_empty() {
+    if typed.is_empty() && !is_same {
         problems.add("valor", visit.text("form.missing"));
         return false;
     }
     let is_coded =
         |name: &String| name.starts_with("value") && !matches!(name.as_str(), "valueQuantity" | "valueString");
-    if result.as_object().is_some_and(|members| members.keys().any(is_coded)) {
+    if !is_same && result.as_object().is_some_and(|members| members.keys().any(is_coded)) {
         problems.add("valor", visit.text("lab.coded"));
         return false;
     }
-    if let Some(members) = result.as_object_mut() {
-        members.shift_remove("dataAbsentReason");
-    }
-    let Some(old) = result.get("valueQuantity").cloned() else {
-        put(result, "valueString", json!(typed));
-        interpreted(result, None);
-        return true;
+    let limits = limits_of(visit, known);
+    let number = match unit_of(result) {
+        _ if is_same => result.get("valueQuantity").and_then(|quantity| quantity.get("value")).map(float),
+        Some((unit, ucum)) => {
+            let of = Measure { unit: &unit, ucum: &ucum, limits };
+            let system = result.get("valueQuantity").and_then(|quantity| quantity.get("system")).cloned();
+            let Some(value) = amount(visit, result, "valor", typed, of, problems) else { return false };
+            // A code of another system stays one.
+            if let (Some(system), Some(quantity)) = (system, result.get_mut("valueQuantity")) {
+                put(quantity, "system", system);
+            }
+            Some(value)
+        }
+        None => {
+            put(result, "valueString", json!(typed));
+            None
+        }
     };
-    let loinc = code_of(result.get("code"), |system| system == "http://loinc.org");
-    let limits = reference_of(visit, &known.person, &loinc);
-    let of = Measure { unit: text(&old, "unit"), ucum: text(&old, "code"), limits };
-    let Some(value) = amount(visit, result, "valor", typed, of, problems) else { return false };
-    if of.ucum.is_empty()
-        && let Some(quantity) = result.get_mut("valueQuantity").and_then(Value::as_object_mut)
-    {
-        quantity.shift_remove("system");
-        quantity.shift_remove("code");
+    if let Some(members) = result.as_object_mut().filter(|_| !is_same) {
+        members.shift_remove("dataAbsentReason");
     }
     let range = list(result, "referenceRange").next();
     let end = |name: &str| range.and_then(|range| range.get(name)).and_then(|end| end.get("value")).map(float);
-    let judged = code(value, (end("low"), end("high")), limits, false);
+    let judged = match number {
+        Some(number) => code(number, (end("low"), end("high")), limits, is_critical),
+        None => is_critical.then_some("AA"),
+    };
     interpreted(result, judged);
     true
 }
@@ -424,7 +454,7 @@ async fn conflicting(visit: &Visit, form: &Form) -> Result<Reply> {
         typed_shown: typed.clone(),
         typed,
     };
-    let names = ["motivo", "nota", "aviso", "hora", "repitio", "sinaviso", "hacer"];
+    let names = ["motivo", "nota", "aviso", "hora", "repitio", "sinaviso", "critico", "hacer"];
     let mut carried: Vec<(String, String)> =
         names.iter().map(|name| ((*name).to_owned(), form.typed(name).to_owned())).collect();
     carried.push(("version".to_owned(), version(&stored)));

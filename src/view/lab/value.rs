@@ -91,7 +91,10 @@ pub fn amount(
 ) -> Option<f64> {
     let (sign, digits) = comparator(typed);
     let value = numbered(visit, field, digits, problems)?;
-    let mut amount = quantity(&value, of.unit, of.ucum);
+    let mut amount = match of.ucum {
+        "" => json!({"value": value, "unit": of.unit}),
+        ucum => quantity(&value, of.unit, ucum),
+    };
     if let Some(sign) = sign {
         put(&mut amount, "comparator", json!(sign));
     }
