@@ -27,7 +27,11 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/medico/hospitalizados", "medico.inpatients", "bed"),
             ("/cuenta", "account.title", "person"),
         ],
-        Role::Resultados => &[("/resultados", "lab.list", "flask")],
+        Role::Resultados => &[
+            ("/resultados", "lab.list", "list"),
+            ("/resultados/pacientes", "lab.patients", "search"),
+            ("/resultados/historico", "lab.history", "page"),
+        ],
         Role::Paciente => &[
             ("/mi-historia", "own.area", "home"),
             ("/mi-historia/resultados", "own.tab_results", "flask"),

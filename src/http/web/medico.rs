@@ -7,7 +7,6 @@ use actix_web::web;
 
 pub fn routes(config: &mut web::ServiceConfig) {
     const WRITE: &[Role] = &[Role::Medico];
-    const ENTRY: &str = "/paciente/{id}/registro/{tipo}/{rid}";
     config
         .service(screen("/medico", WRITE, medico::desk))
         .service(screen("/medico/hospitalizados", WRITE, medico::inpatients))
@@ -21,7 +20,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(form("/paciente/{id}/sin-alergias", WRITE, allergy::none_page, allergy::none_save))
         .service(form("/paciente/{id}/medicacion", WRITE, prescribe::page, prescribe::save))
         .service(act("/paciente/{id}/visto/{rid}", WRITE, seen::save))
-        .service(screen(ENTRY, &[], versions::page))
-        .service(form(&format!("{ENTRY}/corregir"), WRITE, correct::page, correct::save))
-        .service(form(&format!("{ENTRY}/suspender"), WRITE, correct::page, correct::save));
+        .service(screen("/paciente/{id}/registro/{tipo}/{rid}", &[], versions::page))
+        .service(form("/paciente/{id}/registro/{tipo}/{rid}/corregir", WRITE, correct::page, correct::save))
+        .service(form("/paciente/{id}/registro/{tipo}/{rid}/suspender", WRITE, correct::page, correct::save));
 }
