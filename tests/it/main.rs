@@ -26,6 +26,7 @@ mod pages_medico;
 mod pages_paciente;
 mod pdf;
 mod people;
+mod pages_resultados;
 mod psql;
 mod races;
 mod record;
