@@ -41,6 +41,8 @@ pub struct Why {
 pub struct Match {
     /// Type and number of the document are the same: it is this one, or the document is wrong.
     pub same_document: bool,
+    /// The number is, whatever the type.
+    pub same_number: bool,
     pub why: Vec<Why>,
     /// How much speaks for it: the best first.
     pub weight: usize,
@@ -109,7 +111,7 @@ pub fn compare(reader: &Reader, systems: &Systems, typed: &Typed, patient: &Valu
         city.map(|city| same_or_not(reader, is_city(city), "duplicate.same_city", "duplicate.other_city", city)),
     );
     let weight = why.iter().filter(|line| line.speaks).count() + if same_number { 10 } else { 0 };
-    Some(Match { same_document, why, weight })
+    Some(Match { same_document, same_number, why, weight })
 }
 
 fn line(sign: &'static str, text: String) -> Why {

@@ -38,6 +38,7 @@ const PARTIALS: &[(&str, &str)] = templates![
     "partials/results",
     "partials/lab-line",
     "partials/own-line",
+    "partials/possible",
     "partials/own-meaning",
     "partials/own-list",
 ];
@@ -57,6 +58,7 @@ const PAGES: &[(&str, &str)] = templates![
     "admission",
     "admission-patient",
     "admission-form",
+    "messages",
     "register-patient",
     // admin
     "admin/users",
