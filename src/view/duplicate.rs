@@ -94,16 +94,23 @@ pub fn compare(reader: &Reader, systems: &Systems, typed: &Typed, patient: &Valu
         return None;
     }
     let mut why = vec![document_line(reader, same_document, same_number, stored.as_ref())];
-    why.push(match (same_birth, birth) {
+    // What was not typed yet is compared with nothing.
+    why.extend(typed.birth.map(|_| match (same_birth, birth) {
         (true, Some(date)) => line("=", reader.fill("duplicate.same_birth", &[("value", &reader.fhir(date))])),
         (_, Some(date)) => line("≠", reader.fill("duplicate.other_birth", &[("value", &reader.fhir(date))])),
         (_, None) => line("≠", reader.text("duplicate.no_birth").to_owned()),
-    });
-    why.push(named(reader, "surnames", surnames, &name.surnames, &typed.surnames));
-    why.push(named(reader, "names", names, &name.names, &typed.names));
+    }));
+    if !typed.surnames.is_empty() {
+        why.push(named(reader, "surnames", surnames, &name.surnames, &typed.surnames));
+    }
+    if !typed.names.is_empty() {
+        why.push(named(reader, "names", names, &name.names, &typed.names));
+    }
     let is_sex = patient.get("gender").and_then(Value::as_str) == Some(typed.gender.as_str());
     why.extend(
-        sex(reader, patient).map(|text| same_or_not(reader, is_sex, "duplicate.same_sex", "duplicate.other_sex", text)),
+        sex(reader, patient)
+            .filter(|_| !typed.gender.is_empty())
+            .map(|text| same_or_not(reader, is_sex, "duplicate.same_sex", "duplicate.other_sex", text)),
     );
     let city = municipality(patient).filter(|_| !typed.city.is_empty());
     let is_city = |city: &str| likeness(city, &typed.city) == Likeness::Same;

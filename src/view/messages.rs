@@ -69,7 +69,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
         page: visit.page(visit.text("messages.title")).at(DESK),
         day: reader.weekday(reader.today()),
         tabs: [
-            tab(DESK, "admission.all", news.total, !failed),
+            tab(DESK, "messages.all", news.total, !failed),
             tab(&format!("{DESK}?error=1"), "messages.failed", news.failed, failed),
         ],
         rows: rows.iter().map(|one| row(reader, one)).collect(),

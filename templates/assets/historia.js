@@ -80,7 +80,7 @@
     list.id = `${input.id}-options`;
     list.className = "panel rows";
     list.setAttribute("role", "listbox");
-    input.after(list);
+    input.parentElement.append(list);
     input.removeAttribute("list");
     for (const [name, value] of [["role", "combobox"], ["aria-controls", list.id], ["aria-autocomplete", "list"]]) input.setAttribute(name, value);
     let turn = 0;
