@@ -130,7 +130,11 @@ impl Words<'_> {
                     lines,
                     if is_code { String::new() } else { district },
                     clean(text(address, "postalCode")),
-                    clean(text(address, "country")),
+                    if matches!(text(address, "country"), "COL" | "CO") {
+                        String::new()
+                    } else {
+                        clean(text(address, "country"))
+                    },
                 ],
                 ", ",
             );
