@@ -10,6 +10,7 @@ mod audit;
 mod bundle;
 mod cluster;
 mod contract;
+mod copy;
 mod crud;
 mod examples;
 mod hardening;
