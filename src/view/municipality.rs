@@ -100,7 +100,7 @@ mod tests {
         check("bogota", Ok("11001"));
         check("Bogotá, D. C. (11001)", Ok("11001"));
         check("cucuta", Ok("54001"));
-        check("caldas", Ok("05129"));
+        check("caldas antioquia", Ok("05129"));
         check("argelia valle del cauca", Ok("76054"));
         check("san carlos", Err(&["05649", "23678", "50680"]));
         check("soach", Err(&["25754"]));

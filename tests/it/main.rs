@@ -22,6 +22,7 @@ mod official;
 mod pages;
 mod pages_admission;
 mod pages_medico;
+mod pages_mensajes;
 mod pages_paciente;
 mod psql;
 mod races;
