@@ -39,6 +39,7 @@ const PARTIALS: &[(&str, &str)] = templates![
     "partials/lab-line",
     "partials/own-line",
     "partials/possible",
+    "partials/stored-stay",
     "partials/own-meaning",
     "partials/own-list",
 ];
