@@ -40,6 +40,7 @@ const PARTIALS: &[(&str, &str)] = templates![
     "partials/lab-rows",
     "partials/own-line",
     "partials/possible",
+    "partials/stored-stay",
     "partials/own-meaning",
     "partials/own-list",
 ];
