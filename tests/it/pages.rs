@@ -233,6 +233,10 @@ fn an_account_of_the_administrator_must_change_its_password() {
             )
             .await
             .expect(200);
+        // A second sending makes no second account and says no "taken".
+        let again = [("nombre", payload), ("rol", "medico"), ("usuario", name.as_str()), ("documento", "cc 123.456")];
+        let again = admin.fill(&wrong, "/admin/cuentas/nueva", &again).await.expect(303);
+        shows(&admin.follow(&again).await.expect(200), "La cuenta ya se creó");
         let clave =
             made.text().split("class=\"code\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
         let list = admin.get(&format!("/admin?q={name}")).await.expect(200);
