@@ -199,7 +199,7 @@ async fn laboratory_cases(world: &World<'_>) -> Vec<Case> {
     let subject = format!("Patient/{}", world.patient().await);
     let order = world.id(order(&subject)).await;
     let effect = Effect::Found(format!("Observation?based-on=ServiceRequest/{order}"));
-    let typed = [("examen", "2823-3"), ("valor", "4,5"), ("desde", "3,5"), ("hasta", "5,1")];
+    let typed = [("valor-2823-3", "4,5"), ("fecha", "06/05/2024"), ("hora", "07:10")];
     let mut all = vec![case("enter", who, &format!("/resultados/orden/{order}"), typed, effect)];
     let waiting = world.id(result(&subject, "preliminary")).await;
     let effect = Effect::Changed(format!("Observation/{waiting}"));

@@ -292,10 +292,13 @@ fn sources(folder: &str) -> Vec<PathBuf> {
 fn constant(name: &str) -> String {
     let (module, name) = name.split_once("::").unwrap_or_else(|| panic!("{name} is no constant of a page"));
     let view = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/view");
-    let source = std::fs::read_to_string(view.join(format!("{module}.rs")))
-        .or_else(|_| std::fs::read_to_string(view.join(module).join("mod.rs")))
-        .unwrap_or_else(|e| panic!("{module}: {e}"));
-    let value = source.split_once(&format!("pub const {name}: &str = \"")).unwrap_or_else(|| panic!("no {name}")).1;
+    let folders = std::fs::read_dir(&view).unwrap().map(|entry| entry.unwrap().path());
+    let inner = folders.filter(|path| path.is_dir()).map(|folder| folder.join(format!("{module}.rs")));
+    let places = [view.join(format!("{module}.rs")), view.join(module).join("mod.rs")].into_iter().chain(inner);
+    let start = format!("pub const {name}: &str = \"");
+    let sources = places.filter_map(|path| std::fs::read_to_string(path).ok());
+    let found = sources.filter_map(|source| Some(source.split_once(&start)?.1.to_owned())).next();
+    let value = found.unwrap_or_else(|| panic!("no {module}::{name}"));
     value.split('"').next().unwrap().to_owned()
 }
 
@@ -372,6 +375,7 @@ impl Things {
             ["", "admision", "encuentro", _, "ingresar"] => self.planned.clone(),
             ["", "admision", "encuentro", ..] => self.open.clone(),
             ["", "resultados", "orden", ..] => self.order.clone(),
+            ["", "resultados", "nuevo", ..] => self.own.id.clone(),
             ["", "resultados", ..] => waits,
             ["", "mi-historia", ..] => test.clone(),
             ["", "admin", "clientes", ..] => self.client.clone(),
