@@ -43,9 +43,12 @@ pub async fn shoot(person: &Person, name: &str, dark: &str) {
         .expect("a picture");
 }
 
-async fn colours(person: &Person, scheme: &str) {
-    let feature = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
-    person.session.devtools("Emulation.setEmulatedMedia", feature).await;
+/// What the device prefers: these colours; and that nothing moves, so that there is nothing to wait for.
+pub async fn prefers(person: &Person, colours: &str) {
+    let features = json!({"features": [
+        {"name": "prefers-color-scheme", "value": colours}, {"name": "prefers-reduced-motion", "value": "reduce"}
+    ]});
+    person.session.devtools("Emulation.setEmulatedMedia", features).await;
 }
 
 /// `number` is that of the picture in the design that the page is to be laid beside, from 20 on there is none.
@@ -57,7 +60,7 @@ pub async fn judge(person: &Person, number: &str, name: &str) {
     nothing_sideways(person).await;
     let is_first = person.language == Language::Es;
     if is_first {
-        colours(person, "dark").await;
+        prefers(person, "dark").await;
         shoot(person, &name, "-dark").await;
     }
     // All of it on one screen: what sticks to the foot lies over something else at every place of a lower one.
@@ -65,7 +68,7 @@ pub async fn judge(person: &Person, number: &str, name: &str) {
     person.session.screen(person.size, person.size.width(), whole.as_u64().unwrap_or(0)).await;
     if is_first {
         accessible(person, true).await;
-        colours(person, "light").await;
+        prefers(person, "light").await;
     }
     accessible(person, false).await;
     person.session.screen(person.size, person.size.width(), 0).await;

@@ -57,6 +57,7 @@ pub fn play(name: &str, day: &str, size: Size, language: Language, work: impl As
         session.screen(size, size.width(), 0).await;
         let person =
             Person { session, size, language, step: RefCell::default(), steps: Cell::new(0), seen: Cell::new(0) };
+        page::prefers(&person, "light").await;
         let started = Instant::now();
         work(&person).await;
         person.session.close().await;

@@ -111,8 +111,11 @@ async fn focused(p: &Person) -> String {
 
 /// Tab until this has the focus; wherever it goes on the way, it can be seen.
 async fn tab_to(p: &Person, wanted: &str) {
+    // It has an outline, and nothing lies over its middle (WCAG 2.2, 2.4.7 and 2.4.11).
     const SEEN: &str = "const e = document.activeElement, s = getComputedStyle(e), b = e.getBoundingClientRect();
-        return e === document.body || (parseFloat(s.outlineWidth) >= 2 && s.outlineStyle !== 'none' && b.bottom > 0 && b.top < innerHeight)";
+        if (e === document.body) return true;
+        const top = document.elementFromPoint((b.left + b.right) / 2, (b.top + b.bottom) / 2);
+        return parseFloat(s.outlineWidth) >= 2 && s.outlineStyle !== 'none' && top !== null && (e.contains(top) || top.contains(e))";
     for _ in 0..40 {
         if focused(p).await == wanted {
             return;
@@ -142,6 +145,9 @@ async fn by_keys(p: &Person, someone: &Someone) {
     p.until("at the content", async || p.ask("return location.hash", json!([])).await == "#main").await;
     p.step("reach the password, and see the focus on the way");
     tab_to(p, "f-clave").await;
+    p.step("walk through a long form, and see the focus on the way");
+    p.open(&format!("/paciente/{}/signos", someone.id)).await;
+    tab_to(p, "f-hora").await;
     p.step("find a patient and open the chart by keys");
     p.open("/medico").await;
     tab_to(p, "q").await;
