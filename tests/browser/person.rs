@@ -215,9 +215,10 @@ impl Person {
         self.follow(&format!("a[href=\"{href}\"]")).await;
     }
 
-    /// Sends the form in which the field of this name stands.
+    /// Sends the form in which the field of this name stands, by its first button (not by that of a possible duplicate).
     pub async fn send(&self, name: &str) {
-        self.follow(&format!("main form:has([name=\"{name}\"]) button[type=submit]")).await;
+        self.follow(&format!("main form:has([name=\"{name}\"]) button[type=submit]:not([aria-hidden], [name=otra])"))
+            .await;
     }
 
     /// Writes into a field; what was in it goes.
