@@ -4,6 +4,7 @@
 
 pub mod client;
 pub mod config;
+pub mod copy;
 pub mod dev;
 pub mod health;
 pub mod import;
@@ -48,6 +49,7 @@ pub enum Command {
     Serve(serve::Arguments),
     Migrate(migrate::Arguments),
     Import(import::Arguments),
+    Copy(copy::Arguments),
     User(user::Arguments),
     Client(client::Arguments),
     Health(health::Arguments),
@@ -147,6 +149,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Serve(_) => serve::run(file, environment),
         Command::Migrate(arguments) => migrate::run(&arguments, file, environment),
         Command::Import(arguments) => import::run(&arguments, file, environment),
+        Command::Copy(arguments) => copy::run(&arguments, file, environment),
         Command::User(arguments) => user::run(&arguments, file, environment),
         Command::Client(arguments) => client::run(&arguments, file, environment),
         Command::Health(arguments) => health::run(&arguments, file, environment),

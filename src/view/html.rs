@@ -36,7 +36,8 @@ const PARTIALS: &[(&str, &str)] = templates![
     "partials/empty",
     "partials/lines",
     "partials/results",
-    "partials/lab-line",
+    "partials/lab-list",
+    "partials/lab-rows",
     "partials/own-line",
     "partials/own-meaning",
     "partials/own-list",
@@ -80,6 +81,8 @@ const PAGES: &[(&str, &str)] = templates![
     "lab",
     "lab-enter",
     "lab-validate",
+    "lab-find",
+    "lab-history",
     // patient
     "own",
     "own-results",

@@ -23,7 +23,11 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admision/registrar", "admission.register", "plus"),
         ],
         Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
-        Role::Resultados => &[("/resultados", "lab.list", "flask")],
+        Role::Resultados => &[
+            ("/resultados", "lab.list", "list"),
+            ("/resultados/pacientes", "lab.patients", "search"),
+            ("/resultados/historico", "lab.history", "page"),
+        ],
         Role::Paciente => &[
             ("/mi-historia", "own.area", "home"),
             ("/mi-historia/resultados", "own.tab_results", "flask"),

@@ -113,7 +113,7 @@ fn shown(visit: &Visit, patient: &Value, form: &Form, state: State) -> Result<Re
         save: reader.text("register_patient.edit_save"),
         action: visit.path.clone(),
         back,
-        version: encounter::version(patient).map(|version| version.to_string()),
+        version: Some(encounter::seen(patient, Some(form).filter(|_| !stale))),
         stored: if stale { stay::facts(visit, patient, None) } else { Vec::new() },
         fields: sheet.fields(),
         possible: Vec::new(),

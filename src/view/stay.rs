@@ -364,7 +364,7 @@ fn shown(
         title: visit.text(title),
         save: visit.text(save),
         danger: change == Change::Cancel,
-        version: stored.and_then(encounter::version).map(|version| version.to_string()),
+        version: stored.map(|stored| encounter::seen(stored, typed.filter(|_| !conflict))),
         stored_title: visit.text(if conflict { "admission.stored_now" } else { "admission.stored" }),
         stored: stale,
         order: taken(&mut fields, &order),
