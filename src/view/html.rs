@@ -39,6 +39,7 @@ const PARTIALS: &[(&str, &str)] = templates![
     "partials/lab-list",
     "partials/lab-rows",
     "partials/own-line",
+    "partials/possible",
     "partials/own-meaning",
     "partials/own-list",
 ];
@@ -58,6 +59,7 @@ const PAGES: &[(&str, &str)] = templates![
     "admission",
     "admission-patient",
     "admission-form",
+    "messages",
     "register-patient",
     // admin
     "admin/users",

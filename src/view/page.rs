@@ -21,6 +21,7 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admision", "admission.patients", "search"),
             ("/admision/llegadas", "admission.arrivals", "arrive"),
             ("/admision/registrar", "admission.register", "plus"),
+            ("/admision/mensajes", "messages.title", "mail"),
         ],
         Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
         Role::Resultados => &[

@@ -107,25 +107,29 @@ fn what_a_record_says_is_text_on_every_page_in_both_languages() {
                 twins.push(bones(&is_quiet(&browser.get(&page).await.expect(200))));
             }
         }
-        for group in payloads.chunks(GROUP) {
+        for (n, group) in payloads.chunks(GROUP).enumerate() {
             let record = Record::store(group.join(" \u{b7} ")).await;
             let own = browser_of("paciente", &record).await;
             twin_of.insert("paciente", own);
             let mut twins = twins.iter();
             for (role, page) in record.pages() {
-                let mut told = 0;
-                for language in ["es", "en"] {
+                let mut untold: Vec<String> = Vec::new();
+                for (language, twin) in [("es", twins.next().unwrap()), ("en", twins.next().unwrap())] {
+                    // The other language has the same templates: one group of texts is enough for it.
+                    if language == "en" && n > 0 {
+                        continue;
+                    }
                     let browser = twin_of.get_mut(role).unwrap();
                     browser.language = language.to_owned();
                     let reply = browser.get(&page).await.expect(200);
                     let nodes = is_quiet(&reply);
-                    same_bones(&reply, twins.next().unwrap(), &bones(&nodes));
+                    same_bones(&reply, twin, &bones(&nodes));
                     let shown = flat(&words(&nodes));
-                    told += group.iter().filter(|payload| shown.contains(&flat(payload))).count();
+                    untold.extend(group.iter().filter(|payload| !shown.contains(&flat(payload))).cloned());
                 }
                 // A page that names the patient or an entry shows all of it.
                 let names_nobody = page.starts_with("/mi-historia/") && !page.contains("resultados");
-                assert!(told == 2 * group.len() || names_nobody, "{role} {page}: {told} of 2 x {}", group.len());
+                assert!(untold.is_empty() || names_nobody, "{role} {page} does not show {untold:?}");
             }
         }
     });

@@ -23,6 +23,7 @@ mod official;
 mod pages;
 mod pages_admission;
 mod pages_medico;
+mod pages_mensajes;
 mod pages_paciente;
 mod pdf;
 mod people;

@@ -346,7 +346,7 @@ fn only_the_laboratory_has_these_pages_and_markup_is_inert() {
         for page in &pages {
             Browser::new().get(page).await.expect(401);
         }
-        for role in ["medico", "admisionista", "admin"] {
+        for role in ["medico", "admisionista", "admin", "paciente"] {
             let mut browser = Browser::of(role).await;
             for page in &pages {
                 browser.get(page).await.expect(403);

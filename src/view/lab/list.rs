@@ -2,7 +2,7 @@
 //! what was validated today, which is what was issued today.
 
 use super::notice::{self, Notice};
-use super::{DESK, Judged, RELEASED, id_of, is_critical, patient_of, status, words};
+use super::{DESK, Judged, RELEASED, id_of, is_critical, patient_of, place, status, words};
 use crate::error::Result;
 use crate::interaction::Unit;
 use crate::view::encounter;
@@ -275,7 +275,6 @@ pub async fn rows(unit: &mut Unit<'_>, visit: &Visit, entries: &[Entry], selecte
 fn row(visit: &Visit, entry: &Entry, person: &Value, stay: Option<&Value>, selected: Option<&str>) -> Row {
     let (reader, words, resource) = (&visit.reader, words(visit), &entry.resource);
     let name = Name::of(person);
-    let place = stay.map(|stay| encounter::place(reader, stay)).unwrap_or_default();
     let dates: &[&str] = if entry.kind == Kind::Order { &["authoredOn"] } else { &["effective", "issued"] };
     let when = words.when(resource, dates);
     let measured = words.measured(resource).unwrap_or_default();
@@ -295,7 +294,7 @@ fn row(visit: &Visit, entry: &Entry, person: &Value, stay: Option<&Value>, selec
         time: when.iso.parse().map_or(when.text, |at| reader.short_moment(at)),
         surnames: name.surnames,
         names: name.names,
-        second: joined([patient::document(visit, person).unwrap_or_default(), place], " · "),
+        second: joined([patient::document(visit, person).unwrap_or_default(), place(reader, stay)], " · "),
         exam: words.concept(resource.get("code")),
         is_number: measured.number.is_some() || !measured.unit.is_empty(),
         value: measured.text,

@@ -22,7 +22,7 @@ pub mod validate;
 pub mod value;
 
 use crate::error::{Error, Kind, Result};
-use crate::view::encounter;
+use crate::view::encounter::{self, Class};
 use crate::view::format::Reader;
 use crate::view::page::{Badge, Flag};
 use crate::view::patient;
@@ -108,10 +108,18 @@ fn status(visit: &Visit, resource: &Value) -> Badge {
     Badge::new(kind, Some(icon), visit.text(key))
 }
 
+/// Where somebody is: the bed of an inpatient, else the service.
+fn place(reader: &Reader, stay: Option<&Value>) -> String {
+    let Some(stay) = stay else { return String::new() };
+    match encounter::bed(stay).filter(|_| Class::of(stay) == Class::Inpatient) {
+        Some(bed) => reader.fill("lab.bed", &[("bed", &bed)]),
+        None => encounter::place(reader, stay),
+    }
+}
+
 /// Document, sex, age and place of somebody, in one line.
 fn who(visit: &Visit, person: &Value, stay: Option<&Value>) -> String {
     let age = patient::age(&visit.reader, person).unwrap_or_default();
     let sex = joined([patient::sex(&visit.reader, person).unwrap_or_default(), &age], ", ");
-    let place = stay.map(|stay| encounter::place(&visit.reader, stay)).unwrap_or_default();
-    joined([patient::document(visit, person).unwrap_or_default(), sex, place], " · ")
+    joined([patient::document(visit, person).unwrap_or_default(), sex, place(&visit.reader, stay)], " · ")
 }
