@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TEST_FEATURES := failpoints
 
-.PHONY: run test lint bench proof definitions divipola docs image install
+.PHONY: run test lint bench proof definitions docs image install
 
 # Builds the release and starts `historia dev` here; Ctrl-C stops all of it, PostgreSQL included. The data stays in
 # ./.historia. ARGS="..." goes to the command.
@@ -24,11 +24,6 @@ lint:
 definitions:
 	@test -n "$(PACKAGE)" || { echo "usage: make definitions PACKAGE=hl7.fhir.r4.core-4.0.1.tgz" >&2; exit 2; }
 	$(CARGO) run --locked --features definitions --bin definitions -- "$(PACKAGE)" fhir-profiles/r4
-
-# FOLDER: the DANE's tables of populated places as CSV files; writes the municipalities that the desk suggests.
-divipola:
-	@test -n "$(FOLDER)" || { echo "usage: make divipola FOLDER=centros_poblados" >&2; exit 2; }
-	$(CARGO) run --locked --features definitions --bin divipola -- "$(FOLDER)" > fhir-profiles/local/divipola.csv
 
 docs:
 	$(CARGO) doc --no-deps --document-private-items --locked

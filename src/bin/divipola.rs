@@ -1,4 +1,4 @@
-//! Compiles the municipalities of Colombia from tables of the DANE's DIVIPOLA (`make divipola`).
+//! Compiles the municipalities of Colombia from tables of the DANE's DIVIPOLA.
 //!
 //! Input: a folder of CSV files with the columns `nombre_departamento, codigo_municipio, nombre_municipio`, as the DANE
 //! publishes its populated places. Output, on standard output: `codigo;municipio;departamento`, one municipality a line, by

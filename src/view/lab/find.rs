@@ -60,7 +60,7 @@ async fn show(visit: &Visit, page: Page, action: &'static str) -> Result<Reply> 
 }
 
 async fn found(unit: &mut Unit<'_>, visit: &Visit, asked: &Asked, action: &str) -> Result<(Vec<Row>, bool)> {
-    let found = find::find(unit, &visit.reader, asked).await?;
+    let found = find::find(unit, asked).await?;
     let ids: Vec<&str> = found.resources.iter().map(|person| text(person, "id")).collect();
     if ids.is_empty() {
         return Ok((Vec::new(), false));
@@ -77,7 +77,7 @@ async fn found(unit: &mut Unit<'_>, visit: &Visit, asked: &Asked, action: &str) 
             first: n == 0,
             surnames: marked(&name.surnames, &asked.words),
             names: marked(&name.names, &asked.words),
-            lines: vec![who(visit, person, stays.get(id).copied())],
+            lines: vec![find::plain(who(visit, person, stays.get(id).copied()))],
             badge: None,
             act: Some(visit.text(if action == NEW { "lab.enter" } else { "lab.see_chart" })),
         }
