@@ -1,5 +1,6 @@
 //! The ward: find, read the chart, record signs, an observation, a problem; correct; the PDF.
 
+use super::ward::ward;
 use super::{DOWN, ENTER, POTASSIUM, Someone, picture};
 use crate::harness::fhir;
 use crate::person::Person;
@@ -26,6 +27,7 @@ pub async fn medico(p: &Person) {
     observes(p, &chart).await;
     has_a_problem(p, &chart).await;
     conflicts(p, &chart, last["id"].as_str().unwrap_or_default()).await;
+    ward(p, &someone, &chart).await;
     p.step("take the PDF");
     p.open(&chart).await;
     p.pdf("/exportar_pdf/").await;
@@ -63,7 +65,7 @@ async fn reads(p: &Person, someone: &Someone) {
 }
 
 /// By the action of the patient, or by the page of all that can be added.
-async fn add(p: &Person, chart: &str, what: &str) {
+pub async fn add(p: &Person, chart: &str, what: &str) {
     p.open(chart).await;
     let direct = format!("a[href^=\"{chart}/{what}\"]");
     const SHOWN: &str = "return [...document.querySelectorAll(arguments[0])].some((e) => e.checkVisibility())";

@@ -7,6 +7,7 @@ mod doors;
 mod medico;
 mod paciente;
 mod resultados;
+mod ward;
 
 pub use admin::admin;
 pub use admisionista::admisionista;
