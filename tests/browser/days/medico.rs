@@ -1,7 +1,7 @@
 //! The ward: find, read the chart, record signs, an observation, a problem; correct; the PDF.
 
 use super::ward::ward;
-use super::{DOWN, ENTER, POTASSIUM, Someone, picture};
+use super::{DOWN, ENTER, POTASSIUM, Someone, number, picture};
 use crate::harness::fhir;
 use crate::person::Person;
 use serde_json::json;
@@ -33,14 +33,6 @@ pub async fn medico(p: &Person) {
     p.pdf("/exportar_pdf/").await;
     p.step("sign out");
     p.leave().await;
-}
-
-/// A number as the reader writes it.
-fn number(p: &Person, digits: &str) -> String {
-    match p.language {
-        historia::i18n::Language::Es => digits.replace('.', ","),
-        historia::i18n::Language::En => digits.to_owned(),
-    }
 }
 
 async fn reads(p: &Person, someone: &Someone) {
