@@ -3,6 +3,7 @@
 //! Exit: 0 done, 1 failed, 2 usage, 3 configuration (the message names the key), 4 database unreachable, 5 partly done.
 
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod dev;
 pub mod health;
@@ -50,6 +51,7 @@ pub enum Command {
     Import(import::Arguments),
     User(user::Arguments),
     Client(client::Arguments),
+    Cluster(cluster::Arguments),
     Health(health::Arguments),
     Config(config::Arguments),
 }
@@ -149,6 +151,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Import(arguments) => import::run(&arguments, file, environment),
         Command::User(arguments) => user::run(&arguments, file, environment),
         Command::Client(arguments) => client::run(&arguments, file, environment),
+        Command::Cluster(arguments) => cluster::run(&arguments, file, environment),
         Command::Health(arguments) => health::run(&arguments, file, environment),
         Command::Config(arguments) => config::run(&arguments, file, environment),
     }

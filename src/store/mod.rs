@@ -83,6 +83,12 @@ pub(crate) fn is_race(error: &Error) -> bool {
     source.starts_with("SQLSTATE 40001") || source.starts_with("SQLSTATE 40P01")
 }
 
+/// Whether the database gave this SQLSTATE.
+pub(crate) fn has_state(error: &Error, code: &str) -> bool {
+    let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
+    source.strip_prefix("SQLSTATE ").is_some_and(|rest| rest.starts_with(code))
+}
+
 /// Whether the database answered and did nothing: the connection lives, and a transaction is rolled back.
 pub(crate) fn is_refusal(error: &Error) -> bool {
     let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();

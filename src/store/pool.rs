@@ -9,7 +9,8 @@
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::store::{cluster, fault};
+use crate::store::cluster::{self, Address};
+use crate::store::fault;
 use crate::telemetry::metric;
 use std::collections::HashMap;
 use std::future::Future;
@@ -149,6 +150,29 @@ pub struct Target {
     session: String,
 }
 
+impl Target {
+    /// Another server with the same account; without `database`, the database of the same name.
+    fn elsewhere(&self, address: &Address, database: Option<&str>) -> Target {
+        let own = &self.config;
+        let mut config = tokio_postgres::Config::new();
+        config.host(&address.host).port(address.port).ssl_mode(own.get_ssl_mode()).application_name("historia");
+        config.keepalives_idle(own.get_keepalives_idle());
+        if let Some(timeout) = own.get_connect_timeout() {
+            config.connect_timeout(*timeout);
+        }
+        if let Some(user) = own.get_user() {
+            config.user(user);
+        }
+        if let Some(password) = own.get_password() {
+            config.password(password);
+        }
+        if let Some(database) = database.or(own.get_dbname()) {
+            config.dbname(database);
+        }
+        Target { config, session: self.session.clone() }
+    }
+}
+
 /// bb8's view of a [`Target`]: no ping at check-out (30 % of a read); broken connections are seen on return.
 pub struct Manager(Arc<Target>);
 
@@ -241,6 +265,25 @@ impl Pool {
     /// A connection outside the pool, for a task that keeps it (migrations, the listener's fallback).
     pub async fn dedicated(&self) -> Result<Conn> {
         Conn::open(&self.target).await
+    }
+
+    /// A connection to another server of the cluster, with the same account.
+    pub async fn elsewhere(&self, address: &Address, database: Option<&str>) -> Result<Conn> {
+        self.within(Conn::open(&self.target.elsewhere(address, database))).await
+    }
+
+    /// Host and port of the database; none for a socket in the file system.
+    pub fn address(&self) -> Option<Address> {
+        let port = self.target.config.get_ports().first().copied().unwrap_or(5432);
+        match self.target.config.get_hosts().first() {
+            Some(tokio_postgres::config::Host::Tcp(host)) => Some(Address { host: host.clone(), port }),
+            _ => None,
+        }
+    }
+
+    /// Name of the database.
+    pub fn database(&self) -> &str {
+        self.target.config.get_dbname().or(self.target.config.get_user()).unwrap_or("postgres")
     }
 
     /// A shared connection for one single statement. A lane that broke is opened anew.
