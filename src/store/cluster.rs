@@ -5,7 +5,9 @@
 //!
 //! * [`setup`]: makes a cluster of nodes, and changes which nodes there are.
 //! * [`status`]: what a person wants to know of it.
+//! * [`nodes`]: which nodes are lost, while the server runs.
 
+pub mod nodes;
 pub mod setup;
 pub mod status;
 

@@ -244,6 +244,7 @@ struct Step<'a> {
 /// Stores a set inside the open transaction of `conn`. False: a version, id or record was taken by somebody else in
 /// the meantime; the caller rolls back.
 pub async fn all(conn: &Conn, set: &Set, events: &[Event]) -> Result<bool> {
+    set.versions.iter().try_for_each(|version| conn.reach(&version.documento_id))?;
     let mut steps = Vec::new();
     control(set, &mut steps);
     let mut by_documento: BTreeMap<&str, (Vec<&Version>, Vec<&Version>)> = BTreeMap::new();
