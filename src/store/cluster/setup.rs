@@ -256,7 +256,12 @@ async fn ready_nodes<'a>(pool: &Pool, nodes: impl IntoIterator<Item = &'a Addres
         })?;
         let mut missing = missing(&conn).await?;
         if missing.is_empty() {
-            if let Err(error) = conn.batch(CREATE_EXTENSION).await {
+            let mut made = conn.batch(CREATE_EXTENSION).await;
+            if made.as_ref().is_err_and(|error| has_state(error, "23505")) {
+                // Somebody else was making it just then.
+                made = conn.batch(CREATE_EXTENSION).await;
+            }
+            if let Err(error) = made {
                 let cause = error.source.as_ref().map_or_else(|| error.to_string(), ToString::to_string);
                 missing.push(format!("the extension citus cannot be made: {cause}"));
             } else if let Some(row) = conn.query_opt(VERSIONS, &[]).await? {

@@ -6,8 +6,10 @@ pub mod data;
 pub mod database;
 pub mod fhir;
 pub mod hl7;
+pub mod ids;
 pub mod instance;
 pub mod mllp;
+pub mod proof;
 
 pub use fhir::{Fhir, Reply, anonymous, fhir};
 pub use instance::{Instance, Start, server};
