@@ -17,6 +17,7 @@ mod hardening;
 mod harness;
 mod hl7;
 mod import;
+mod instances;
 mod lifecycle;
 mod nodes;
 mod official;
