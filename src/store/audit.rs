@@ -7,6 +7,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::store::cluster::nodes::Nodes;
 use crate::store::pool::{Conn, Pool};
+use crate::store::write::rows;
 use crate::telemetry::metric;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -325,8 +326,18 @@ async fn insert_batch(pool: &Pool, conn: &mut Option<Conn>, batch: &[Waiting]) -
         }
     }
     let Some(open) = conn.as_ref() else { return false };
-    let columns = Batch::of(batch.iter().flat_map(|w| &w.events));
-    let insert = async { open.execute(INSERT, &columns.params()).await };
+    let mut events = batch.iter().flat_map(|w| &w.events);
+    let insert = async {
+        match (events.next(), events.next()) {
+            // One row goes to its node as it is.
+            (Some(event), None) if open.is_citus() => {
+                let values = rows::values(event);
+                let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|v| &**v as &(dyn ToSql + Sync)).collect();
+                open.execute(rows::AUDIT, &values).await
+            }
+            _ => open.execute(INSERT, &Batch::of(batch.iter().flat_map(|w| &w.events)).params()).await,
+        }
+    };
     match pool.within(insert).await {
         Ok(_) => true,
         Err(error) => {

@@ -44,6 +44,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("session", session::STATEMENTS),
     ("trail", trail::STATEMENTS),
     ("write", write::STATEMENTS),
+    ("write::rows", write::rows::STATEMENTS),
 ];
 
 /// SQLSTATE -> kind, in this one place. Only the code and the primary message go on: DETAIL and CONTEXT carry values.

@@ -175,9 +175,9 @@ pub async fn watch(pool: Arc<Pool>, timeout: Duration) {
     loop {
         match look.once(&nodes.seen()).await {
             Ok(seen) => nodes.saw(seen),
+            Err(error) if !error.is_transient() => tracing::error!(%error, "the nodes cannot be looked at"),
             Err(error) => {
                 tracing::warn!(%error, "the coordinator does not answer");
-                look.conn = None;
                 look.coordinator += 1;
                 if look.coordinator >= STRIKES {
                     let seen = nodes.seen();
@@ -235,7 +235,11 @@ impl Look {
         self.coordinator = 0;
         // It asks every node, so it waits until all are there; what it ends is what no living transaction owns.
         if self.recover && lost.is_empty() && self.strikes.values().all(|strikes| *strikes == 0) {
-            tokio::time::timeout(timeout * 2, conn.query(RECOVER, &[])).await.map_err(late)??;
+            let recovered = tokio::time::timeout(timeout * 2, conn.query(RECOVER, &[])).await.map_err(late)?;
+            if let Err(error) = recovered {
+                // An account that may not; Citus does the same within a minute.
+                tracing::warn!(%error, "half commits are left to Citus");
+            }
             self.recover = false;
         }
         self.conn = Some(conn);
@@ -260,7 +264,7 @@ async fn map(conn: &Conn) -> Result<(Ranges, Vec<Address>)> {
 }
 
 /// The hash of a text that Citus distributes by: PostgreSQL's `hash_bytes` (src/common/hashfn.c).
-fn hash(bytes: &[u8]) -> i32 {
+pub fn hash(bytes: &[u8]) -> i32 {
     let word = |part: &[u8]| part.iter().rev().fold(0_u32, |word, byte| (word << 8) | u32::from(*byte));
     let start = 0x9e37_79b9_u32.wrapping_add(u32::try_from(bytes.len()).unwrap_or_default()).wrapping_add(3_923_095);
     let (mut a, mut b, mut c) = (start, start, start);

@@ -23,7 +23,7 @@ const TABLES: &str = "\
 select count(*) filter (where citus_table_type = 'distributed'), count(*) filter (where citus_table_type = 'local') from citus_tables";
 
 /// Prepared by a test.
-pub const COORDINATOR: &[&str] = &[SHARDS, PLACED, SIZES, PREPARED, MOVES, PLANNED, TABLES];
+pub const STATEMENTS: &[&str] = &[SHARDS, PLACED, SIZES, PREPARED, MOVES, PLANNED, TABLES];
 
 /// A node as it was found.
 #[derive(Clone, Debug)]

@@ -28,6 +28,29 @@ impl Ids {
         }
     }
 
+    /// Puts the entries of the other Bundle in the order of the first, as far as their ids are known.
+    pub fn reorder(&self, one: &Value, other: &mut Value) {
+        let id = |entry: &Value| entry["resource"]["id"].as_str().unwrap_or_default().to_owned();
+        let Some(wanted) = one["entry"].as_array() else { return };
+        let place = |entry: &Value| {
+            let there = id(entry);
+            let here = self.back.get(&there).unwrap_or(&there);
+            wanted.iter().position(|entry| id(entry) == *here)
+        };
+        if let Some(entries) = other["entry"].as_array_mut() {
+            let at: Vec<Option<usize>> = entries.iter().map(place).collect();
+            // Those that are not known keep the places that are left, in their order.
+            let mut free = (0..entries.len()).filter(|n| !at.contains(&Some(*n)));
+            let mut placed: Vec<(usize, Value)> = at
+                .iter()
+                .zip(entries.drain(..))
+                .map(|(at, entry)| (at.or_else(|| free.next()).unwrap_or(0), entry))
+                .collect();
+            placed.sort_by_key(|(at, _)| *at);
+            entries.extend(placed.into_iter().map(|(_, entry)| entry));
+        }
+    }
+
     /// Texts are the same when their words are.
     pub fn text(&mut self, one: &str, other: &str) -> bool {
         let words = |text: &str| -> Vec<String> {
