@@ -5,6 +5,7 @@
 pub mod client;
 pub mod cluster;
 pub mod config;
+pub mod copy;
 pub mod dev;
 pub mod health;
 pub mod import;
@@ -49,6 +50,7 @@ pub enum Command {
     Serve(serve::Arguments),
     Migrate(migrate::Arguments),
     Import(import::Arguments),
+    Copy(copy::Arguments),
     User(user::Arguments),
     Client(client::Arguments),
     Cluster(cluster::Arguments),
@@ -149,6 +151,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Serve(_) => serve::run(file, environment),
         Command::Migrate(arguments) => migrate::run(&arguments, file, environment),
         Command::Import(arguments) => import::run(&arguments, file, environment),
+        Command::Copy(arguments) => copy::run(&arguments, file, environment),
         Command::User(arguments) => user::run(&arguments, file, environment),
         Command::Client(arguments) => client::run(&arguments, file, environment),
         Command::Cluster(arguments) => cluster::run(&arguments, file, environment),

@@ -45,6 +45,18 @@ const STAFF: [(Role, &str); 4] = [
     (Role::Admin, "SI-DEV004"),
 ];
 
+/// What the people of the sample are called: its histories name the same doctor and clerks.
+fn name_of(role: Role) -> &'static str {
+    match role {
+        Role::Paciente => "Gloria Inés Muñoz Peñaranda",
+        Role::Admisionista => "Yaneth Güiza Toro",
+        Role::Medico => "Julián Ñáñez Ospina",
+        Role::Resultados => "Adriana Peláez Cuéllar",
+        Role::Admin => "Marta Quiroga Peña",
+        Role::Integracion => "HIS",
+    }
+}
+
 /// Makes what is missing. `paciente`: Patient.id and documento_id of a sample patient; without one there is no paciente
 /// yet, and a later start makes it.
 pub async fn ensure_dev_logins(app: &App, paciente: Option<(String, String)>) -> Result<DevAccess> {
@@ -106,7 +118,7 @@ async fn ensure_login(app: &App, login: &DevLogin, by: &Caller) -> Result<()> {
         rol,
         usuario: login.usuario.clone(),
         documento_id: DocumentoId::stored(login.documento_id.clone()),
-        nombre: format!("{} (dev)", login.rol),
+        nombre: name_of(rol).to_owned(),
         paciente_id: login.paciente.clone(),
         clave: login.clave.clone(),
         temporary: false,

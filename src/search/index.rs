@@ -91,7 +91,10 @@ pub fn columns(context: &Context<'_>, t: ResourceType, resource: &Value) -> Resu
         let slot = context.hasher.slot(t.name(), parameter.code);
         match parameter.kind {
             SearchKind::Token => {
-                nodes.iter().for_each(|node| token::index(&slot, *node, def, resource, &mut columns.keys))
+                nodes.iter().for_each(|node| token::index(&slot, *node, def, resource, &mut columns.keys));
+                if token::has_starts(t.name(), parameter.code) {
+                    nodes.iter().for_each(|node| token::start(&slot, *node, &mut columns.strings));
+                }
             }
             SearchKind::Uri => nodes.iter().for_each(|node| uri::index(&slot, *node, &mut columns.keys)),
             SearchKind::String => {

@@ -2,7 +2,8 @@
 //!
 //! Nothing is ignored: an unknown parameter, modifier or value is an error that names the parameter and the nearest known
 //! ones, and all problems are told at once. Values stand in no error text. Not here yet, and refused by name: number,
-//! quantity, composite and special parameters, chains, `_has`, includes, modifiers beyond `:exact`, `:not`, `:[type]`.
+//! quantity, composite and special parameters, chains, `_has`, includes, modifiers beyond `:exact`, `:not`, `:[type]` and
+//! `identifier:code-text` of Patient.
 
 use crate::error::{Error, Issue, Kind, Result};
 use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
@@ -249,6 +250,13 @@ impl Parser<'_> {
                     values.iter().map(|value| token::key(&slot, parameter.code, value)).collect::<Result<_>>()?;
                 if modifier.is_some() { Clause::Not(keys) } else { Clause::Any(keys) }
             }
+            (SearchKind::Token, Some("code-text")) if token::has_starts(self.t.name(), parameter.code) => {
+                let any: Vec<String> = values.iter().map(|value| token::squeezed(&unescape(value))).collect();
+                if any.iter().any(String::is_empty) {
+                    return Err(bad_value(parameter.code, "the beginning of an identifier"));
+                }
+                Clause::Prefix { key: slot.key(Form::Strings, &[]), any }
+            }
             (SearchKind::String, None) => {
                 let any = values.iter().map(|value| string::prefix(&unescape(value))).collect();
                 Clause::Prefix { key: slot.key(Form::Strings, &[]), any }
@@ -409,6 +417,7 @@ fn unsupported_modifier(parameter: &SearchParameter, modifier: &str) -> Error {
     let supported = match parameter.kind {
         _ if parameter.code == "_id" => "none",
         SearchKind::String => ":exact",
+        SearchKind::Token if parameter.code == "identifier" => ":not, and on Patient :code-text",
         SearchKind::Token => ":not",
         SearchKind::Reference => ": and a type that the parameter may point at",
         _ => "none",

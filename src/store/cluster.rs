@@ -30,6 +30,10 @@ pub(super) const ONE_BY_ONE: &str = "set local citus.multi_shard_modify_mode = '
 pub(super) const IS_DISTRIBUTED: &str = "\
 select exists (select 1 from pg_dist_partition where logicalrelid = to_regclass('resource') and partmethod = 'h')";
 
+/// Where each shard starts, as a hash of documento_id.
+pub(super) const SHARD_STARTS: &str = "\
+select shardminvalue::bigint from pg_dist_shard where logicalrelid = to_regclass('resource') order by 1";
+
 /// What makes the schema of one node that of a cluster; passes over what is done.
 pub(super) const DISTRIBUTE: &str = include_str!("../../sql/citus/distribute.sql");
 

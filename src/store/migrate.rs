@@ -8,6 +8,7 @@ use crate::store::pool::{Conn, Pool};
 pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_foundation", include_str!("../../sql/migrations/0001_foundation.sql")),
     ("0002_pages", include_str!("../../sql/migrations/0002_pages.sql")),
+    ("0003_desk", include_str!("../../sql/migrations/0003_desk.sql")),
 ];
 
 /// Chosen once; any number that nobody else in the database uses.

@@ -9,6 +9,7 @@ pub mod attempt;
 pub mod audit;
 pub mod cluster;
 pub mod code;
+pub mod copy;
 pub mod embedded;
 pub mod everything;
 pub mod form;
@@ -34,6 +35,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("attempt", attempt::STATEMENTS),
     ("audit", audit::STATEMENTS),
     ("code", code::STATEMENTS),
+    ("copy", copy::STATEMENTS),
     ("form", form::STATEMENTS),
     ("everything", everything::STATEMENTS),
     ("installation", installation::STATEMENTS),

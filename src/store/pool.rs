@@ -12,6 +12,8 @@ use crate::error::{Error, Kind, Result};
 use crate::store::cluster::{self, Address, nodes::Nodes};
 use crate::store::fault;
 use crate::telemetry::metric;
+use bytes::Bytes;
+use futures_util::SinkExt;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -174,6 +176,14 @@ impl Conn {
     /// Several statements as text: migrations and session settings only.
     pub async fn batch(&self, sql: &str) -> Result<()> {
         self.answered(self.client.batch_execute(sql)).await
+    }
+
+    /// The rows of one COPY of another connection into one of this; returns how many. Both texts are generated.
+    pub async fn copy_from(&self, source: &Conn, out: &str, into: &str) -> Result<u64> {
+        let mut rows = Box::pin(source.client.copy_out(out).await.map_err(fault)?);
+        let mut sink = Box::pin(self.client.copy_in::<_, Bytes>(into).await.map_err(fault)?);
+        sink.send_all(&mut rows).await.map_err(fault)?;
+        sink.as_mut().finish().await.map_err(fault)
     }
 
     /// Whether the rows lie on several nodes.

@@ -36,8 +36,11 @@ const PARTIALS: &[(&str, &str)] = templates![
     "partials/empty",
     "partials/lines",
     "partials/results",
-    "partials/lab-line",
+    "partials/lab-list",
+    "partials/lab-rows",
     "partials/own-line",
+    "partials/possible",
+    "partials/stored-stay",
     "partials/own-meaning",
     "partials/own-list",
 ];
@@ -57,6 +60,7 @@ const PAGES: &[(&str, &str)] = templates![
     "admission",
     "admission-patient",
     "admission-form",
+    "messages",
     "register-patient",
     // admin
     "admin/users",
@@ -69,8 +73,11 @@ const PAGES: &[(&str, &str)] = templates![
     "admin/audit",
     // physician
     "medico",
+    "inpatients",
     "chart-page",
     "add",
+    "entry",
+    "prescribe",
     "signs",
     "observe",
     "problem",
@@ -80,6 +87,8 @@ const PAGES: &[(&str, &str)] = templates![
     "lab",
     "lab-enter",
     "lab-validate",
+    "lab-find",
+    "lab-history",
     // patient
     "own",
     "own-results",

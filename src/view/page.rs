@@ -21,9 +21,18 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admision", "admission.patients", "search"),
             ("/admision/llegadas", "admission.arrivals", "arrive"),
             ("/admision/registrar", "admission.register", "plus"),
+            ("/admision/mensajes", "messages.title", "mail"),
         ],
-        Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
-        Role::Resultados => &[("/resultados", "lab.list", "flask")],
+        Role::Medico => &[
+            ("/medico", "medico.patients", "search"),
+            ("/medico/hospitalizados", "medico.inpatients", "bed"),
+            ("/cuenta", "account.title", "person"),
+        ],
+        Role::Resultados => &[
+            ("/resultados", "lab.list", "list"),
+            ("/resultados/pacientes", "lab.patients", "search"),
+            ("/resultados/historico", "lab.history", "page"),
+        ],
         Role::Paciente => &[
             ("/mi-historia", "own.area", "home"),
             ("/mi-historia/resultados", "own.tab_results", "flask"),
@@ -241,6 +250,15 @@ impl Page {
     #[must_use]
     pub fn says(self, message: Message) -> Page {
         Page { message: Some(message), ..self }
+    }
+
+    /// A message, when there is one; else what the page before had to say stays.
+    #[must_use]
+    pub fn with(self, message: Option<Message>) -> Page {
+        match message {
+            Some(message) => self.says(message),
+            None => self,
+        }
     }
 
     /// A page about one patient: banner above, its actions as the bottom bar of a phone.

@@ -38,6 +38,7 @@ const WIDE: &[(&str, &str)] = &[
         "select r.resource_type, r.documento_id, r.id, r.version, r.updated, r.owner",
         "conditional references of a whole Bundle in one query",
     ),
+    ("select not exists (select 1 from resource) and not exists", "`historia copy`: whether the target is empty"),
     ("select r.resource_type from resource r where r.keys && $1", "deletion: anything may point at a resource"),
 ];
 

@@ -25,7 +25,7 @@ const ROWS: usize = 50;
 const DAYS: i32 = 7;
 
 /// What is recorded: interactions by FHIR's codes, and what touches no resource.
-const ACTIONS: [&str; 24] = [
+const ACTIONS: [&str; 25] = [
     "read",
     "vread",
     "history-instance",
@@ -48,6 +48,7 @@ const ACTIONS: [&str; 24] = [
     "client-add",
     "client-disable",
     "message",
+    "audit",
     "audit-list",
     "message-counts",
 ];
