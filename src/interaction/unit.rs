@@ -161,7 +161,7 @@ impl<'a> Unit<'a> {
         match &self.tx {
             Some(tx) => Ok(Reader::Own(tx.conn())),
             // On a cluster a shared connection would make all wait for the slowest node.
-            None if !self.app.group.serves() => Ok(Reader::Lent(Box::new(self.app.pool.get().await?))),
+            None if !self.app.group.serves() => Ok(Reader::Lent(Box::new(self.app.pool.reader().await?))),
             None => Ok(Reader::Shared(self.app.pool.lane().await?)),
         }
     }

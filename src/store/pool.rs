@@ -268,6 +268,8 @@ pub type Pooled = bb8::PooledConnection<'static, Manager>;
 pub struct Pool {
     target: Arc<Target>,
     pool: bb8::Pool<Manager>,
+    /// On a cluster, in place of the lanes: reads wait neither for a slow node nor for those who queue for a hot row.
+    readers: bb8::Pool<Manager>,
     lanes: Vec<Lane>,
     next: AtomicUsize,
     deadline: Duration,
@@ -301,15 +303,26 @@ impl Pool {
         );
         let patience = config.database.connect_timeout;
         let target = Arc::new(Target { config: target, session, session_citus, patience, nodes: Arc::default() });
-        let pool = bb8::Pool::builder()
-            .max_size(config.database.pool_size)
-            .connection_timeout(config.database.pool_timeout)
-            .test_on_check_out(false)
-            .retry_connection(false)
-            .build_unchecked(Manager(target.clone()));
+        let connections = || {
+            bb8::Pool::builder()
+                .max_size(config.database.pool_size)
+                .connection_timeout(config.database.pool_timeout)
+                .test_on_check_out(false)
+                .retry_connection(false)
+                .build_unchecked(Manager(target.clone()))
+        };
+        let (pool, readers) = (connections(), connections());
         let lanes = (0..LANES).map(|_| Lane::default()).collect();
         let deadline = config.database.statement_timeout + Duration::from_secs(2);
-        Ok(Pool { target, pool, lanes, next: AtomicUsize::new(0), deadline, patience: config.database.pool_timeout })
+        Ok(Pool {
+            target,
+            pool,
+            readers,
+            lanes,
+            next: AtomicUsize::new(0),
+            deadline,
+            patience: config.database.pool_timeout,
+        })
     }
 
     /// The nodes of the cluster, as far as it is one.
@@ -319,13 +332,22 @@ impl Pool {
 
     /// A connection of one's own, outside a transaction.
     pub async fn get(&self) -> Result<Pooled> {
+        self.lend(&self.pool).await
+    }
+
+    /// A connection for reading on a cluster.
+    pub async fn reader(&self) -> Result<Pooled> {
+        self.lend(&self.readers).await
+    }
+
+    async fn lend(&self, pool: &bb8::Pool<Manager>) -> Result<Pooled> {
         self.target.nodes.reach_coordinator()?;
         let asked = Instant::now();
-        let mut conn = self.pool.get_owned().await;
+        let mut conn = pool.get_owned().await;
         // After a restart of the database every idle connection is dead, and known to be; returning one closes it.
         while conn.as_ref().is_ok_and(|conn| conn.is_closed()) && asked.elapsed() < self.patience {
             drop(conn);
-            conn = self.pool.get_owned().await;
+            conn = pool.get_owned().await;
         }
         metrics::histogram!(metric::POOL_WAIT_SECONDS).record(asked.elapsed().as_secs_f64());
         conn.map_err(|e| match e {
