@@ -9,7 +9,7 @@ use super::Address;
 use super::setup::registered;
 use crate::error::{Error, Kind, Result};
 use crate::store::pool::{Conn, Pool};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
@@ -117,11 +117,12 @@ impl Nodes {
         self.any.load(Ordering::Acquire)
     }
 
-    /// A number for the node of a documento_id, the same for all that lie together.
+    /// The number of the node of a documento_id.
     pub fn lot(&self, documento_id: &str) -> usize {
         let seen = self.seen();
-        let Some(holder) = seen.holder(documento_id) else { return 0 };
-        usize::try_from(hash(holder.to_string().as_bytes()).unsigned_abs()).unwrap_or_default()
+        let holders: BTreeSet<&Address> = seen.ranges.iter().map(|(.., node)| node).collect();
+        let holder = seen.holder(documento_id);
+        holders.into_iter().position(|node| Some(node) == holder).unwrap_or_default()
     }
 
     /// Where a row of no patient may lie now, when its own node is lost.
