@@ -12,6 +12,7 @@ mod cluster;
 mod contract;
 mod copy;
 mod crud;
+mod differential;
 mod examples;
 mod hardening;
 mod harness;

@@ -10,6 +10,7 @@ pub mod hostile;
 pub mod html;
 pub mod instance;
 pub mod mllp;
+pub mod proof;
 
 pub use fhir::{Fhir, Reply, anonymous, fhir};
 pub use instance::{Instance, Start, server};
