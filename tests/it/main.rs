@@ -27,5 +27,7 @@ mod psql;
 mod races;
 mod record;
 mod search;
+mod search_cases;
+mod search_random;
 mod statements;
 mod tokens;
