@@ -11,10 +11,8 @@ use std::time::{Duration, Instant};
 
 /// Copy the whole installation into another, empty database
 #[derive(Debug, clap::Args)]
-#[command(
-    after_help = "Nobody may write meanwhile: stop the server, or keep everyone out. A copy that was interrupted goes on \
-where it stopped when it is run again.\n\nExample:\n  historia copy --to postgres://historia@coordinator/historia"
-)]
+#[command(after_help = "Example:\n  historia copy --to postgres://historia@coordinator/historia\n\n\
+Nobody may write meanwhile. A copy that was interrupted goes on where it stopped when it is run again.")]
 pub struct Arguments {
     /// Address of the target: an empty database, or a cluster after `historia cluster init`
     #[arg(long, value_name = "URL")]

@@ -36,16 +36,15 @@ const PROGRESS: Duration = Duration::from_secs(10);
 const LINES: usize = 200;
 
 pub fn run(arguments: &Arguments, file: Option<&Path>, environment: &Environment) -> Result<Exit, Failure> {
-    let mut files = Vec::new();
-    for path in &arguments.paths {
-        gather(path, &mut files)
-            .map_err(|e| Failure::new(Exit::Failed, format!("cannot read {}: {e}", path.display())))?;
-    }
+    let groups = named_together(&arguments.paths)?;
     runtime()?.block_on(async {
         let app = app(file, environment).await?;
         let started = Instant::now();
         let mut report = Report::default();
-        load(&app, files, &mut report).await;
+        let mut progress = Progress::new(groups.iter().map(Vec::len).sum());
+        for files in groups {
+            load(&app, files, &mut progress, &mut report).await;
+        }
         crate::store::search::analyze(&app.pool.dedicated().await?).await?;
         report.seconds = started.elapsed().as_secs_f64();
         report.bytes_per_resource = crate::store::search::bytes_per_resource(&app.pool.dedicated().await?).await?;
@@ -58,25 +57,41 @@ pub fn run(arguments: &Arguments, file: Option<&Path>, environment: &Environment
     })
 }
 
-/// Files in order of their names; `-` stands for stdin.
-fn gather(path: &Path, files: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if path.as_os_str() != "-" && path.is_dir() {
-        let mut inside: Vec<PathBuf> =
-            std::fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<_>>()?;
-        inside.sort();
-        for path in inside {
-            let fits = path.extension().is_some_and(|e| e == "json" || e == "ndjson");
-            if path.is_dir() || fits {
-                gather(&path, files)?;
-            }
+/// Folders one after the other, the files of each in order of their names, its own before those of the folders in it; `-`
+/// stands for stdin. What belongs together is finished before the next begins.
+fn gather(path: &Path, groups: &mut Vec<Vec<PathBuf>>) -> std::io::Result<()> {
+    if path.as_os_str() == "-" || !path.is_dir() {
+        if path.as_os_str() != "-" {
+            std::fs::metadata(path)?;
         }
+        groups.push(vec![path.to_owned()]);
         return Ok(());
     }
-    if path.as_os_str() != "-" {
-        std::fs::metadata(path)?;
+    let mut inside: Vec<PathBuf> =
+        std::fs::read_dir(path)?.map(|entry| entry.map(|e| e.path())).collect::<std::io::Result<_>>()?;
+    inside.sort();
+    let (folders, mut files): (Vec<PathBuf>, Vec<PathBuf>) = inside.into_iter().partition(|path| path.is_dir());
+    files.retain(|path| path.extension().is_some_and(|e| e == "json" || e == "ndjson"));
+    groups.push(files);
+    folders.iter().try_for_each(|folder| gather(folder, groups))
+}
+
+/// Files that are named one by one belong together, like those of a folder.
+pub(super) fn named_together(paths: &[PathBuf]) -> Result<Vec<Vec<PathBuf>>, Failure> {
+    let mut groups: Vec<Vec<PathBuf>> = Vec::new();
+    let mut after_file = false;
+    for path in paths {
+        let mut found = Vec::new();
+        gather(path, &mut found)
+            .map_err(|e| Failure::new(Exit::Failed, format!("cannot read {}: {e}", path.display())))?;
+        let is_file = !path.is_dir();
+        match groups.last_mut() {
+            Some(last) if is_file && after_file => last.extend(found.into_iter().flatten()),
+            _ => groups.extend(found),
+        }
+        after_file = is_file;
     }
-    files.push(path.to_owned());
-    Ok(())
+    Ok(groups)
 }
 
 #[derive(Default)]
@@ -105,9 +120,8 @@ struct Load {
     interaction: Arc<Interaction>,
 }
 
-async fn load(app: &Arc<App>, files: Vec<PathBuf>, report: &mut Report) {
+async fn load(app: &Arc<App>, files: Vec<PathBuf>, progress: &mut Progress, report: &mut Report) {
     let workers = app.config.limits.bundles_at_once.max(1);
-    let mut progress = Progress::new(files.len());
     let mut waiting: Vec<Load> = Vec::new();
     let mut running: JoinSet<(Load, Result<Value>)> = JoinSet::new();
     for path in files {

@@ -61,3 +61,26 @@ fn the_database_is_the_configured_or_the_running_one() {
     assert_eq!(url.expose(), "postgres://db/h");
     std::fs::remove_file(&empty).unwrap();
 }
+
+#[test]
+fn a_folder_is_loaded_before_the_next() {
+    let root = std::env::temp_dir().join(format!("historia-gather-{}", std::process::id()));
+    let make = |path: &str| {
+        let path = root.join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, "{}").unwrap();
+        path
+    };
+    let files = ["B/x.json", "a.json", "z.json", "c/y.ndjson", "c/no.txt", "one.json", "two.json"].map(make);
+    let check = |paths: &[&str], expected: &[&[usize]]| {
+        let paths: Vec<PathBuf> = paths.iter().map(|path| root.join(path)).collect();
+        let expected: Vec<Vec<PathBuf>> =
+            expected.iter().map(|group| group.iter().map(|n| files[*n].clone()).collect()).collect();
+        assert_eq!(import::named_together(&paths).unwrap(), expected);
+    };
+    check(&["c", "B"], &[&[3], &[0]]);
+    check(&["one.json", "two.json", "B", "a.json"], &[&[5, 6], &[0], &[1]]);
+    check(&[""], &[&[1, 5, 6, 2], &[0], &[3]]);
+    assert!(import::named_together(&[root.join("nowhere")]).is_err());
+    std::fs::remove_dir_all(&root).unwrap();
+}

@@ -142,6 +142,9 @@ impl Columns {
                     if texts {
                         token::texts(&slot, *node, &mut self.strings);
                     }
+                    if token::has_starts(t.name(), parameter.code) {
+                        token::start(&slot, *node, &mut self.strings);
+                    }
                 }
             }
             SearchKind::Uri => nodes.iter().for_each(|node| uri::index(&slot, parameter.code, *node, &mut self.keys)),

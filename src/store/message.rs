@@ -5,7 +5,7 @@ use crate::store::pool::Conn;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-pub const STATEMENTS: &[&str] = &[RECEIPT, ADD_RECEIPT, ADD_MESSAGE, COUNTS];
+pub const STATEMENTS: &[&str] = &[RECEIPT, ADD_RECEIPT, ADD_MESSAGE, COUNTS, NEWS, LATEST];
 
 /// What makes a message the same message: the configured sender (not its socket), MSH-3, MSH-4, MSH-10.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -77,6 +77,64 @@ pub async fn counts(conn: &Conn, since: Timestamp, offset: i32) -> Result<Vec<Co
         conflict: row.get(5),
     };
     Ok(conn.query(COUNTS, &[&since, &f64::from(offset)]).await?.iter().map(count).collect())
+}
+
+/// What came since a moment, in short.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct News {
+    /// Of the latest message.
+    pub received: Option<Timestamp>,
+    pub sender: Option<String>,
+    pub total: i64,
+    /// Not applied.
+    pub failed: i64,
+}
+
+const NEWS: &str = "\
+select max(received), (array_agg(sender order by received desc))[1], count(*), count(*) filter (where state <> 'applied')
+from hl7_message where received >= $1";
+
+pub async fn news(conn: &Conn, since: Timestamp) -> Result<News> {
+    let row = conn.query_opt(NEWS, &[&since]).await?;
+    let news = |row: tokio_postgres::Row| News {
+        received: row.get(0),
+        sender: row.get(1),
+        total: row.get(2),
+        failed: row.get(3),
+    };
+    Ok(row.map(news).unwrap_or_default())
+}
+
+/// One message as the desk lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub received: Timestamp,
+    pub sender: String,
+    pub control_id: String,
+    pub event: String,
+    pub state: String,
+    /// Of the record that it is about.
+    pub documento_id: String,
+    /// The answer, of one that was not applied.
+    pub ack: Option<Vec<u8>>,
+}
+
+const LATEST: &str = "\
+select received, sender, control_id, event, state, documento_id, case when state <> 'applied' then ack end
+from hl7_message where received >= $1 and (state <> 'applied' or not $2) order by received desc, id desc limit $3";
+
+/// The latest messages since a moment; `failed`: only those that were not applied.
+pub async fn latest(conn: &Conn, since: Timestamp, failed: bool, most: i64) -> Result<Vec<Listed>> {
+    let listed = |row: &tokio_postgres::Row| Listed {
+        received: row.get(0),
+        sender: row.get(1),
+        control_id: row.get(2),
+        event: row.get(3),
+        state: row.get(4),
+        documento_id: row.get(5),
+        ack: row.get(6),
+    };
+    Ok(conn.query(LATEST, &[&since, &failed, &most]).await?.iter().map(listed).collect())
 }
 
 pub async fn receipt(conn: &Conn, key: &Key) -> Result<Option<Receipt>> {

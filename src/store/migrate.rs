@@ -8,11 +8,12 @@ use crate::store::pool::{Conn, Pool};
 pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_foundation", include_str!("../../sql/migrations/0001_foundation.sql")),
     ("0002_pages", include_str!("../../sql/migrations/0002_pages.sql")),
-    ("0003_search", include_str!("../../sql/migrations/0003_search.sql")),
+    ("0003_desk", include_str!("../../sql/migrations/0003_desk.sql")),
+    ("0004_search", include_str!("../../sql/migrations/0004_search.sql")),
 ];
 
 /// What is extracted of a resource changed with these: rows that are there would not be found by everything they have.
-const EXTRACTION: &[&str] = &["0003_search"];
+const EXTRACTION: &[&str] = &["0004_search"];
 const HAS_ROWS: &str = "select exists (select 1 from resource)";
 
 /// Chosen once; any number that nobody else in the database uses.

@@ -1,21 +1,21 @@
 //! The desk of admission: patients found while typing, and who has come today, by hand or by HL7.
 
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::fhir::documento::{DocumentoId, Systems};
 use crate::interaction::Unit;
 use crate::search::param::string::fold;
+use crate::store::message;
 use crate::view::encounter::{self, Class};
 use crate::view::find::{self, Asked, Row, marked};
 use crate::view::format::Reader;
+use crate::view::messages;
 use crate::view::page::{Badge, Empty, Link, Page};
 use crate::view::patient::{self, Name, search};
 use crate::view::visit::{Reply, Visit, encoded};
 use jiff::ToSpan;
 use serde::Serialize;
-use serde_json::Value;
-use siphasher::sip::SipHasher13;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{Hash, Hasher};
 
 /// Arrivals of one day that are read, and those that are shown before somebody asks for all.
 const ARRIVALS: usize = 300;
@@ -31,7 +31,14 @@ struct Model {
     count: Option<String>,
     more: bool,
     rows: Vec<Row>,
+    /// None when only the patients found are asked for, while somebody types.
+    beside: Option<Beside>,
+}
+
+#[derive(Serialize)]
+struct Beside {
     arrivals: Arrivals,
+    hl7: Hl7,
 }
 
 #[derive(Serialize)]
@@ -40,12 +47,21 @@ struct Arrivals {
     at: String,
     tabs: Vec<Tab>,
     rows: Vec<Arrival>,
-    /// Changes with what is shown.
-    version: String,
+    /// Where a page asks whether there is news.
+    news: String,
     total: usize,
     shown: String,
     rest: Option<Link>,
     empty: Option<Empty>,
+}
+
+/// What comes by HL7: the latest message, and how many were not applied.
+#[derive(Serialize)]
+struct Hl7 {
+    state: Badge,
+    last: String,
+    failed: Option<Link>,
+    all: &'static str,
 }
 
 #[derive(Serialize)]
@@ -104,13 +120,15 @@ pub async fn arrivals(visit: &Visit) -> Result<Reply> {
 async fn show(visit: &Visit, searching: bool) -> Result<Reply> {
     let q = visit.query.typed("q").to_owned();
     let asked = Asked::read(&q);
+    // While somebody types only the patients found are wanted, and nobody else is shown.
+    let only_found = visit.query.typed("solo") == "1";
     let (rows, more, arrived) = visit
         .unit(async |unit| {
             let (rows, more) = match &asked {
                 Some(asked) => rows(unit, visit, asked).await?,
                 None => (Vec::new(), false),
             };
-            Ok((rows, more, today(unit, visit).await?))
+            Ok((rows, more, if only_found { Vec::new() } else { today(unit, visit).await? }))
         })
         .await?;
     let (title, section) =
@@ -120,15 +138,66 @@ async fn show(visit: &Visit, searching: bool) -> Result<Reply> {
         false => visit.reader.count("admission.found", i64::try_from(rows.len()).unwrap_or(0)),
     });
     let (_, filter) = Filter::read(visit.query.typed("filtro"));
-    let arrivals = listed(visit, section, &q, &arrived);
+    let beside = match only_found {
+        true => None,
+        false => Some(Beside { arrivals: listed(visit, section, &q, &arrived), hl7: hl7(visit).await? }),
+    };
     let model =
-        Model { page: visit.page(visit.text(title)).at(section), searching, q, filter, count, more, rows, arrivals };
+        Model { page: visit.page(visit.text(title)).at(section), searching, q, filter, count, more, rows, beside };
     visit.show("admission", &model)
+}
+
+/// `/admision/llegadas/nuevas`: whether something has changed among the arrivals since a moment, counted; nobody is shown.
+pub async fn news(visit: &Visit) -> Result<Reply> {
+    let since: jiff::Timestamp = visit
+        .query
+        .typed("desde")
+        .parse()
+        .map_err(|_| Error::at(Kind::Value, "desde", "the moment since which there may be news"))?;
+    let shown: u64 = visit.query.typed("total").parse().unwrap_or(0);
+    let (day, reader) = (arrival_day(&visit.reader), &visit.reader);
+    let count = async |unit: &mut Unit<'_>, more: &str| {
+        let found = search(unit, "Encounter", &format!("{day}{more}&_summary=count")).await?;
+        Ok::<u64, Error>(found.total.unwrap_or(0))
+    };
+    let (changed, total) = visit
+        .unit(async |unit| {
+            let changed = count(unit, &format!("&_lastUpdated=gt{}", encoded(&since.to_string()))).await?;
+            Ok((changed, if changed > 0 { count(unit, "").await? } else { shown }))
+        })
+        .await?;
+    let new = i64::try_from(total.saturating_sub(shown)).unwrap_or(0);
+    let text = match (changed, new) {
+        (0, _) => String::new(),
+        (_, 0) => reader.text("admission.changes").to_owned(),
+        (_, new) => reader.count("admission.news", new),
+    };
+    Ok(Reply::Json { status: 200, body: json!({"text": text}).to_string() })
+}
+
+/// The panel of the HL7 entrance.
+async fn hl7(visit: &Visit) -> Result<Hl7> {
+    let reader = &visit.reader;
+    let news = message::news(&*visit.app.pool.lane().await?, messages::since(reader)).await?;
+    let state = match (news.total, news.failed) {
+        (0, _) => Badge::new("plain", None, reader.text("admission.hl7_none")),
+        (_, 0) => Badge::new("ok", Some("check"), reader.text("admission.hl7_fine")),
+        _ => Badge::new("warn", Some("triangle"), reader.text("admission.to_review")),
+    };
+    let last = match (news.received, &news.sender) {
+        (Some(at), Some(sender)) => {
+            reader.fill("admission.hl7_last", &[("time", &reader.time(at)), ("sender", sender)])
+        }
+        _ => reader.text("admission.hl7_nothing").to_owned(),
+    };
+    let address = format!("{}?error=1", messages::DESK);
+    let failed = (news.failed > 0).then(|| Link::new(address, reader.count("admission.hl7_failed", news.failed)));
+    Ok(Hl7 { state, last, failed, all: messages::DESK })
 }
 
 /// The patients that fit, with the bed they are in and their insurer.
 async fn rows(unit: &mut Unit<'_>, visit: &Visit, asked: &Asked) -> Result<(Vec<Row>, bool)> {
-    let found = find::find(unit, &visit.reader, asked).await?;
+    let found = find::find(unit, asked).await?;
     if found.resources.is_empty() {
         return Ok((Vec::new(), false));
     }
@@ -166,14 +235,14 @@ fn found_row(
         municipality(person).map(str::to_owned),
         insurer.or_else(|| Some(reader.text("admission.uninsured").to_owned())),
     ];
-    let line = |parts: [Option<String>; 2]| parts.into_iter().flatten().collect::<Vec<_>>().join(" · ");
+    let line = |parts: &[Option<String>]| parts.iter().flatten().map(String::as_str).collect::<Vec<_>>().join(" · ");
     let stays = stay.map(|stay| Badge::new("info", Some("bed"), encounter::place(reader, stay)));
     Row {
         href: format!("/admision/paciente/{}", encoded(encounter::id(person))),
         first: n == 0,
         surnames: marked(&name.surnames, &asked.words),
         names: marked(&name.names, &asked.words),
-        lines: vec![who.into_iter().flatten().collect::<Vec<_>>().join(" · "), line(whence)],
+        lines: vec![find::numbered(line(&who), asked.number.as_deref()), find::plain(line(&whence))],
         badge: stays,
         act: None,
     }
@@ -199,12 +268,17 @@ struct Arrived {
     review: Option<String>,
 }
 
+/// The criteria of an Encounter that begins today.
+fn arrival_day(reader: &Reader) -> String {
+    let day = reader.today();
+    let (before, after) = (day.checked_sub(1.day()).unwrap_or(day), day.checked_add(1.day()).unwrap_or(day));
+    format!("date=sa{before}&date=lt{after}")
+}
+
 /// The Encounters that begin today, the latest first.
 async fn today(unit: &mut Unit<'_>, visit: &Visit) -> Result<Vec<Arrived>> {
     let reader = &visit.reader;
-    let day = reader.today();
-    let (before, after) = (day.checked_sub(1.day()).unwrap_or(day), day.checked_add(1.day()).unwrap_or(day));
-    let query = format!("date=sa{before}&date=lt{after}&_sort=-date&_count={ARRIVALS}");
+    let query = format!("{}&_sort=-date&_count={ARRIVALS}", arrival_day(reader));
     let found = search(unit, "Encounter", &query).await?;
     let ids: BTreeSet<&str> = found.resources.iter().filter_map(encounter::patient).collect();
     if ids.is_empty() {
@@ -280,7 +354,7 @@ fn listed(visit: &Visit, section: &str, q: &str, arrived: &[Arrived]) -> Arrival
         at: reader.time(reader.now),
         tabs,
         rows: fitting.iter().take(shown).map(|one| arrival(visit, one)).collect(),
-        version: version(arrived),
+        news: news_address(reader, arrived),
         total: arrived.len(),
         shown: reader.fill("admission.shown", &[("n", &number(shown)), ("all", &number(all))]),
         rest: (shown < all)
@@ -294,15 +368,11 @@ fn listed(visit: &Visit, section: &str, q: &str, arrived: &[Arrived]) -> Arrival
     }
 }
 
-/// Which versions are shown.
-fn version(arrived: &[Arrived]) -> String {
-    let mut hasher = SipHasher13::new();
-    for one in arrived {
-        for resource in [&one.encounter, &one.patient] {
-            (encounter::id(resource), encounter::version(resource)).hash(&mut hasher);
-        }
-    }
-    format!("{:016x}", hasher.finish())
+/// Where to ask for news: since the latest change that is shown, or a minute ago when nothing is.
+fn news_address(reader: &Reader, arrived: &[Arrived]) -> String {
+    let changed = |one: &Arrived| one.encounter.get("meta")?.get("lastUpdated")?.as_str()?.parse().ok();
+    let since: jiff::Timestamp = arrived.iter().filter_map(changed).max().unwrap_or(reader.now - 1.minute());
+    format!("/admision/llegadas/nuevas?desde={}&total={}", encoded(&since.to_string()), arrived.len())
 }
 
 fn arrival(visit: &Visit, one: &Arrived) -> Arrival {

@@ -41,6 +41,8 @@ pub struct Why {
 pub struct Match {
     /// Type and number of the document are the same: it is this one, or the document is wrong.
     pub same_document: bool,
+    /// The number is, whatever the type.
+    pub same_number: bool,
     pub why: Vec<Why>,
     /// How much speaks for it: the best first.
     pub weight: usize,
@@ -92,16 +94,23 @@ pub fn compare(reader: &Reader, systems: &Systems, typed: &Typed, patient: &Valu
         return None;
     }
     let mut why = vec![document_line(reader, same_document, same_number, stored.as_ref())];
-    why.push(match (same_birth, birth) {
+    // What was not typed yet is compared with nothing.
+    why.extend(typed.birth.map(|_| match (same_birth, birth) {
         (true, Some(date)) => line("=", reader.fill("duplicate.same_birth", &[("value", &reader.fhir(date))])),
         (_, Some(date)) => line("≠", reader.fill("duplicate.other_birth", &[("value", &reader.fhir(date))])),
         (_, None) => line("≠", reader.text("duplicate.no_birth").to_owned()),
-    });
-    why.push(named(reader, "surnames", surnames, &name.surnames, &typed.surnames));
-    why.push(named(reader, "names", names, &name.names, &typed.names));
+    }));
+    if !typed.surnames.is_empty() {
+        why.push(named(reader, "surnames", surnames, &name.surnames, &typed.surnames));
+    }
+    if !typed.names.is_empty() {
+        why.push(named(reader, "names", names, &name.names, &typed.names));
+    }
     let is_sex = patient.get("gender").and_then(Value::as_str) == Some(typed.gender.as_str());
     why.extend(
-        sex(reader, patient).map(|text| same_or_not(reader, is_sex, "duplicate.same_sex", "duplicate.other_sex", text)),
+        sex(reader, patient)
+            .filter(|_| !typed.gender.is_empty())
+            .map(|text| same_or_not(reader, is_sex, "duplicate.same_sex", "duplicate.other_sex", text)),
     );
     let city = municipality(patient).filter(|_| !typed.city.is_empty());
     let is_city = |city: &str| likeness(city, &typed.city) == Likeness::Same;
@@ -109,7 +118,7 @@ pub fn compare(reader: &Reader, systems: &Systems, typed: &Typed, patient: &Valu
         city.map(|city| same_or_not(reader, is_city(city), "duplicate.same_city", "duplicate.other_city", city)),
     );
     let weight = why.iter().filter(|line| line.speaks).count() + if same_number { 10 } else { 0 };
-    Some(Match { same_document, why, weight })
+    Some(Match { same_document, same_number, why, weight })
 }
 
 fn line(sign: &'static str, text: String) -> Why {

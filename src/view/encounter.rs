@@ -1,6 +1,7 @@
 //! What a page of admission says of an Encounter, and the changes of a stay: transfer, discharge, cancellation. Pure.
 //! <https://hl7.org/fhir/R4/encounter.html>
 
+use crate::oauth::form::Form;
 use crate::view::format::Reader;
 use crate::view::page::Badge;
 use serde_json::{Map, Value, json};
@@ -100,6 +101,12 @@ pub fn id(resource: &Value) -> &str {
 
 pub fn version(resource: &Value) -> Option<i64> {
     text(resource, &["meta", "versionId"]).parse().ok()
+}
+
+/// The version that a form is about: that which was looked at when it comes back with what was typed, else the stored one.
+pub fn seen(stored: &Value, typed: Option<&Form>) -> String {
+    let looked_at = typed.and_then(|form| form.typed("version").parse().ok());
+    looked_at.or_else(|| version(stored)).unwrap_or_default().to_string()
 }
 
 pub fn status(encounter: &Value) -> &str {

@@ -11,6 +11,7 @@ use crate::view::patient::{Found, Name, search};
 use crate::view::visit::encoded;
 use jiff::civil::Date;
 use serde::Serialize;
+use serde_json::Value;
 
 /// Longest text that is looked for, in characters, and the most words of it.
 const LONGEST: usize = 100;
@@ -18,11 +19,16 @@ const WORDS: usize = 6;
 /// As many as fit a list that is looked through.
 const MOST: usize = 20;
 
-/// What was asked: a number, a birth date, words of a name, or several of them.
+/// The first year in which somebody who is looked for was born.
+const OLDEST: i16 = 1890;
+
+/// What was asked: a number from its beginning, a birth date, words of a name, or several of them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
     pub number: Option<String>,
     pub birth: Option<Date>,
+    /// Four digits are the beginning of a number and may be the year of a birth.
+    pub year: Option<i16>,
     /// As typed.
     pub words: Vec<String>,
 }
@@ -47,19 +53,20 @@ impl Asked {
             }
         }
         number.retain(|c| c.is_ascii_alphanumeric());
+        asked.year = number.parse().ok().filter(|year| number.len() == 4 && (OLDEST..2100).contains(year));
         asked.number = (number.len() >= 3).then(|| number.to_ascii_uppercase());
         let named = asked.words.iter().any(|word| word.chars().count() >= 2);
         (named || asked.number.is_some() || asked.birth.is_some()).then_some(asked)
     }
 
-    fn query(&self, reader: &Reader) -> String {
-        let mut terms = Vec::new();
-        if let Some(number) = &self.number {
-            terms.push(format!("identifier={}", spellings(reader, number)));
-        }
-        terms.extend(self.birth.map(|date| format!("birthdate={date}")));
+    fn queries(&self) -> Vec<String> {
+        let mut terms: Vec<String> = self.birth.map(|date| format!("birthdate={date}")).into_iter().collect();
         terms.extend(self.words.iter().map(|word| format!("name={}", encoded(&escaped(word)))));
-        format!("{}&_count={MOST}", terms.join("&"))
+        terms.push(format!("_count={MOST}"));
+        let terms = terms.join("&");
+        let number = self.number.as_ref().map(|number| format!("identifier:code-text={number}&{terms}"));
+        let year = self.year.map(|year| format!("birthdate={year}&{terms}"));
+        if number.is_none() { vec![terms] } else { number.into_iter().chain(year).collect() }
     }
 }
 
@@ -85,9 +92,18 @@ pub fn escaped(text: &str) -> String {
 }
 
 /// The patients that fit, by surname.
-pub async fn find(unit: &mut Unit<'_>, reader: &Reader, asked: &Asked) -> Result<Found> {
-    let mut found = search(unit, "Patient", &asked.query(reader)).await?;
-    found.resources.sort_by_cached_key(|patient| fold(&Name::of(patient).whole()));
+pub async fn find(unit: &mut Unit<'_>, asked: &Asked) -> Result<Found> {
+    let mut found = Found::default();
+    for query in asked.queries() {
+        let more = search(unit, "Patient", &query).await?;
+        found.more |= more.more;
+        found.resources.extend(more.resources);
+    }
+    let id = |patient: &Value| patient.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+    found.resources.sort_by_cached_key(|patient| (fold(&Name::of(patient).whole()), id(patient)));
+    found.resources.dedup_by_key(|patient| id(patient));
+    found.more |= found.resources.len() > MOST;
+    found.resources.truncate(MOST);
     Ok(found)
 }
 
@@ -105,9 +121,33 @@ pub struct Row {
     pub first: bool,
     pub surnames: Vec<Part>,
     pub names: Vec<Part>,
-    pub lines: Vec<String>,
+    pub lines: Vec<Vec<Part>>,
     pub badge: Option<Badge>,
     pub act: Option<&'static str>,
+}
+
+/// A line without marks.
+pub fn plain(text: String) -> Vec<Part> {
+    vec![Part { text, hit: false }]
+}
+
+/// A line that begins with a document, with the beginning of its number marked that was looked for; points do not count.
+pub fn numbered(line: String, number: Option<&str>) -> Vec<Part> {
+    let start = line.find(' ').map_or(0, |at| at + 1);
+    let mut wanted = number.unwrap_or_default().chars().peekable();
+    let mut end = start;
+    for (at, c) in line.char_indices().skip_while(|(at, _)| *at < start) {
+        match wanted.peek() {
+            None => break,
+            Some(next) if c.eq_ignore_ascii_case(next) => drop(wanted.next()),
+            Some(_) if c == '.' => {}
+            Some(_) => return plain(line),
+        }
+        end = at + c.len_utf8();
+    }
+    let parts = [(line.get(..start), false), (line.get(start..end), true), (line.get(end..), false)];
+    let parts = parts.into_iter().filter_map(|(text, hit)| Some(Part { text: text?.to_owned(), hit }));
+    parts.filter(|part| !part.text.is_empty()).collect()
 }
 
 /// The words of a name, with the beginnings marked that were looked for.
@@ -147,12 +187,15 @@ mod tests {
             let expected = Asked {
                 number: number.map(str::to_owned),
                 birth: birth.map(|date| date.parse().unwrap()),
+                year: number.and_then(|number| number.parse().ok()).filter(|year| *year == 1968),
                 words: words.iter().map(|w| (*w).to_owned()).collect(),
             };
             assert_eq!(asked, expected, "{input}");
         };
         check("munoz pe", None, None, &["munoz", "pe"]);
         check("51.999.208", Some("51999208"), None, &[]);
+        check("51.999", Some("51999"), None, &[]);
+        check("muñoz 1968", Some("1968"), None, &["muñoz"]);
         check("CC 51 999 208", Some("51999208"), None, &[]);
         check("ti-1099999412", Some("1099999412"), None, &[]);
         check("pa A99940017", Some("A99940017"), None, &[]);
@@ -178,6 +221,21 @@ mod tests {
         check("Peláez Munoz", &["MUÑO"], "Peláez [Muno]z");
         check("Ana", &[], "Ana");
         check("", &["a"], "");
+    }
+
+    #[test]
+    fn the_beginning_of_a_number_is_marked() {
+        let check = |line: &str, number: Option<&str>, expected: &str| {
+            let parts = numbered(line.to_owned(), number);
+            let shown: String =
+                parts.iter().map(|p| if p.hit { format!("[{}]", p.text) } else { p.text.clone() }).collect();
+            assert_eq!(shown, expected);
+        };
+        check("CC 51.999.208 · 58 años", Some("51999"), "CC [51.999].208 · 58 años");
+        check("CC 51.999.208 · 58 años", Some("519992"), "CC [51.999.2]08 · 58 años");
+        check("CC 51.999.208 · 58 años", Some("1968"), "CC 51.999.208 · 58 años");
+        check("PA A99940017 · Mujer", Some("A999"), "PA [A999]40017 · Mujer");
+        check("58 años", None, "58 años");
     }
 
     #[test]

@@ -36,8 +36,10 @@ const PARTIALS: &[(&str, &str)] = templates![
     "partials/empty",
     "partials/lines",
     "partials/results",
-    "partials/lab-line",
+    "partials/lab-list",
+    "partials/lab-rows",
     "partials/own-line",
+    "partials/possible",
     "partials/own-meaning",
     "partials/own-list",
 ];
@@ -57,6 +59,7 @@ const PAGES: &[(&str, &str)] = templates![
     "admission",
     "admission-patient",
     "admission-form",
+    "messages",
     "register-patient",
     // admin
     "admin/users",
@@ -80,6 +83,8 @@ const PAGES: &[(&str, &str)] = templates![
     "lab",
     "lab-enter",
     "lab-validate",
+    "lab-find",
+    "lab-history",
     // patient
     "own",
     "own-results",

@@ -57,7 +57,7 @@ pub struct Kept<'k> {
 
 /// Fields that never wait in a page: secrets, and the token of the session that has ended.
 fn waits(name: &str) -> bool {
-    !name.starts_with("clave") && !matches!(name, "csrf" | "codigo" | "usuario_clave")
+    !name.starts_with("clave") && name != "csrf"
 }
 
 /// The page.

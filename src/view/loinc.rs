@@ -52,6 +52,10 @@ fn line(line: &'static str) -> Option<Common> {
     Some(Common { code, es, en, unit, ucum, category, folded: fold(&format!("{es} {en}")) })
 }
 
+pub fn all() -> impl Iterator<Item = &'static Common> {
+    ALL.iter()
+}
+
 pub fn find(code: &str) -> Option<&'static Common> {
     ALL.iter().find(|known| known.code == code)
 }

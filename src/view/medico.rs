@@ -59,7 +59,7 @@ pub async fn desk(visit: &Visit) -> Result<Reply> {
 }
 
 async fn found(unit: &mut Unit<'_>, visit: &Visit, asked: &Asked) -> Result<(Vec<Row>, bool)> {
-    let found = find::find(unit, &visit.reader, asked).await?;
+    let found = find::find(unit, asked).await?;
     let ids: Vec<&str> = found.resources.iter().map(|patient| text(patient, "id")).collect();
     if ids.is_empty() {
         return Ok((Vec::new(), false));
@@ -113,7 +113,7 @@ fn row(visit: &Visit, patient: &Value, stay: Option<&Value>, words: &[String], f
         first,
         surnames: marked(&name.surnames, words),
         names: marked(&name.names, words),
-        lines,
+        lines: lines.into_iter().map(find::plain).collect(),
         badge: stay.map(|stay| Badge::new("plain", Some("bed"), place(visit, stay))),
         act: None,
     }

@@ -23,8 +23,11 @@
 //!    `{{t "area.key" n=value}}`, signs `{{icon "plus"}}`, partials `field fields.x`, `badge`, `flag`, `row`, `result`,
 //!    `trend`, `chart`, `empty`, `message` (their models are the structs here). Start lines with partials at column 0.
 //!    No `style=`, no `{{{`, no script: the policy forbids them. Live search: `<input data-live="ID">` in a GET form,
-//!    results in `<div id="ID">` with `data-option` on each line. News: `<div id data-refresh="30" data-version data-total
-//!    data-news="BUTTON-ID">`.
+//!    results in `<div id="ID">` with `data-option` on each line. While somebody types,
+//!    `?solo=1` asks for that region only. News: `<div id data-refresh="30" data-look="ADDRESS" data-news="BUTTON-ID">`;
+//!    the address answers `{"text"}`, empty when there is none. `Field::ask`: suggestions, a JSON list of texts for `?q=`.
+//!    `<form data-check="NAMES">`: when one of these fields changes, the form is posted with `mirar=1` and `data-checked`
+//!    regions and hints are put in place of ours.
 //! 4. **Texts**: both `templates/i18n/{es,en}.json`, in your area of the file. A test finds keys that are missing.
 //! 5. **Route** (`http/web/<area>.rs` with `pub fn routes(config)`, called in `http/web/mod.rs`): `screen("/medico",
 //!    &[Role::Medico], view::x::desk)` for a page, `form("/paciente/{id}/signos", &[Role::Medico], view::x::page,
@@ -36,8 +39,10 @@ pub mod account;
 pub mod activation;
 pub mod admin;
 pub mod admission;
+pub mod affiliation;
 pub mod chart;
 pub mod conflict;
+pub mod contact;
 pub mod duplicate;
 pub mod encounter;
 pub mod export;
@@ -49,6 +54,8 @@ pub mod lab;
 pub mod login;
 pub mod loinc;
 pub mod medico;
+pub mod messages;
+pub mod municipality;
 pub mod new_patient;
 pub mod observation;
 pub mod observe;

@@ -10,10 +10,13 @@ use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
 use crate::search::param::string::fold;
 use crate::view::admission::years;
+use crate::view::affiliation::{self, Insurers};
+use crate::view::contact;
 use crate::view::duplicate::{self, Match, Typed, Why};
 use crate::view::encounter;
 use crate::view::find::{escaped, spellings};
 use crate::view::format::typed_date;
+use crate::view::municipality;
 use crate::view::page::{Link, Message, Page, Tone};
 use crate::view::patient::{self, Name, named, search};
 use crate::view::sheet::{Fields, Problems, Sheet};
@@ -33,7 +36,6 @@ pub(super) const MOTHERS_FAMILY: &str = "http://hl7.org/fhir/StructureDefinition
 const KINDS: [&str; 15] = ["CC", "TI", "RC", "CE", "PPT", "PA", "PT", "PE", "CN", "CD", "SC", "DE", "AS", "MS", "SI"];
 /// Those of somebody who is not known yet.
 const UNKNOWN: [&str; 3] = ["AS", "MS", "SI"];
-const REGIMES: [&str; 5] = ["contributivo", "subsidiado", "especial", "particular", "ninguno"];
 const GENDERS: [&str; 3] = ["female", "male", "other"];
 const LONGEST: usize = 60;
 /// Nobody is older.
@@ -49,6 +51,7 @@ pub(super) struct Possible {
     line: String,
     why: Vec<Why>,
     open: Link,
+    compare: String,
 }
 
 /// The template: a new Patient, or (with `version`) one that is corrected.
@@ -60,10 +63,14 @@ pub(super) struct Model {
     pub action: String,
     pub back: String,
     pub version: Option<String>,
+    /// Id and version of its Coverage.
+    pub cover: String,
     /// What is stored by now, when somebody else was first.
     pub stored: Vec<Fact>,
     pub fields: Fields,
     pub possible: Vec<Possible>,
+    /// The number is what the likeliest has in common: said beside it.
+    pub by_number: bool,
     /// Ids of those of whom the clerk says that they are others.
     pub others: String,
     /// Of whom that was said before, when nobody else is in question.
@@ -76,15 +83,15 @@ pub(super) struct Model {
 
 /// `/admision/registrar`.
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let insurers = visit.unit(async |unit| insurers(unit).await).await?;
-    shown(visit, 200, visit.draft.as_ref(), Problems::default(), &[], Vec::new(), &insurers)
+    let insurers = visit.unit(async |unit| affiliation::insurers(unit).await).await?;
+    shown(visit, 200, visit.draft.as_ref(), Problems::default(), &Likely::default(), Vec::new(), &insurers)
 }
 
-/// The insurers of the directory, by name.
-async fn insurers(unit: &mut Unit<'_>) -> Result<BTreeMap<String, String>> {
-    let found = search(unit, "Organization", "type=ins&_count=200").await?;
-    let pair = |one: &Value| Some((one.get("name")?.as_str()?.to_owned(), encounter::id(one).to_owned()));
-    Ok(found.resources.iter().filter_map(pair).collect())
+/// `/admision/municipios?q=`: suggestions for the field.
+pub async fn municipalities(visit: &Visit) -> Result<Reply> {
+    let found = municipality::search(visit.query.typed("q"));
+    let labels: Vec<String> = found.iter().map(|known| known.label()).collect();
+    Ok(Reply::Json { status: 200, body: json!(labels).to_string() })
 }
 
 // ------------------------------------------------------------------ what was typed
@@ -105,24 +112,60 @@ pub(super) fn typed(form: &Form) -> Typed {
         names: joined(form, ["nombre1", "nombre2"]),
         birth: typed_date(form.typed("nacimiento")),
         gender: form.typed("sexo").to_owned(),
-        city: form.typed("municipio").to_owned(),
+        city: municipality::read(form.typed("municipio"))
+            .map_or_else(|_| form.typed("municipio"), |known| known.name)
+            .to_owned(),
     }
 }
 
-/// What is wrong, in the order of the form.
-pub(super) fn problems(visit: &Visit, form: &Form, typed: &Typed) -> Problems {
-    let (reader, kind) = (&visit.reader, kind(form));
-    let is_unknown = UNKNOWN.contains(&kind);
+/// What is wrong, in the order of the form. `stored_city`: what the field showed of a stored address, which may stay.
+pub(super) fn problems(visit: &Visit, form: &Form, typed: &Typed, stored_city: &str) -> Problems {
     let mut problems = Problems::default();
-    let missing = |problems: &mut Problems, name: &'static str| {
-        if form.typed(name).is_empty() {
-            problems.add(name, visit.text("form.missing"));
+    document_problems(visit, form, typed, &mut problems);
+    person_problems(visit, form, typed, &mut problems);
+    let city = form.typed("municipio");
+    if city != stored_city && !(city.is_empty() && UNKNOWN.contains(&kind(form))) {
+        city_problem(visit, city, &mut problems);
+    }
+    let phone = digits_of(form.typed("celular"));
+    if !form.typed("celular").is_empty() && phone.len() != 10 {
+        let n = i64::try_from(phone.len()).unwrap_or(0);
+        problems.add("celular", visit.reader.count("register_patient.phone_wrong", n));
+    }
+    for name in ["apellido1", "apellido2", "nombre1", "nombre2", "direccion"] {
+        if form.typed(name).chars().count() > LONGEST {
+            problems.add(name, visit.reader.fill("admission.too_long", &[("n", &LONGEST.to_string())]));
         }
-    };
+    }
+    contact::problems(visit, form, &mut problems);
+    affiliation::problems(visit, form, &mut problems);
+    problems
+}
+
+fn missing(visit: &Visit, form: &Form, name: &'static str, problems: &mut Problems) {
+    if form.typed(name).is_empty() {
+        problems.add(name, visit.text("form.missing"));
+    }
+}
+
+/// A municipality of the list; of several that it may be the choice is told.
+fn city_problem(visit: &Visit, city: &str, problems: &mut Problems) {
+    let Err(several) = municipality::read(city) else { return };
+    let labels: Vec<String> = several.iter().map(|known| known.label()).collect();
+    match (city.is_empty(), labels.is_empty()) {
+        (true, _) => problems.add("municipio", visit.text("form.missing")),
+        (_, true) => problems.add("municipio", visit.text("register_patient.city_unknown")),
+        _ => problems
+            .add("municipio", visit.reader.fill("register_patient.city_several", &[("list", &labels.join("; "))])),
+    }
+}
+
+fn document_problems(visit: &Visit, form: &Form, typed: &Typed, problems: &mut Problems) {
+    let kind = kind(form);
     if kind.is_empty() {
         problems.add("tipo", visit.text("register_patient.choose_kind"));
     }
-    missing(&mut problems, "numero");
+    missing(visit, form, "numero", problems);
     let number: String = form.typed("numero").chars().filter(|c| !c.is_whitespace() && *c != '.').collect();
     let digits = number.chars().all(|c| c.is_ascii_digit());
     if !kind.is_empty() && typed.documento.is_none() {
@@ -130,11 +173,15 @@ pub(super) fn problems(visit: &Visit, form: &Form, typed: &Typed) -> Problems {
     } else if matches!(kind, "CC" | "TI" | "RC") && !digits {
         problems.add("numero", visit.text("register_patient.digits_only"));
     }
-    missing(&mut problems, "apellido1");
-    missing(&mut problems, "nombre1");
+}
+
+fn person_problems(visit: &Visit, form: &Form, typed: &Typed, problems: &mut Problems) {
+    let reader = &visit.reader;
+    missing(visit, form, "apellido1", problems);
+    missing(visit, form, "nombre1", problems);
     let born = form.typed("nacimiento");
-    if !(born.is_empty() && is_unknown) {
-        missing(&mut problems, "nacimiento");
+    if !(born.is_empty() && UNKNOWN.contains(&kind(form))) {
+        missing(visit, form, "nacimiento", problems);
         match typed.birth {
             None => problems.add("nacimiento", visit.text("register_patient.birth_wrong")),
             Some(date) if date > reader.today() => {
@@ -149,23 +196,6 @@ pub(super) fn problems(visit: &Visit, form: &Form, typed: &Typed) -> Problems {
     if !GENDERS.contains(&typed.gender.as_str()) {
         problems.add("sexo", visit.text("form.missing"));
     }
-    if !is_unknown {
-        missing(&mut problems, "municipio");
-    }
-    let code = form.typed("municipio_codigo");
-    if !code.is_empty() && (code.len() != 5 || !code.bytes().all(|b| b.is_ascii_digit())) {
-        problems.add("municipio_codigo", visit.text("register_patient.code_wrong"));
-    }
-    let phone = digits_of(form.typed("celular"));
-    if !form.typed("celular").is_empty() && phone.len() != 10 {
-        problems.add("celular", reader.count("register_patient.phone_wrong", i64::try_from(phone.len()).unwrap_or(0)));
-    }
-    for name in ["apellido1", "apellido2", "nombre1", "nombre2", "municipio", "direccion", "eps"] {
-        if form.typed(name).chars().count() > LONGEST {
-            problems.add(name, reader.fill("admission.too_long", &[("n", &LONGEST.to_string())]));
-        }
-    }
-    problems
 }
 
 fn digits_of(text: &str) -> String {
@@ -219,35 +249,61 @@ async fn possible(unit: &mut Unit<'_>, visit: &Visit, typed: &Typed) -> Result<V
     Ok(all)
 }
 
-fn described(visit: &Visit, found: &Match, patient: &Value) -> Possible {
+fn described(visit: &Visit, form: &Form, found: &Match, patient: &Value, last: Option<&str>) -> Possible {
     let reader = &visit.reader;
     let parts = [
         patient::document(visit, patient),
         patient::age(reader, patient),
         patient::sex(reader, patient).map(str::to_owned),
+        last.map(|day| reader.fill("duplicate.last_visit", &[("date", day)])),
     ];
     let id = encounter::id(patient).to_owned();
-    Possible {
-        name: Name::of(patient),
-        line: parts.into_iter().flatten().collect::<Vec<_>>().join(" · "),
-        why: found.why.clone(),
-        open: Link::new(format!("/admision/paciente/{}", encoded(&id)), reader.text("duplicate.is_this")),
-        id,
+    let address = format!("/admision/paciente/{}", encoded(&id));
+    // The same number under another type: the person has a new document.
+    let open = match kind(form) {
+        new if found.same_number && !found.same_document && !new.is_empty() => {
+            let who = match patient.get("gender").and_then(Value::as_str) {
+                Some("female") => "duplicate.is_her",
+                Some("male") => "duplicate.is_him",
+                _ => "duplicate.is_person",
+            };
+            Link::new(format!("{address}/datos?tipo={new}"), reader.fill(who, &[("kind", new)]))
+        }
+        _ => Link::new(address.clone(), reader.text("duplicate.is_this")),
+    };
+    let line = parts.into_iter().flatten().collect::<Vec<_>>().join(" · ");
+    Possible { name: Name::of(patient), line, why: found.why.clone(), open, compare: address, id }
+}
+
+/// The day of the last Encounter of each patient.
+async fn last_visits(unit: &mut Unit<'_>, found: &[(Match, Value)]) -> Result<Vec<Value>> {
+    if found.is_empty() {
+        return Ok(Vec::new());
     }
+    let ids: Vec<&str> = found.iter().map(|(_, patient)| encounter::id(patient)).collect();
+    let query = format!("patient={}&_sort=-date&_count=50", ids.join(","));
+    Ok(search(unit, "Encounter", &query).await?.resources)
 }
 
 // ------------------------------------------------------------------ the form
+
+/// Who it may be, and their encounters.
+#[derive(Default)]
+struct Likely {
+    found: Vec<(Match, Value)>,
+    encounters: Vec<Value>,
+}
 
 fn shown(
     visit: &Visit,
     status: u16,
     form: Option<&Form>,
     problems: Problems,
-    found: &[(Match, Value)],
+    likely: &Likely,
     warnings: Vec<(&'static str, String)>,
-    insurers: &BTreeMap<String, String>,
+    insurers: &Insurers,
 ) -> Result<Reply> {
-    let reader = &visit.reader;
+    let (reader, found) = (&visit.reader, &likely.found);
     let mut sheet = Sheet::new(reader, form, problems);
     fill(visit, &mut sheet, insurers, &warnings);
     let mut page = visit
@@ -268,7 +324,16 @@ fn shown(
     } else if let Some((_, text)) = warnings.first() {
         page = page.says(Message::new(Tone::Warn, text.clone(), reader.text("register_patient.save_again")));
     }
-    let possible: Vec<Possible> = found.iter().map(|(found, patient)| described(visit, found, patient)).collect();
+    let last = |patient: &Value| {
+        let of = likely.encounters.iter().find(|one| encounter::patient(one) == Some(encounter::id(patient)))?;
+        reader.day_of(encounter::start(of)).map(|day| reader.date(day))
+    };
+    let empty = Form::default();
+    let typed = form.unwrap_or(&empty);
+    let possible: Vec<Possible> = found
+        .iter()
+        .map(|(found, patient)| described(visit, typed, found, patient, last(patient).as_deref()))
+        .collect();
     let said = form.map_or("", |form| form.typed("otra"));
     let settled = if possible.is_empty() { said.to_owned() } else { String::new() };
     let all = said.split(' ').chain(possible.iter().map(|one| one.id.as_str()));
@@ -279,8 +344,10 @@ fn shown(
         action: visit.path.clone(),
         back: "/admision".to_owned(),
         version: None,
+        cover: String::new(),
         stored: Vec::new(),
         fields: sheet.fields(),
+        by_number: found.first().is_some_and(|(found, _)| found.same_number),
         possible,
         others,
         settled,
@@ -291,12 +358,7 @@ fn shown(
     visit.show_as(status, "register-patient", &model)
 }
 
-pub(super) fn fill(
-    visit: &Visit,
-    sheet: &mut Sheet<'_>,
-    insurers: &BTreeMap<String, String>,
-    warnings: &[(&'static str, String)],
-) {
+pub(super) fn fill(visit: &Visit, sheet: &mut Sheet<'_>, insurers: &Insurers, warnings: &[(&'static str, String)]) {
     let text = |key: &str| visit.text(key);
     let names: Vec<String> = KINDS.iter().map(|kind| format!("{kind} {}", text(&format!("document.{kind}")))).collect();
     let mut kinds = vec![("", text("admission.choose"))];
@@ -312,16 +374,17 @@ pub(super) fn fill(
     for (name, label) in [("apellido2", "register_patient.surname2"), ("nombre2", "register_patient.name2")] {
         sheet.line(name, label, "").optional().longest(LONGEST);
     }
-    sheet.line("nacimiento", "admission.birth", "").hint(text("register_patient.birth_hint")).digits().longest(10);
+    let birth = sheet.line("nacimiento", "admission.birth", "").digits().longest(10);
+    let age = typed_date(&birth.value).and_then(|date| visit.reader.age(date));
+    let hint = [Some(text("register_patient.birth_hint").to_owned()), age];
+    birth.hint(hint.into_iter().flatten().collect::<Vec<_>>().join(" · "));
     let genders = [("female", text("sex.female")), ("male", text("sex.male")), ("other", text("sex.other"))];
     sheet.segments("sexo", "admission.sex", "", &genders);
-    sheet.line("municipio", "admission.municipality", "").longest(LONGEST);
-    sheet
-        .line("municipio_codigo", "register_patient.code", "")
-        .optional()
-        .hint(text("register_patient.code_hint"))
-        .digits()
-        .longest(5);
+    let city = sheet.line("municipio", "admission.municipality", "").longest(LONGEST);
+    if let Err(several) = municipality::read(&city.value) {
+        city.suggest(several.iter().map(|known| known.label()).collect());
+    }
+    city.hint(text("register_patient.city_hint")).ask("/admision/municipios");
     sheet
         .line("celular", "admission.phone", "")
         .optional()
@@ -329,40 +392,38 @@ pub(super) fn fill(
         .digits()
         .longest(20);
     sheet.line("direccion", "admission.street", "").optional().longest(LONGEST);
-    sheet.line("eps", "admission.insurer", "").optional().longest(LONGEST).suggest(insurers.keys().cloned().collect());
-    let mut regimes = vec![("", text("admission.choose"))];
-    let labels: Vec<String> = REGIMES.iter().map(|regime| format!("register_patient.{regime}")).collect();
-    regimes.extend(REGIMES.iter().zip(&labels).map(|(regime, label)| (*regime, text(label))));
-    sheet.choice("regimen", "register_patient.regime", "", &regimes).optional();
+    contact::fields(visit, sheet);
+    affiliation::fields(visit, sheet, insurers);
 }
 
 /// Registers, or says what keeps it from being done.
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let typed = typed(form);
-    let problems = problems(visit, form, &typed);
-    let (found, insurers) =
-        visit.unit(async |unit| Ok((possible(unit, visit, &typed).await?, insurers(unit).await?))).await?;
     let said: Vec<&str> = form.typed("otra").split(' ').collect();
-    let unsettled: Vec<(Match, Value)> = found
-        .into_iter()
-        .filter(|(found, patient)| found.same_document || !said.contains(&encounter::id(patient)))
-        .collect();
+    let (likely, insurers) = visit
+        .unit(async |unit| {
+            let mut found = possible(unit, visit, &typed).await?;
+            found.retain(|(found, patient)| found.same_document || !said.contains(&encounter::id(patient)));
+            let encounters = last_visits(unit, &found).await?;
+            Ok((Likely { found, encounters }, affiliation::insurers(unit).await?))
+        })
+        .await?;
+    // A page that asks while somebody types: who it may be, and nothing is done.
+    if form.typed("mirar") == "1" {
+        return shown(visit, 200, Some(form), Problems::default(), &likely, Vec::new(), &insurers);
+    }
+    let problems = problems(visit, form, &typed, "");
     let warnings: Vec<(&'static str, String)> = unlikely(visit, form, &typed).into_iter().collect();
     let warned = warnings.first().is_none_or(|(key, _)| *key == form.typed("avisado"));
-    if !problems.is_empty() || !unsettled.is_empty() || !warned {
-        return shown(visit, 422, Some(form), problems, &unsettled, warnings, &insurers);
+    if !problems.is_empty() || !likely.found.is_empty() || !warned {
+        return shown(visit, 422, Some(form), problems, &likely, warnings, &insurers);
     }
     let to = visit.once(async |unit| create(unit, form, &typed, &insurers).await).await?;
     Ok(if to.ends_with("?ya=registro") { Reply::see(to) } else { Reply::said(to, "said.registered") })
 }
 
 /// Creates the Patient and its Coverage, or finds who has the document already.
-async fn create(
-    unit: &mut Unit<'_>,
-    form: &Form,
-    typed: &Typed,
-    insurers: &BTreeMap<String, String>,
-) -> Result<String> {
+async fn create(unit: &mut Unit<'_>, form: &Form, typed: &Typed, insurers: &Insurers) -> Result<String> {
     let address = |id: &str| format!("/admision/paciente/{}", encoded(id));
     let documento =
         typed.documento.as_ref().ok_or_else(|| Error::at(Kind::Required, "numero", "the document of the patient"))?;
@@ -390,14 +451,7 @@ async fn create(
     if answer.status != 201 {
         return Ok(format!("{}?ya=registro", address(id)));
     }
-    if let Some(cover) = cover(form, id, insurers) {
-        unit.run(&Interaction::Create {
-            resource_type: named("Coverage")?,
-            resource: Content::new(cover),
-            if_none_exist: None,
-        })
-        .await?;
-    }
+    affiliation::save(unit, form, id, insurers, None).await?;
     Ok(address(id))
 }
 
@@ -432,9 +486,9 @@ pub(super) fn resource(form: &Form, typed: &Typed, number: &str) -> Value {
     }
     let mut address = Map::new();
     address.insert("use".into(), json!("home"));
-    for (member, name) in [("city", "municipio"), ("district", "municipio_codigo")] {
-        if !form.typed(name).is_empty() {
-            address.insert(member.into(), json!(form.typed(name)));
+    if let Ok(city) = municipality::read(form.typed("municipio")) {
+        for (member, text) in [("city", city.name), ("district", city.code), ("state", city.department)] {
+            address.insert(member.into(), json!(text));
         }
     }
     if !form.typed("direccion").is_empty() {
@@ -444,28 +498,8 @@ pub(super) fn resource(form: &Form, typed: &Typed, number: &str) -> Value {
         address.insert("country".into(), json!("COL"));
         patient.insert("address".into(), json!([address]));
     }
+    if let Some(contact) = contact::merged(None, form) {
+        patient.insert("contact".into(), json!([contact]));
+    }
     Value::Object(patient)
-}
-
-/// The Coverage, when an insurer or a regime was told: the Organization of the directory when it has the name.
-fn cover(form: &Form, patient: &str, insurers: &BTreeMap<String, String>) -> Option<Value> {
-    let (name, regime) = (form.typed("eps"), form.typed("regimen"));
-    let regime = REGIMES.into_iter().find(|known| *known == regime).filter(|known| *known != "ninguno");
-    if name.is_empty() {
-        return None;
-    }
-    let payor = match insurers.iter().find(|(known, _)| fold(known) == fold(name)) {
-        Some((known, id)) => json!({"reference": format!("Organization/{id}"), "display": known}),
-        None => json!({"display": name}),
-    };
-    let mut cover = Map::new();
-    cover.insert("resourceType".into(), json!("Coverage"));
-    cover.insert("status".into(), json!("active"));
-    if let Some(regime) = regime {
-        let label = crate::i18n::text(crate::i18n::Language::Es, &format!("register_patient.{regime}_long"));
-        cover.insert("type".into(), json!({"text": label}));
-    }
-    cover.insert("beneficiary".into(), json!({"reference": format!("Patient/{patient}")}));
-    cover.insert("payor".into(), json!([payor]));
-    Some(Value::Object(cover))
 }

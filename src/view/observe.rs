@@ -147,7 +147,7 @@ fn made(visit: &Visit, of: &Circumstances<'_>, common: &Common, form: &Form, pro
 }
 
 /// `<5` and `>5`: less or more than the method measures.
-fn comparator(typed: &str) -> (Option<&'static str>, &str) {
+pub fn comparator(typed: &str) -> (Option<&'static str>, &str) {
     let known = [("<=", "<="), (">=", ">="), ("≤", "<="), ("≥", ">="), ("<", "<"), (">", ">")];
     let found =
         known.into_iter().find_map(|(sign, code)| typed.strip_prefix(sign).map(|rest| (Some(code), rest.trim())));

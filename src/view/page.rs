@@ -21,9 +21,14 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admision", "admission.patients", "search"),
             ("/admision/llegadas", "admission.arrivals", "arrive"),
             ("/admision/registrar", "admission.register", "plus"),
+            ("/admision/mensajes", "messages.title", "mail"),
         ],
         Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
-        Role::Resultados => &[("/resultados", "lab.list", "flask")],
+        Role::Resultados => &[
+            ("/resultados", "lab.list", "list"),
+            ("/resultados/pacientes", "lab.patients", "search"),
+            ("/resultados/historico", "lab.history", "page"),
+        ],
         Role::Paciente => &[
             ("/mi-historia", "own.area", "home"),
             ("/mi-historia/resultados", "own.tab_results", "flask"),

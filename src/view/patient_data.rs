@@ -4,9 +4,12 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::documento::{DocumentoId, Systems};
 use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
+use crate::view::affiliation::{self, Insurers};
+use crate::view::contact;
 use crate::view::encounter;
 use crate::view::find::spellings;
 use crate::view::format::date_field;
+use crate::view::municipality;
 use crate::view::new_patient::{self, FATHERS_FAMILY, MOTHERS_FAMILY, Model};
 use crate::view::page::{Message, Tone};
 use crate::view::patient::{self, Banner, named, search};
@@ -14,7 +17,6 @@ use crate::view::sheet::{Problems, Sheet};
 use crate::view::stay;
 use crate::view::visit::{Reply, Visit, encoded};
 use serde_json::{Map, Value, json};
-use std::collections::BTreeMap;
 
 fn address(id: &str) -> String {
     format!("/admision/paciente/{}", encoded(id))
@@ -28,8 +30,30 @@ fn is(item: &Value, member: &str, wanted: &str) -> bool {
     item.get(member).and_then(Value::as_str) == Some(wanted)
 }
 
+/// What is stored of one patient.
+struct Stored {
+    patient: Value,
+    cover: Option<Value>,
+    insurers: Insurers,
+}
+
+async fn stored(unit: &mut Unit<'_>, visit: &Visit) -> Result<Stored> {
+    let patient = patient::read(unit, "Patient", visit.part("id")).await?;
+    let cover = affiliation::active(unit, encounter::id(&patient)).await?;
+    Ok(Stored { patient, cover, insurers: affiliation::insurers(unit).await? })
+}
+
+/// The municipality as the field shows it: with department and code when it is one of the list.
+fn stored_city(patient: &Value) -> String {
+    let Some(home) = list(patient, "address").next() else { return String::new() };
+    let of_home = |member: &str| home.get(member).and_then(Value::as_str).unwrap_or("");
+    let known = municipality::find(of_home("district"));
+    known.map_or_else(|| of_home("city").to_owned(), municipality::Municipality::label)
+}
+
 /// What is stored, as the form writes it.
-fn stored_form(visit: &Visit, patient: &Value) -> Form {
+fn stored_form(visit: &Visit, stored: &Stored) -> Form {
+    let patient = &stored.patient;
     let documento = DocumentoId::of_patient(patient, &visit.app.systems);
     let (kind, number) = documento.as_ref().and_then(DocumentoId::parts).unwrap_or(("", ""));
     let name = list(patient, "name").find(|name| is(name, "use", "official")).or_else(|| list(patient, "name").next());
@@ -50,7 +74,9 @@ fn stored_form(visit: &Visit, patient: &Value) -> Form {
     let given: Vec<&str> = name.into_iter().flat_map(|name| list(name, "given")).filter_map(Value::as_str).collect();
     let others = given.get(1..).unwrap_or_default().join(" ");
     let home = list(patient, "address").next();
-    let of_home = |member: &str| home.and_then(|home| home.get(member)?.as_str()).unwrap_or("");
+    let city = stored_city(patient);
+    let (eps, regime) = affiliation::stored(stored.cover.as_ref());
+    let [contact_name, kin, contact_phone] = contact::stored(list(patient, "contact").next());
     let street = home.and_then(|home| home.get("line")?.get(0)?.as_str()).unwrap_or("");
     let phone = list(patient, "telecom")
         .find(|point| is(point, "system", "phone"))
@@ -70,10 +96,14 @@ fn stored_form(visit: &Visit, patient: &Value) -> Form {
         ("nombre2", others.as_str()),
         ("nacimiento", birth.as_str()),
         ("sexo", patient.get("gender").and_then(Value::as_str).unwrap_or("")),
-        ("municipio", of_home("city")),
-        ("municipio_codigo", of_home("district")),
+        ("municipio", city.as_str()),
         ("celular", phone.unwrap_or("")),
         ("direccion", street),
+        ("contacto_nombre", contact_name.as_str()),
+        ("contacto_parentesco", kin.as_str()),
+        ("contacto_celular", contact_phone.as_str()),
+        ("eps", eps),
+        ("regimen", regime),
     ])
 }
 
@@ -85,15 +115,15 @@ enum State {
     Stale,
 }
 
-fn shown(visit: &Visit, patient: &Value, form: &Form, state: State) -> Result<Reply> {
-    let reader = &visit.reader;
+fn shown(visit: &Visit, stored: &Stored, form: &Form, state: State) -> Result<Reply> {
+    let (reader, patient) = (&visit.reader, &stored.patient);
     let (status, problems, warnings, stale) = match state {
         State::Fresh => (200, Problems::default(), Vec::new(), false),
         State::Wrong(problems, warnings) => (422, problems, warnings, false),
         State::Stale => (409, Problems::default(), Vec::new(), true),
     };
     let mut sheet = Sheet::new(reader, Some(form), problems);
-    new_patient::fill(visit, &mut sheet, &BTreeMap::new(), &warnings);
+    new_patient::fill(visit, &mut sheet, &stored.insurers, &warnings);
     let back = address(encounter::id(patient));
     let mut page =
         visit.page(visit.text("register_patient.edit_title")).inside(back.clone(), visit.text("admission.patient"));
@@ -113,10 +143,12 @@ fn shown(visit: &Visit, patient: &Value, form: &Form, state: State) -> Result<Re
         save: reader.text("register_patient.edit_save"),
         action: visit.path.clone(),
         back,
-        version: encounter::version(patient).map(|version| version.to_string()),
-        stored: if stale { stay::facts(visit, patient, None) } else { Vec::new() },
+        version: Some(encounter::seen(patient, Some(form).filter(|_| !stale))),
+        stored: if stale { stay::facts(visit, patient, stored.cover.as_ref()) } else { Vec::new() },
         fields: sheet.fields(),
         possible: Vec::new(),
+        by_number: false,
+        cover: affiliation::tag(stored.cover.as_ref()),
         others: String::new(),
         settled: String::new(),
         may_go_on: false,
@@ -125,32 +157,35 @@ fn shown(visit: &Visit, patient: &Value, form: &Form, state: State) -> Result<Re
     visit.show_as(status, "register-patient", &model)
 }
 
-/// `/admision/paciente/{id}/datos`.
+/// `/admision/paciente/{id}/datos`; `?tipo=CC`: the document has another type by now.
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let patient = visit.unit(async |unit| patient::read(unit, "Patient", visit.part("id")).await).await?;
-    match &visit.draft {
-        Some(draft) => shown(visit, &patient, draft, State::Fresh),
-        None => shown(visit, &patient, &stored_form(visit, &patient), State::Fresh),
+    let stored = visit.unit(async |unit| stored(unit, visit).await).await?;
+    if let Some(draft) = &visit.draft {
+        return shown(visit, &stored, draft, State::Fresh);
     }
+    let form = stored_form(visit, &stored);
+    let Some(kind) = visit.query.get("tipo") else { return shown(visit, &stored, &form, State::Fresh) };
+    let pairs = form.pairs().map(|(name, value)| (name, if name == "tipo" { kind } else { value }));
+    shown(visit, &stored, &Form::of(pairs), State::Fresh)
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let typed = new_patient::typed(form);
-    let mut problems = new_patient::problems(visit, form, &typed);
-    let (patient, taken) = visit
+    let (stored, taken) = visit
         .unit(async |unit| {
-            let patient = patient::read(unit, "Patient", visit.part("id")).await?;
-            let taken = is_taken(unit, visit, typed.documento.as_ref(), encounter::id(&patient)).await?;
-            Ok((patient, taken))
+            let stored = stored(unit, visit).await?;
+            let taken = is_taken(unit, visit, typed.documento.as_ref(), encounter::id(&stored.patient)).await?;
+            Ok((stored, taken))
         })
         .await?;
+    let mut problems = new_patient::problems(visit, form, &typed, &stored_city(&stored.patient));
     if taken {
         problems.add("numero", visit.text("register_patient.document_taken"));
     }
     let warnings: Vec<(&'static str, String)> = new_patient::unlikely(visit, form, &typed).into_iter().collect();
     let warned = warnings.first().is_none_or(|(key, _)| *key == form.typed("avisado"));
     if !problems.is_empty() || !warned {
-        return shown(visit, &patient, form, State::Wrong(problems, warnings));
+        return shown(visit, &stored, form, State::Wrong(problems, warnings));
     }
     let version: i64 = form
         .typed("version")
@@ -160,8 +195,8 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     match done {
         Ok(to) => Ok(Reply::said(to, "said.corrected")),
         Err(error) if error.kind == Kind::StaleVersion => {
-            let patient = visit.unit(async |unit| patient::read(unit, "Patient", visit.part("id")).await).await?;
-            shown(visit, &patient, form, State::Stale)
+            let stored = visit.unit(async |unit| self::stored(unit, visit).await).await?;
+            shown(visit, &stored, form, State::Stale)
         }
         Err(error) => Err(error),
     }
@@ -178,9 +213,13 @@ async fn is_taken(unit: &mut Unit<'_>, visit: &Visit, documento: Option<&Documen
 }
 
 async fn update(unit: &mut Unit<'_>, visit: &Visit, form: &Form, version: i64) -> Result<String> {
-    let stored = patient::read(unit, "Patient", visit.part("id")).await?;
-    let id = encounter::id(&stored).to_owned();
-    let resource = corrected(&visit.app.systems, stored, form)?;
+    let Stored { patient, cover, insurers } = stored(unit, visit).await?;
+    let id = encounter::id(&patient).to_owned();
+    if form.typed("cobertura") != affiliation::tag(cover.as_ref()) {
+        return Err(Error::at(Kind::StaleVersion, "cobertura", "the coverage has another version by now"));
+    }
+    affiliation::save(unit, form, &id, &insurers, cover).await?;
+    let resource = corrected(&visit.app.systems, patient, form)?;
     unit.run(&Interaction::Update {
         resource_type: named("Patient")?,
         id: id.clone(),
@@ -201,6 +240,7 @@ fn corrected(systems: &Systems, stored: Value, form: &Form) -> Result<Value> {
     let Value::Object(mut new) = new_patient::resource(form, &typed, number) else {
         return Err(Error::internal("a Patient is no object"));
     };
+    let former_address = json!({"address": stored.get("address")});
     let Value::Object(mut patient) = stored else { return Err(Error::internal("a Patient is no object")) };
     if former.as_ref() != Some(&documento) {
         for identifier in patient.get_mut("identifier").and_then(Value::as_array_mut).into_iter().flatten() {
@@ -221,19 +261,20 @@ fn corrected(systems: &Systems, stored: Value, form: &Form) -> Result<Value> {
         is(point, "system", "phone") && !is(point, "use", "work") && !is(point, "use", "old")
     });
     let home = |address: &Value| is(address, "use", "home") || address.get("use").is_none();
-    let state = patient
-        .get("address")
-        .and_then(Value::as_array)
-        .and_then(|all| all.iter().find(|one| home(one)))
-        .and_then(|one| Some((one.get("district")?.clone(), one.get("state")?.clone())));
-    // The department goes with the municipality.
-    if let (Some((district, state)), Some(address)) =
-        (state, new.get_mut("address").and_then(|all| all.get_mut(0)).and_then(Value::as_object_mut))
-        && address.get("district") == Some(&district)
-    {
-        address.insert("state".into(), state);
+    // A municipality that is not in the list stays as long as nobody types another.
+    let before = list(&former_address, "address").find(|one| home(one)).and_then(Value::as_object);
+    if municipality::read(form.typed("municipio")).is_err() && before.is_some() {
+        let address = new.entry("address").or_insert_with(|| json!([{"use": "home"}]));
+        for member in ["city", "district", "state", "country"] {
+            if let (Some(value), Some(address)) =
+                (before.and_then(|before| before.get(member)), address.get_mut(0).and_then(Value::as_object_mut))
+            {
+                address.insert(member.to_owned(), value.clone());
+            }
+        }
     }
     put_first(&mut patient, &mut new, "address", home);
+    contacts(&mut patient, form);
     for element in ["gender", "birthDate"] {
         match new.get(element) {
             Some(value) => drop(patient.insert(element.to_owned(), value.clone())),
@@ -241,6 +282,20 @@ fn corrected(systems: &Systems, stored: Value, form: &Form) -> Result<Value> {
         }
     }
     Ok(Value::Object(patient))
+}
+
+/// The first contact with what was typed; the others stay.
+fn contacts(patient: &mut Map<String, Value>, form: &Form) {
+    let mut all = patient.get_mut("contact").and_then(Value::as_array_mut).map(std::mem::take).unwrap_or_default();
+    let first = contact::merged(all.first(), form);
+    if !all.is_empty() {
+        all.remove(0);
+    }
+    let all: Vec<Value> = first.into_iter().chain(all).collect();
+    match all.is_empty() {
+        true => drop(patient.shift_remove("contact")),
+        false => drop(patient.insert("contact".to_owned(), Value::Array(all))),
+    }
 }
 
 /// The new items of a list before the stored ones, less those that they replace.
@@ -283,7 +338,6 @@ mod tests {
             ("nacimiento", "02/02/2008"),
             ("sexo", "female"),
             ("municipio", "Chía"),
-            ("municipio_codigo", "25175"),
             ("celular", "3009994120"),
         ]);
         let patient = corrected(&Systems::default(), stored.clone(), &form).unwrap();

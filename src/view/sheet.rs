@@ -44,6 +44,8 @@ pub struct Field {
     pub plain: bool,
     /// Suggestions.
     pub list: Vec<String>,
+    /// Where a page asks for suggestions while somebody types.
+    pub ask: Option<&'static str>,
     pub unit: Option<String>,
     /// Ids of hint, warning and error.
     pub described: Option<String>,
@@ -70,6 +72,7 @@ impl Field {
             inputmode: None,
             plain: false,
             list: Vec::new(),
+            ask: None,
             unit: None,
             described: None,
         }
@@ -119,6 +122,11 @@ impl Field {
 
     pub fn suggest(&mut self, list: Vec<String>) -> &mut Field {
         self.list = list;
+        self
+    }
+
+    pub fn ask(&mut self, address: &'static str) -> &mut Field {
+        self.ask = Some(address);
         self
     }
 

@@ -5,10 +5,13 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
-use crate::view::admission::{beneficiary, insurer, municipality, review};
+use crate::view::admission::{self, beneficiary, insurer, review};
+use crate::view::contact;
 use crate::view::encounter::{self, Class, DISPOSITIONS, Typed};
+use crate::view::municipality;
 use crate::view::page::{Badge, Empty, Link, Message, Page, Tone};
 use crate::view::patient::{self, Banner, named, search};
+use crate::view::record::words::joined;
 use crate::view::sheet::{Fields, Problems, Sheet};
 use crate::view::visit::{Reply, Visit, encoded};
 use serde::Serialize;
@@ -177,8 +180,9 @@ pub fn facts(visit: &Visit, patient: &Value, cover: Option<&Value>) -> Vec<Fact>
     put("admission.document", patient::document(visit, patient));
     put("admission.birth", patient.get("birthDate").and_then(Value::as_str).map(|date| reader.fhir(date)));
     put("admission.sex", patient::sex(reader, patient).map(str::to_owned));
-    let code = first("address", "district").map(|code| format!(" ({code})")).unwrap_or_default();
-    put("admission.municipality", municipality(patient).map(|city| format!("{city}{code}")));
+    let district = first("address", "district").unwrap_or_default();
+    let known = municipality::find(&district).map(municipality::Municipality::label);
+    put("admission.municipality", known.or_else(|| admission::municipality(patient).map(str::to_owned)));
     put("admission.street", first("address", "line"));
     put("admission.phone", first("telecom", "value"));
     let kind = cover
@@ -186,6 +190,8 @@ pub fn facts(visit: &Visit, patient: &Value, cover: Option<&Value>) -> Vec<Fact>
         .and_then(encounter::concept)
         .map(|kind| format!(" · {kind}"))
         .unwrap_or_default();
+    let contact = contact::stored(patient.get("contact").and_then(|all| all.get(0)));
+    put("register_patient.contact_person", Some(joined(contact, " · ")));
     put("admission.insurer", cover.and_then(insurer).map(|name| format!("{name}{kind}")));
     facts
 }
@@ -364,7 +370,7 @@ fn shown(
         title: visit.text(title),
         save: visit.text(save),
         danger: change == Change::Cancel,
-        version: stored.and_then(encounter::version).map(|version| version.to_string()),
+        version: stored.map(|stored| encounter::seen(stored, typed.filter(|_| !conflict))),
         stored_title: visit.text(if conflict { "admission.stored_now" } else { "admission.stored" }),
         stored: stale,
         order: taken(&mut fields, &order),
@@ -402,7 +408,7 @@ async fn read(unit: &mut Unit<'_>, visit: &Visit) -> Result<(Value, Value)> {
 async fn show(visit: &Visit, change: Change) -> Result<Reply> {
     let (encounter, patient) = visit.unit(async |unit| read(unit, visit).await).await?;
     if !change.fits(&encounter) {
-        return Ok(Reply::see(address(encounter::id(&patient))));
+        return closed(visit, &patient, &encounter, 200);
     }
     shown(visit, change, &patient, Some(&encounter), visit.draft.as_ref(), Problems::default(), false)
 }
@@ -423,7 +429,7 @@ async fn save(visit: &Visit, form: &Form, change: Change) -> Result<Reply> {
         Err(error) if error.kind == Kind::StaleVersion => {
             let (encounter, patient) = visit.unit(async |unit| read(unit, visit).await).await?;
             if !change.fits(&encounter) {
-                return closed(visit, &patient, &encounter);
+                return closed(visit, &patient, &encounter, 409);
             }
             shown(visit, change, &patient, Some(&encounter), Some(form), Problems::default(), true)
         }
@@ -431,19 +437,22 @@ async fn save(visit: &Visit, form: &Form, change: Change) -> Result<Reply> {
     }
 }
 
-/// Somebody has closed the stay meanwhile: what is stored, and the way back.
-fn closed(visit: &Visit, patient: &Value, encounter: &Value) -> Result<Reply> {
+/// What is asked for cannot be done to the stay as it is: closed meanwhile, admitted already, or not come yet. What is
+/// stored, and the way back.
+fn closed(visit: &Visit, patient: &Value, encounter: &Value, status: u16) -> Result<Reply> {
     let back = address(encounter::id(patient));
     let banner = Banner::new(visit, patient, None, None, None);
-    let message = Message::new(Tone::Warn, visit.text("admission.closed"), visit.text("admission.closed_help"));
-    let page = visit
-        .page(visit.text("admission.closed"))
-        .inside(back.clone(), visit.text("admission.patient"))
-        .about(banner)
-        .says(message);
+    let (title, help) = match encounter::status(encounter) {
+        "planned" => ("admission.not_yet", "admission.not_yet_help"),
+        _ if encounter::is_open(encounter) => ("admission.here_already", "admission.here_already_help"),
+        _ => ("admission.closed", if status == 409 { "admission.closed_help" } else { "admission.closed_before" }),
+    };
+    let message = Message::new(Tone::Warn, visit.text(title), visit.text(help));
+    let page =
+        visit.page(visit.text(title)).inside(back.clone(), visit.text("admission.patient")).about(banner).says(message);
     let model = FormModel {
         action: String::new(),
-        title: visit.text("admission.closed"),
+        title: visit.text(title),
         save: "",
         danger: false,
         version: None,
@@ -454,7 +463,7 @@ fn closed(visit: &Visit, patient: &Value, encounter: &Value) -> Result<Reply> {
         back,
         page,
     };
-    visit.show_as(409, "admission-form", &model)
+    visit.show_as(status, "admission-form", &model)
 }
 
 async fn change_it(unit: &mut Unit<'_>, visit: &Visit, form: &Form, change: Change, version: i64) -> Result<String> {

@@ -128,6 +128,12 @@ impl Visit {
             done => done,
         }
     }
+
+    /// Keeps where a second sending of this form leads, when the first shows something that is shown only once.
+    pub async fn answered(&self, answer: &str) -> Result<()> {
+        let conn = self.app.pool.lane().await?;
+        store::form::claim(&conn, &self.form_key, &self.path, self.jti, answer, clock::now()).await.map(drop)
+    }
 }
 
 const SENT_TWICE: &str = "the form was sent twice";

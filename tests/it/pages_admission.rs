@@ -1,20 +1,19 @@
-//! The desk of admission, from outside: find, register, admit, transfer, discharge, cancel; two clerks at once; who comes by
-//! HL7; who may; and that nothing a record says is markup.
+//! The desk of admission, from outside: find, register, admit, transfer, discharge, cancel; two clerks at once; who may; and
+//! that nothing a record says is markup.
 
 use crate::harness::browser::{Browser, value_of};
 use crate::harness::data::patient_with;
-use crate::harness::hl7::{Visit, accepted};
-use crate::harness::mllp::Mllp;
+use crate::harness::fhir::account;
 use crate::harness::{Reply, anonymous, fhir, run, server, unique};
 use serde_json::json;
 
 #[track_caller]
-fn shows(reply: &Reply, text: &str) {
+pub fn shows(reply: &Reply, text: &str) {
     assert!(reply.text().contains(text), "{}: no {text:?} in {}", reply.asked, reply.text());
 }
 
 /// A surname that nobody else has: letters only.
-fn surname() -> String {
+pub fn surname() -> String {
     let letters: String = unique().bytes().map(|digit| char::from(b'a' + digit % 26)).collect();
     format!("Ñu{letters}")
 }
@@ -29,10 +28,12 @@ fn typed<'t>(number: &'t str, surname: &'t str) -> Vec<(&'t str, &'t str)> {
         ("nombre2", ""),
         ("nacimiento", "14/03/1968"),
         ("sexo", "female"),
-        ("municipio", "Soacha"),
-        ("municipio_codigo", "25754"),
+        ("municipio", "soacha"),
         ("celular", "3009994120"),
         ("direccion", ""),
+        ("contacto_nombre", "Luz Güiza"),
+        ("contacto_parentesco", "Madre"),
+        ("contacto_celular", "3009994121"),
         ("eps", "EPS de Prueba"),
         ("regimen", "subsidiado"),
     ]
@@ -87,7 +88,13 @@ fn a_clerk_registers_and_finds_a_patient() {
         let again = clerk.fill(&young, NEW, &with(typed(&number, &name), "nacimiento", "14/03/2015")).await.expect(303);
         assert_eq!(done.header("location"), again.header("location"));
         let page = clerk.follow(&done).await.expect(200);
-        for text in ["Paciente registrado", "Soacha (25754)", "EPS de Prueba · Régimen subsidiado", "14 mar 2015"] {
+        for text in [
+            "Paciente registrado",
+            "Soacha, Cundinamarca (25754)",
+            "Luz Güiza · Madre · 3009994121",
+            "EPS de Prueba · Régimen subsidiado",
+            "14 mar 2015",
+        ] {
             shows(&page, text);
         }
         let api = fhir("admisionista").await;
@@ -99,12 +106,26 @@ fn a_clerk_registers_and_finds_a_patient() {
         );
         // Found by what people type, accents or not; the names stand in no address.
         let folded = name.replace('Ñ', "n");
-        for q in [folded.as_str(), number.as_str(), &format!("CC {number}"), &format!("{folded} 14/03/2015")] {
+        let (start, pointed) = (&number[..number.len() - 2], format!("{}.{}", &number[..3], &number[3..]));
+        for q in [
+            folded.as_str(),
+            number.as_str(),
+            start,
+            &pointed,
+            &format!("CC {number}"),
+            &format!("{folded} 14/03/2015"),
+            &format!("{folded} 2015"),
+            &format!("mar {folded}"),
+        ] {
             let found = clerk.get(&format!("/admision?q={}", crate::harness::browser::encoded(q))).await.expect(200);
             shows(&found, &format!("href=\"{}\"", done.header("location")));
             shows(&found, "1 paciente<");
         }
         shows(&clerk.get("/admision?q=zzzznadie").await.expect(200), "0 pacientes");
+        // While somebody types, those found and nobody else.
+        let live = clerk.get(&format!("/admision?solo=1&q={start}")).await.expect(200);
+        shows(&live, &format!("CC <mark>{}", &number[..1]));
+        assert!(!live.text().contains("id=\"llegadas\""));
     });
 }
 
@@ -153,11 +174,12 @@ fn possible_duplicates_say_why_and_have_three_exits() {
             (&json!(next), &json!("old"))
         );
         // Somebody was first: what is stored and what was typed stand side by side, and nothing is lost.
-        let stale = other_clerk.fill(&theirs, &data, &with(typed(&next, &name), "municipio", "Chía")).await.expect(409);
-        for text in ["Alguien cambió estos datos", "Soacha (25754)", "value=\"Chía\""] {
+        let stale =
+            other_clerk.fill(&theirs, &data, &with(typed(&next, &name), "municipio", "25175")).await.expect(409);
+        for text in ["Alguien cambió estos datos", "Soacha, Cundinamarca (25754)", "value=\"25175\""] {
             shows(&stale, text);
         }
-        other_clerk.fill(&stale, &data, &with(typed(&next, &name), "municipio", "Chía")).await.expect(303);
+        other_clerk.fill(&stale, &data, &with(typed(&next, &name), "municipio", "25175")).await.expect(303);
     });
 }
 
@@ -256,30 +278,190 @@ fn a_stay_is_changed_by_the_version_that_was_seen() {
 }
 
 #[test]
-fn who_comes_by_hl7_is_among_the_arrivals() {
+fn municipalities_come_from_the_list() {
     run(async {
-        let Some(address) =
-            server().ready["mllp"].as_str().and_then(|mllp| mllp.strip_prefix("mllp://")).map(str::to_owned)
-        else {
-            return;
-        };
-        let visit = Visit { family: surname().to_uppercase(), ..Visit::new() };
-        let control = unique();
-        let today = jiff::Timestamp::now()
-            .to_zoned(jiff::tz::TimeZone::fixed(jiff::tz::offset(-5)))
-            .strftime("%Y%m%d")
-            .to_string();
-        let message =
-            visit.a01(&control).replace("20240301", &today).replace("081000", "000100").replace("081500", "000200");
-        accepted(&Mllp::connect(&address).await.ask(message.as_bytes()).await, &control);
         let mut clerk = Browser::of("admisionista").await;
-        let arrivals = clerk.get("/admision/llegadas?todas=1&filtro=hospitalizacion").await.expect(200).text();
-        let row =
-            arrivals.split("<tr>").find(|row| row.contains(&visit.family)).unwrap_or_else(|| panic!("{arrivals}"));
-        assert!(row.contains("badge origin") && row.contains("HL7") && row.contains("00:01"), "{row}");
-        assert!(
-            !clerk.get("/admision/llegadas?todas=1&filtro=consulta").await.expect(200).text().contains(&visit.family)
+        let found = clerk.get("/admision/municipios?q=soa").await.expect(200).json();
+        assert_eq!(found, json!(["Soatá, Boyacá (15753)", "Soacha, Cundinamarca (25754)"]));
+        let (number, name) = (unique(), surname());
+        let form = clerk.get(NEW).await.expect(200);
+        let several = clerk.fill(&form, NEW, &with(typed(&number, &name), "municipio", "san carlos")).await.expect(422);
+        for text in
+            ["¿Cuál?", "San Carlos, Córdoba (23678)", "<datalist id=\"f-municipio-list\"", "value=\"san carlos\""]
+        {
+            shows(&several, text);
+        }
+        let unknown = clerk.fill(&several, NEW, &with(typed(&number, &name), "municipio", "Caracas")).await.expect(422);
+        shows(&unknown, "No está en la lista de municipios");
+        let done = clerk.fill(&unknown, NEW, &with(typed(&number, &name), "municipio", "23678")).await.expect(303);
+        let api = fhir("admisionista").await;
+        let patient = api.get(&format!("/fhir/Patient/{}", id(done.header("location")))).await.expect(200).json();
+        let address = &patient["address"][0];
+        assert_eq!(
+            (&address["city"], &address["district"], &address["state"]),
+            (&json!("San Carlos"), &json!("23678"), &json!("Córdoba"))
         );
+    });
+}
+
+#[test]
+fn contact_and_insurer_are_corrected_and_an_address_outside_the_list_stays() {
+    run(async {
+        let (mut clerk, api) = (Browser::of("admisionista").await, fhir("admisionista").await);
+        let (number, name) = (unique(), surname());
+        let data = format!("{}/datos", registered(&mut clerk, &number, &name).await);
+        let patient = id(data.trim_end_matches("/datos"));
+        let coverage = async || {
+            let found = api.get(&format!("/fhir/Coverage?patient={patient}")).await.expect(200).json();
+            assert_eq!(found["total"], 1);
+            found["entry"][0]["resource"].clone()
+        };
+        let (page, late) = (clerk.get(&data).await.expect(200), clerk.get(&data).await.expect(200));
+        for text in
+            ["value=\"Luz Güiza\"", "value=\"Madre\"", "value=\"EPS de Prueba\"", "value=\"subsidiado\" selected"]
+        {
+            shows(&page, text);
+        }
+        let fields = with(with(typed(&number, &name), "eps", "Otra EPS"), "contacto_celular", "3009994122");
+        let fields = with(fields, "regimen", "contributivo");
+        clerk.fill(&page, &data, &fields).await.expect(303);
+        let cover = coverage().await;
+        assert_eq!(
+            (&cover["payor"][0]["display"], &cover["type"]["text"], &cover["meta"]["versionId"]),
+            (&json!("Otra EPS"), &json!("Régimen contributivo"), &json!("2"))
+        );
+        let stored = api.get(&format!("/fhir/Patient/{patient}")).await.expect(200).json();
+        assert_eq!(stored["contact"][0]["telecom"][0]["value"], "3009994122");
+        // Made from the versions before: told, not overwritten.
+        clerk.fill(&late, &data, &typed(&number, &name)).await.expect(409);
+        let wrong = with(with(fields.clone(), "eps", ""), "contacto_nombre", "");
+        let page = clerk.get(&data).await.expect(200);
+        let wrong = clerk.fill(&page, &data, &wrong).await.expect(422);
+        for text in ["Escriba la EPS de este régimen", "href=\"#f-contacto_nombre\""] {
+            shows(&wrong, text);
+        }
+        // No insurance any more.
+        let none = with(with(fields, "eps", ""), "regimen", "ninguno");
+        clerk.fill(&wrong, &data, &none).await.expect(303);
+        assert_eq!(coverage().await["status"], "cancelled");
+        let mut foreign = patient_with(&unique());
+        foreign["address"] = json!([{"use": "home", "city": "Caracas", "country": "VEN"}]);
+        let foreign = api.create(foreign).await["id"].as_str().unwrap().to_owned();
+        let data = format!("/admision/paciente/{foreign}/datos");
+        let page = clerk.get(&data).await.expect(200);
+        let fields = with(typed(&number, &name), "municipio", "Caracas");
+        let new = unique();
+        clerk.fill(&page, &data, &with(fields, "numero", &new)).await.expect(303);
+        let stored = api.get(&format!("/fhir/Patient/{foreign}")).await.expect(200).json();
+        assert_eq!(
+            (&stored["address"][0]["city"], &stored["address"][0]["country"]),
+            (&json!("Caracas"), &json!("VEN"))
+        );
+    });
+}
+
+#[test]
+fn a_number_under_another_type_leads_to_the_change_of_the_document() {
+    run(async {
+        let (mut clerk, name) = (Browser::of("admisionista").await, surname());
+        let number = unique();
+        let form = clerk.get(NEW).await.expect(200);
+        let child = with(with(typed(&number, &name), "tipo", "TI"), "nacimiento", "14/03/2010");
+        let address = clerk.fill(&form, NEW, &child).await.expect(303).header("location").to_owned();
+        // Asked while somebody types: said beside the number, nothing is done and the key of the form is not used up.
+        let form = clerk.get(NEW).await.expect(200);
+        let mut asked = typed(&number, "");
+        asked.push(("mirar", "1"));
+        let seen = clerk.fill(&form, NEW, &with(asked, "nacimiento", "")).await.expect(200);
+        for text in ["Mismo número, con otro tipo: TI", "Es ella: abrir y cambiar a CC", "name=\"otra\""] {
+            shows(&seen, text);
+        }
+        assert!(!seen.text().contains("role=\"alert\"") && !seen.text().contains("Otra fecha"));
+        let by_number = seen.text().split("id=\"parecidos-numero\"").nth(1).unwrap().to_owned();
+        assert!(by_number.split("id=\"parecidos-nombre\"").next().unwrap().contains("Posible duplicado"));
+        let data = format!("{address}/datos");
+        shows(&seen, &format!("href=\"{data}?tipo&#x3D;CC\""));
+        let page = clerk.get(&format!("{data}?tipo=CC")).await.expect(200);
+        shows(&page, "value=\"CC\" selected");
+        shows(&page, &format!("value=\"{number}\""));
+        clerk.fill(&page, &data, &with(typed(&number, &name), "nacimiento", "14/03/2005")).await.expect(303);
+        let stored =
+            fhir("admisionista").await.get(&format!("/fhir/Patient/{}", id(&address))).await.expect(200).json();
+        let kinds: Vec<&str> = stored["identifier"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one["type"]["coding"][1]["code"].as_str().unwrap())
+            .collect();
+        assert_eq!((kinds, &stored["identifier"][1]["use"]), (vec!["CC", "TI"], &json!("old")));
+    });
+}
+
+#[test]
+fn what_a_stay_does_not_allow_is_said() {
+    run(async {
+        let (mut clerk, api) = (Browser::of("admisionista").await, fhir("admisionista").await);
+        let address = registered(&mut clerk, &unique(), &surname()).await;
+        let planned = api
+            .create(json!({
+                "resourceType": "Encounter", "status": "planned", "class": {"code": "AMB"}, "serviceType": {"text": "Pediatría"},
+                "subject": {"reference": format!("Patient/{}", id(&address))}
+            }))
+            .await["id"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        let of = |what: &str| format!("/admision/encuentro/{planned}/{what}");
+        shows(&clerk.get(&of("egresar")).await.expect(200), "todavía no ha ingresado");
+        shows(&clerk.get(&of("trasladar")).await.expect(200), "todavía no ha ingresado");
+        let (form, twin) = (clerk.get(&of("ingresar")).await.expect(200), clerk.get(&of("ingresar")).await.expect(200));
+        let fields = [("clase", "AMB"), ("servicio", "Pediatría"), ("cama", ""), ("motivo", "Control")];
+        clerk.fill(&form, &of("ingresar"), &fields).await.expect(303);
+        shows(&clerk.fill(&twin, &of("ingresar"), &fields).await.expect(409), "ya ingresó");
+        let (form, twin) = (clerk.get(&of("cancelar")).await.expect(200), clerk.get(&of("cancelar")).await.expect(200));
+        clerk.fill(&form, &of("cancelar"), &[]).await.expect(303);
+        shows(&clerk.fill(&twin, &of("cancelar"), &[]).await.expect(409), "Este ingreso ya se cerró");
+        shows(&clerk.get(&of("egresar")).await.expect(200), "Este ingreso ya se cerró");
+    });
+}
+
+#[test]
+fn news_are_asked_for_without_showing_anybody() {
+    run(async {
+        let (usuario, clave) = account(server(), "admisionista", &format!("CC-{}", unique()), None);
+        let mut clerk = Browser::new();
+        clerk.sign_in(&usuario, &clave).await.expect(303);
+        let address = registered(&mut clerk, &unique(), &surname()).await;
+        let look = |page: &Reply| {
+            page.text()
+                .split("data-look=\"")
+                .nth(1)
+                .unwrap()
+                .split('"')
+                .next()
+                .unwrap()
+                .replace("&amp;", "&")
+                .replace("&#x3D;", "=")
+        };
+        let before = look(&clerk.get("/admision/llegadas").await.expect(200));
+        let admit = format!("{address}/ingresar");
+        let form = clerk.get(&admit).await.expect(200);
+        clerk
+            .fill(&form, &admit, &[("clase", "AMB"), ("servicio", "Pediatría"), ("cama", ""), ("motivo", "Control")])
+            .await
+            .expect(303);
+        let news = clerk.get(&before).await.expect(200).json();
+        assert!(news["text"].as_str().unwrap().contains("mostrar"), "{news}");
+        clerk.get("/admision/llegadas/nuevas?desde=ayer").await.expect(400);
+        // Of nobody it is told that the clerk has looked.
+        let seen = async || {
+            let mut admin = Browser::of("admin").await;
+            let address = format!("/admin/auditoria?paciente={}&quien={usuario}", id(&address));
+            admin.get(&address).await.expect(200).text().matches("<tr").count()
+        };
+        let count = seen().await;
+        clerk.get(&before).await.expect(200);
+        assert_eq!(seen().await, count);
     });
 }
 

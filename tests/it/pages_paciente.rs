@@ -115,6 +115,49 @@ fn a_patient_sees_who_looked() {
 }
 
 #[test]
+fn from_the_code_of_admission_to_the_first_page() {
+    run(async {
+        let (medico, mut clerk) = (fhir("medico").await, Browser::of("admisionista").await);
+        let number = unique();
+        let mut person = patient_with(&number);
+        person["birthDate"] = "1990-02-01".into();
+        person["address"] =
+            json!([{"use": "home", "city": "Soacha", "district": "25754", "state": "Cundinamarca", "country": "COL"}]);
+        let id = medico.create(person).await["id"].as_str().unwrap().to_owned();
+        let page = clerk.get(&format!("/admision/paciente/{id}")).await.expect(200);
+        let shown = clerk.fill(&page, &format!("/paciente/{id}/codigo"), &[]).await.expect(200);
+        let code =
+            shown.text().split("class=\"code\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
+        let (mut browser, clave) = (Browser::new(), "una frase bastante larga 8");
+        let document = format!("CC {number}");
+        let typed = [
+            ("documento_id", document.as_str()),
+            ("fecha_nacimiento", "01/02/1990"),
+            ("codigo", code.as_str()),
+            ("clave", clave),
+        ];
+        let wrong =
+            browser.post("/registro", &[typed[0], ("fecha_nacimiento", "02/02/1990"), typed[2], typed[3]]).await;
+        assert_eq!(wrong.status, 403);
+        browser.post("/registro", &typed).await.expect(303);
+        browser.sign_in(&document, clave).await.expect(303);
+        // Nothing is in it yet: each page says what will be.
+        let home = browser.get("/mi-historia").await.expect(200);
+        for text in
+            ["Su historia ya está abierta", "Todavía no le han preguntado por alergias", "Soacha, Cundinamarca (25754)"]
+        {
+            shows(&home, text);
+        }
+        hides(&home, "COL");
+        shows(&browser.get("/mi-historia/resultados").await.expect(200), "Todavía no hay resultados");
+        shows(&browser.get("/mi-historia/visitas").await.expect(200), "Todavía no hay visitas");
+        shows(&browser.get("/mi-historia/accesos").await.expect(200), "Hizo su código de activación");
+        medico.create(encounter(&format!("Patient/{id}"))).await;
+        hides(&browser.get("/mi-historia").await.expect(200), "Su historia ya está abierta");
+    });
+}
+
+#[test]
 fn only_patients_have_these_pages() {
     run(async {
         for page in PAGES {

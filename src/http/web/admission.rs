@@ -2,7 +2,7 @@
 
 use super::screen::{form, screen};
 use crate::access::Role;
-use crate::view::{admission, new_patient, patient_data, stay};
+use crate::view::{admission, messages, new_patient, patient_data, stay};
 use actix_web::web;
 
 const ROLES: &[Role] = &[Role::Admisionista];
@@ -11,6 +11,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .service(screen("/admision", ROLES, admission::desk))
         .service(screen("/admision/llegadas", ROLES, admission::arrivals))
+        .service(screen("/admision/llegadas/nuevas", ROLES, admission::news))
+        .service(screen(messages::DESK, ROLES, messages::page))
+        .service(screen("/admision/municipios", ROLES, new_patient::municipalities))
         .service(form("/admision/registrar", ROLES, new_patient::page, new_patient::save))
         .service(screen("/admision/paciente/{id}", ROLES, stay::page))
         .service(form("/admision/paciente/{id}/ingresar", ROLES, stay::admission, stay::admit))

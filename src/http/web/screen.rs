@@ -237,7 +237,8 @@ where
     }
 }
 
-/// The first sending of a form does it; the second gets the answer of the first.
+/// The first sending of a form does it; the second gets the answer of the first, also when both come at once: then it finds
+/// what the first has changed, and is refused for that.
 async fn once<S>(visit: &Visit, form: &Form, save: S) -> Result<Reply>
 where
     S: AsyncFn(&Visit, &Form) -> Result<Reply>,
@@ -246,12 +247,20 @@ where
     if let Some(answer) = store::form::answer(&*pool.lane().await?, &visit.form_key, &visit.path).await? {
         return Ok(Reply::see(answer));
     }
-    let reply = save(visit, form).await?;
-    if let Reply::SeeOther { to, .. } = &reply {
-        let conn = pool.lane().await?;
-        store::form::claim(&conn, &visit.form_key, &visit.path, visit.jti, to, clock::now()).await?;
+    match save(visit, form).await {
+        Ok(Reply::SeeOther { to, said }) => {
+            let conn = pool.lane().await?;
+            store::form::claim(&conn, &visit.form_key, &visit.path, visit.jti, &to, clock::now()).await?;
+            Ok(Reply::SeeOther { to, said })
+        }
+        other => match pool.lane().await {
+            Ok(conn) => {
+                let answer = store::form::answer(&conn, &visit.form_key, &visit.path).await;
+                answer.ok().flatten().map_or(other, |answer| Ok(Reply::see(answer)))
+            }
+            Err(_) => other,
+        },
     }
-    Ok(reply)
 }
 
 enum Sent {
@@ -314,7 +323,7 @@ pub fn page_of(form: &Form, path: &str) -> String {
 
 /// Keeps what was typed for the account. Returns the address of the page that shows it again.
 pub async fn keep_draft(state: &State, usuario: Uuid, page: &str, form: &Form) -> Result<String> {
-    let secret = |name: &str| name.starts_with("clave") || matches!(name, "csrf" | "codigo");
+    let secret = |name: &str| name.starts_with("clave") || name == "csrf";
     let pairs: Vec<String> = form
         .pairs()
         .filter(|(name, _)| !secret(name))

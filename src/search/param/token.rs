@@ -5,6 +5,9 @@
 //! use here tell case apart. A bare `code` element has the system of its required binding, when there is only one.
 //! `:text` looks into the texts and displays beside codes, `:of-type` at identifiers by type and value. Not here: `:in`,
 //! `:not-in`, `:above`, `:below`, which need terminology.
+//!
+//! Identifiers of Patient are also found from their beginning, while people type: `identifier:code-text=51.999`, the
+//! modifier of R5 (<https://hl7.org/fhir/R5/search.html#modifiercodetext>); case and punctuation do not count.
 
 use super::{bad_value, split, split_once, string, unescape};
 use crate::error::Result;
@@ -12,6 +15,14 @@ use crate::fhir::definitions::TypeDef;
 use crate::fhir::path::Node;
 use crate::search::hash::{Form, Slot};
 use serde_json::Value;
+
+/// Where the comparison of beginnings ends, in characters.
+const LONGEST_START: usize = 64;
+
+/// Whether a parameter takes `:code-text`.
+pub fn has_starts(t: &str, code: &str) -> bool {
+    t == "Patient" && code == "identifier"
+}
 
 /// The keys of one node. `def` and `resource` are those the node was found in: they say the binding of a code.
 pub fn index(slot: &Slot, node: Node<'_>, def: &TypeDef, resource: &Value, keys: &mut Vec<i64>) {
@@ -85,6 +96,18 @@ pub fn texts(slot: &Slot, node: Node<'_>, strings: &mut Vec<(i64, String)>) {
         "Identifier" => put(node.value.get("type").and_then(|of| text(of, "text"))),
         _ => {}
     }
+}
+
+/// Rows of `search_string` for `:code-text`: the value of an identifier without anything but letters and digits.
+pub fn start(slot: &Slot, node: Node<'_>, strings: &mut Vec<(i64, String)>) {
+    if let Some(value) = text(node.value, "value").map(squeezed).filter(|value| !value.is_empty()) {
+        strings.push((slot.key(Form::Strings, &[]), value));
+    }
+}
+
+/// As beginnings of codes are compared: letters and digits alone, in lower case.
+pub fn squeezed(text: &str) -> String {
+    text.chars().filter(|c| c.is_alphanumeric()).take(LONGEST_START).flat_map(char::to_lowercase).collect()
 }
 
 fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {

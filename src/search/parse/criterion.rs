@@ -62,6 +62,13 @@ impl Parser<'_> {
                 Some(modifier) => Err(unsupported(parameter, modifier)),
             },
             (SearchKind::Date, None) => self.date(&slot, parameter, values),
+            (SearchKind::Token, Some("code-text")) if token::has_starts(self.t.name(), parameter.code) => {
+                let any: Vec<String> = values.iter().map(|value| token::squeezed(&unescape(value))).collect();
+                if any.iter().any(String::is_empty) {
+                    return Err(bad_value(parameter.code, "the beginning of an identifier"));
+                }
+                Ok(Clause::Text { keys: vec![slot.key(Form::Strings, &[])], place: Place::Start, any })
+            }
             (SearchKind::Token, _) => token_clause(&slot, parameter, modifier, values),
             (SearchKind::String, _) => string_clause(&slot, parameter, modifier, values),
             (SearchKind::Uri, Some("below")) if !uri::has_below(parameter.code) => Err(unsupported(parameter, "below")),

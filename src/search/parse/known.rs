@@ -44,7 +44,7 @@ pub fn unsupported(parameter: &SearchParameter, modifier: &str) -> Error {
     let taken = match parameter.kind {
         _ if matches!(parameter.code, "_id" | "_lastUpdated") => ":missing",
         SearchKind::String => ":exact, :contains, :missing",
-        SearchKind::Token if has_identifier(parameter) => ":not, :text, :of-type, :missing",
+        SearchKind::Token if has_identifier(parameter) => ":not, :text, :of-type, :missing, and on Patient :code-text",
         SearchKind::Token if has_text(parameter) => ":not, :text, :missing",
         SearchKind::Token => ":not, :missing",
         SearchKind::Uri if uri::has_below(parameter.code) => ":above, :below, :missing",

@@ -6,7 +6,7 @@ use crate::error::{Error, Kind, Result};
 use crate::oauth::account::{self, NewClient};
 use crate::oauth::form::Form;
 use crate::store::account::OauthClient;
-use crate::view::page::{Badge, Empty, Link, Page};
+use crate::view::page::{Badge, Empty, Link, Message, Page, Tone};
 use crate::view::sheet::{Fields, Problems, Sheet};
 use crate::view::visit::{Reply, Visit, encoded};
 use serde::Serialize;
@@ -53,8 +53,10 @@ pub async fn list(visit: &Visit) -> Result<Reply> {
         redirect: client.redirect,
     };
     let action = Some(Link::new("/admin/clientes/nuevo", visit.text("admin.add_client")));
+    let page = visit.page(visit.text("admin.clients")).at(DESK);
+    let known = (visit.query.typed("ya") == "1").then(|| Message::new(Tone::Info, visit.text("said.client_known"), ""));
     let model = Model {
-        page: visit.page(visit.text("admin.clients")).at(DESK),
+        page: Page { message: known.or(page.message.clone()), ..page },
         rows: account::list_clients(&visit.app).await?.into_iter().map(row).collect(),
         empty: Empty {
             icon: "key",
@@ -109,6 +111,7 @@ pub async fn add(visit: &Visit, typed: &Form) -> Result<Reply> {
     match account::add_client(&visit.app, new, &visit.caller).await {
         Ok(None) => Ok(Reply::said(DESK, "said.client_added")),
         Ok(Some(secret)) => {
+            visit.answered(&format!("{DESK}?ya=1")).await?;
             let page = visit.page(visit.text("admin.secret_title")).at(DESK).inside(DESK, visit.text("admin.clients"));
             let model = ShownOnce {
                 page: Page { message: None, ..page },

@@ -9,7 +9,7 @@ use crate::fhir::documento::DocumentoId;
 use crate::oauth::account::{self, NewUsuario};
 use crate::oauth::form::Form;
 use crate::store::account::Usuario;
-use crate::view::page::{Badge, Empty, Link, Page};
+use crate::view::page::{Badge, Empty, Link, Message, Page, Tone};
 use crate::view::sheet::{Fields, Problems, Sheet};
 use crate::view::visit::{Reply, Visit, encoded, role_key};
 use serde::Serialize;
@@ -69,8 +69,10 @@ pub async fn list(visit: &Visit) -> Result<Reply> {
             && words.iter().all(|word| text.contains(&word.replace('.', "")) || text.contains(word.as_str()))
     };
     let found: Vec<Usuario> = account::list_users(&visit.app).await?.into_iter().filter(fits).collect();
+    let page = visit.page(visit.text("admin.users")).at(DESK);
+    let known = (visit.query.typed("ya") == "1").then(|| Message::new(Tone::Info, visit.text("said.user_known"), ""));
     let model = Model {
-        page: visit.page(visit.text("admin.users")).at(DESK),
+        page: Page { message: known.or(page.message.clone()), ..page },
         q: q.to_owned(),
         roles: role_choices(visit, rol),
         count: visit.reader.count("admin.accounts", i64::try_from(found.len()).unwrap_or(0)),
@@ -172,7 +174,10 @@ pub async fn add(visit: &Visit, typed: &Form) -> Result<Reply> {
         temporary: true,
     };
     match account::add_user(&visit.app, new, &visit.caller).await {
-        Ok(account) => password(visit, &account.nombre, &account.usuario, clave),
+        Ok(account) => {
+            visit.answered(&format!("{DESK}?ya=1")).await?;
+            password(visit, &account.nombre, &account.usuario, clave)
+        }
         Err(error) => {
             let (field, text) = problem(&error).ok_or(error)?;
             problems.add(field, visit.text(text));

@@ -152,7 +152,7 @@ fn partials_render_and_escape() {
     });
     let row = json!({
         "href": "/paciente/1", "first": true, "surnames": [{"text": bad, "hit": true}, {"text": "ñaranda", "hit": false}], "names": [{"text": bad, "hit": false}],
-        "lines": [bad], "badge": {"kind": "info", "icon": null, "label": bad}, "act": bad
+        "lines": [[{"text": bad, "hit": true}, {"text": bad, "hit": false}]], "badge": {"kind": "info", "icon": null, "label": bad}, "act": bad
     });
     let end = json!({"kind": "crit", "path": "M0 0"});
     let trend = json!({"width": "104", "height": "26", "band": {"y": "1", "height": "2", "marks": []}, "line": "0,0 1,1", "end": end, "sentence": bad});

@@ -1,170 +1,404 @@
-//! `/resultados/orden/{id}`: a result of an order, preliminary until somebody validates it.
+//! Results are entered: for an order (`/resultados/orden/{id}`), all examinations of a panel in one form, or without an
+//! order (`/resultados/nuevo/{patient}`). What is asked for is found by words or LOINC code unless the order says it.
+//!
+//! Each examination becomes an Observation, preliminary until somebody validates it, and together they are a
+//! DiagnosticReport: `partial` while examinations of the panel are still to come, else `preliminary`.
 
-use super::{DESK, words};
+use super::exam::{self, Exam};
+use super::list::{self, List};
+use super::value::{Measure, Names, limits, reference_of, typed};
+use super::{DESK, find, is_critical, is_released, patient_of, who, words};
 use crate::error::{Error, Kind, Result};
-use crate::interaction::{Content, Interaction};
+use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
-use crate::view::loinc::{self, Common};
-use crate::view::observation::{Circumstances, concept, float, judge, number, observation, put, quantity};
-use crate::view::page::Page;
-use crate::view::patient::{self, Name};
-use crate::view::record::words::{joined, list, text};
+use crate::view::encounter;
+use crate::view::format::date_field;
+use crate::view::loinc;
+use crate::view::observation::{Circumstances, concept, moment, observation, put};
+use crate::view::page::{Link, Message, Page, Tone};
+use crate::view::patient::{self, Name, search};
+use crate::view::record::words::{code_of, joined, list, text};
 use crate::view::sheet::{Fields, Problems, Sheet};
-use crate::view::visit::{Reply, Visit};
+use crate::view::visit::{Reply, Visit, encoded};
 use serde::Serialize;
 use serde_json::{Value, json};
+
+/// What is entered: one examination, or those of a panel.
+struct Asked {
+    code: &'static str,
+    name: &'static str,
+    exams: Vec<&'static Exam>,
+    is_panel: bool,
+}
+
+impl Asked {
+    fn of(visit: &Visit, code: &str) -> Option<Asked> {
+        let language = visit.reader.language;
+        if let Some(panel) = exam::panel(code) {
+            return Some(Asked {
+                code: panel.code,
+                name: panel.name(language),
+                exams: panel.exams.clone(),
+                is_panel: true,
+            });
+        }
+        let exam = exam::exam(code)?;
+        Some(Asked { code: exam.common.code, name: exam.common.name(language), exams: vec![exam], is_panel: false })
+    }
+}
+
+/// What a form is about.
+struct Target {
+    order: Option<Value>,
+    person: Value,
+    stay: Option<Value>,
+    asked: Option<Asked>,
+    /// Codes that the order has results of.
+    answered: Vec<String>,
+    /// The report of the order that waits for more.
+    report: Option<Value>,
+    /// Earlier results of the same examinations, the last first.
+    before: Vec<Value>,
+}
+
+#[derive(Serialize)]
+struct Hit {
+    href: String,
+    name: &'static str,
+    code: &'static str,
+    unit: &'static str,
+    first: bool,
+}
+
+#[derive(Serialize)]
+struct Line {
+    name: &'static str,
+    code: &'static str,
+    unit: &'static str,
+    is_text: bool,
+    /// Where it is critical, and what it was before.
+    hint: String,
+    fields: Vec<crate::view::sheet::Field>,
+    critical: Option<crate::view::sheet::Field>,
+}
 
 #[derive(Serialize)]
 struct Model {
     page: Page,
     action: String,
+    surnames: String,
+    names: String,
+    who: String,
     order: String,
-    person: String,
-    document: String,
+    q: String,
+    count: Option<String>,
+    hits: Vec<Hit>,
+    chosen: Option<Chosen>,
+    list: List,
+}
+
+#[derive(Serialize)]
+struct Chosen {
+    name: &'static str,
+    code: &'static str,
+    change: Link,
+    lines: Vec<Line>,
+    is_panel: bool,
     fields: Fields,
 }
 
-/// The order and its patient.
-async fn order(visit: &Visit) -> Result<(Value, Value)> {
-    visit
-        .unit(async |unit| {
-            let order = patient::read(unit, "ServiceRequest", visit.part("id")).await?;
-            let person = patient::read(unit, "Patient", &patient_of(&order)?).await?;
-            Ok((order, person))
-        })
-        .await
-}
-
-pub(super) fn patient_of(resource: &Value) -> Result<String> {
-    let reference = resource.get("subject").map(|subject| text(subject, "reference")).unwrap_or_default();
-    let id = reference.rsplit_once("Patient/").map(|(_, id)| id.to_owned());
-    id.ok_or_else(|| Error::new(Kind::NotFound, "there is no such resource"))
-}
-
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let (order, person) = order(visit).await?;
-    shown(visit, 200, &order, &person, visit.draft.as_ref(), Problems::default())
+    let code = visit.draft.as_ref().map_or_else(|| visit.query.typed("codigo"), |draft| draft.typed("codigo"));
+    let (target, list) = visit
+        .unit(async |unit| {
+            let target = target(unit, visit, code).await?;
+            let list = list::of(unit, visit, Some(visit.part("id"))).await?;
+            Ok((target, list))
+        })
+        .await?;
+    shown(visit, 200, &target, list, visit.draft.as_ref(), Problems::default())
 }
 
-/// What the order asks for, when it is one examination of the list.
-fn asked(order: &Value) -> Option<&'static Common> {
-    order.get("code").and_then(|code| list(code, "coding").find_map(|coding| loinc::find(text(coding, "code"))))
+/// Everything that the form needs to know, by the address and the code that was chosen.
+async fn target(unit: &mut Unit<'_>, visit: &Visit, code: &str) -> Result<Target> {
+    let is_order = !visit.path.starts_with(find::NEW);
+    let order = if is_order { Some(patient::read(unit, "ServiceRequest", visit.part("id")).await?) } else { None };
+    let id = order.as_ref().map_or_else(|| Ok(visit.part("id").to_owned()), patient_of)?;
+    let person = patient::read(unit, "Patient", &id).await?;
+    let id = encoded(text(&person, "id"));
+    let stays = search(unit, "Encounter", &format!("patient={id}&status={}&_count=10", encounter::OPEN)).await?;
+    let (mut answered, mut report) = (Vec::new(), None);
+    if let Some(order) = &order {
+        let order = encoded(&format!("ServiceRequest/{}", text(order, "id")));
+        let answers = search(unit, "Observation", &format!("based-on={order}&_count=200")).await?;
+        let counts = |one: &&Value| is_released(one) || matches!(text(one, "status"), "preliminary" | "registered");
+        answered = answers.resources.iter().filter(counts).map(|one| code_of(one.get("code"), is_loinc)).collect();
+        let reports = search(unit, "DiagnosticReport", &format!("based-on={order}&status=partial&_count=1")).await?;
+        report = reports.resources.into_iter().next();
+    }
+    let mut asked = match (&order, code) {
+        // Another examination than the one that was ordered.
+        (_, "") if !visit.query.typed("elegir").is_empty() => None,
+        (Some(order), "") => code_list(order).iter().find_map(|code| Asked::of(visit, code)),
+        (_, code) => Asked::of(visit, code),
+    };
+    // What the order has already is not asked for again.
+    if let Some(asked) = &mut asked {
+        asked.exams.retain(|exam| !answered.iter().any(|code| code == exam.common.code));
+    }
+    let asked = asked.filter(|asked| !asked.exams.is_empty());
+    let before = match &asked {
+        Some(asked) => {
+            let codes: Vec<String> =
+                asked.exams.iter().map(|exam| format!("http://loinc.org|{}", exam.common.code)).collect();
+            let codes = encoded(&codes.join(","));
+            let query = format!("patient={id}&code={codes}&category=laboratory&_sort=-date&_count=100");
+            search(unit, "Observation", &query).await?.resources
+        }
+        None => Vec::new(),
+    };
+    let stay = stays.resources.into_iter().next();
+    Ok(Target { order, person, stay, asked, answered, report, before })
+}
+
+fn is_loinc(system: &str) -> bool {
+    system == "http://loinc.org"
+}
+
+fn code_list(order: &Value) -> Vec<String> {
+    let code = order.get("code");
+    code.into_iter().flat_map(|code| list(code, "coding")).map(|coding| text(coding, "code").to_owned()).collect()
+}
+
+/// Examinations and panels that fit what was typed.
+fn hits(visit: &Visit, q: &str) -> Vec<Hit> {
+    let language = visit.reader.language;
+    let href = |code: &str| format!("{}?codigo={}", visit.path, encoded(code));
+    let panels = exam::panels(q).into_iter().map(|panel| (panel.code, panel.name(language), ""));
+    let exams = loinc::search(q).into_iter().filter(|known| known.category == "laboratory");
+    let exams = exams.map(|known| (known.code, known.name(language), known.unit));
+    let all = panels.chain(exams).enumerate();
+    all.map(|(n, (code, name, unit))| Hit { href: href(code), name, code, unit, first: n == 0 }).collect()
 }
 
 fn shown(
     visit: &Visit,
-    code: u16,
-    order: &Value,
-    person: &Value,
-    typed: Option<&Form>,
+    status: u16,
+    target: &Target,
+    beside: List,
+    form: Option<&Form>,
     problems: Problems,
 ) -> Result<Reply> {
-    let known = asked(order);
-    let mut sheet = Sheet::new(&visit.reader, typed, problems);
-    sheet
-        .line("examen", "lab.test", known.map_or("", |known| known.name(visit.reader.language)))
-        .hint(visit.text("lab.test_hint"));
-    sheet.line("valor", "lab.value", "").hint(visit.text("lab.value_hint"));
-    sheet.line("desde", "lab.low", "").optional();
-    sheet.line("hasta", "lab.high", "").optional();
-    sheet.check("critico", "lab.is_critical", false);
-    let page = visit.page(visit.text("lab.enter_title")).at(DESK).inside(DESK, visit.text("lab.list"));
-    let page = Page { message: sheet.summary().or(page.message.clone()), ..page };
+    let (reader, words) = (&visit.reader, words(visit));
+    let mut page = visit.page(visit.text("lab.enter_title")).at(DESK).inside(DESK, visit.text("lab.list"));
+    let q = visit.query.typed("q").to_owned();
+    let found = if target.asked.is_some() { Vec::new() } else { hits(visit, &q) };
+    if target.asked.is_none() && !problems.is_empty() {
+        page = page.says(Message::new(Tone::Warn, "", visit.text("lab.entered_already")));
+    }
+    let chosen = target.asked.as_ref().map(|asked| {
+        let mut sheet = Sheet::new(reader, form, problems);
+        asked.exams.iter().for_each(|exam| add_exam(visit, &mut sheet, target, exam));
+        let now = reader.local(reader.now);
+        sheet.line("fecha", "taken.date", &date_field(reader.today())).digits();
+        sheet.line("hora", "taken.time", &format!("{:02}:{:02}", now.hour(), now.minute())).digits();
+        if asked.is_panel {
+            sheet.check("completo", "lab.complete", false).hint(visit.text("lab.complete_hint"));
+        }
+        if let Some(summary) = sheet.summary() {
+            page = page.clone().says(summary);
+        }
+        let mut fields = sheet.fields();
+        let lines = asked.exams.iter().map(|exam| line(visit, target, exam, &mut fields)).collect();
+        let change = Link::new(format!("{}?elegir=1", visit.path), visit.text("lab.other_exam"));
+        Chosen { name: asked.name, code: asked.code, change, lines, is_panel: asked.is_panel, fields }
+    });
+    let name = Name::of(&target.person);
+    let order = target.order.as_ref().map_or_else(
+        || visit.text("lab.without_order").to_owned(),
+        |order| {
+            let when = words.when(order, &["authoredOn"]).text;
+            reader.fill("lab.ordered", &[("exam", &words.concept(order.get("code"))), ("date", &when)])
+        },
+    );
     let model = Model {
         page,
         action: visit.path.clone(),
-        order: joined([words(visit).concept(order.get("code")), words(visit).when(order, &["authoredOn"]).text], " · "),
-        person: Name::of(person).whole(),
-        document: patient::document(visit, person).unwrap_or_default(),
-        fields: sheet.fields(),
+        surnames: name.surnames,
+        names: name.names,
+        who: who(visit, &target.person, target.stay.as_ref()),
+        order,
+        count: (!q.is_empty()).then(|| reader.count("observe.found", i64::try_from(found.len()).unwrap_or(0))),
+        q,
+        hits: found,
+        chosen,
+        list: beside,
     };
-    visit.show_as(code, "lab-enter", &model)
+    visit.show_as(status, "lab-enter", &model)
 }
 
-/// The one examination that was typed: by code, by its whole name, or the only one that fits.
-fn chosen(visit: &Visit, typed: &str) -> Option<&'static Common> {
-    let found = loinc::search(typed);
-    let same = found.iter().find(|known| known.name(visit.reader.language).eq_ignore_ascii_case(typed));
-    loinc::find(typed)
-        .or_else(|| same.copied())
-        .or_else(|| if let [one] = found.as_slice() { Some(*one) } else { None })
+/// The fields of one examination; the reference is that of the last result of this patient, else that of the table.
+fn add_exam(visit: &Visit, sheet: &mut Sheet<'_>, target: &Target, exam: &'static Exam) {
+    if exam.common.is_text() {
+        sheet.text(&exam.value, "lab.value", "");
+        sheet.check(&exam.critical, "lab.is_critical", false);
+        return;
+    }
+    let known = reference_of(visit, &target.person, exam.common.code);
+    let range = before(target, exam).and_then(|one| list(one, "referenceRange").next());
+    let end = |name: &str, table: Option<&str>| {
+        let own = range.map(|range| range.get(name).and_then(|end| end.get("value")).map(Value::to_string));
+        let digits = own.unwrap_or_else(|| table.map(str::to_owned)).unwrap_or_default();
+        visit.reader.number(&digits)
+    };
+    sheet.line(&exam.value, "lab.value", "").inputmode = Some("decimal");
+    sheet.line(&exam.low, "lab.low", &end("low", known.and_then(|known| known.low))).inputmode = Some("decimal");
+    sheet.line(&exam.high, "lab.high", &end("high", known.and_then(|known| known.high))).inputmode = Some("decimal");
+    // The table knows from where it is critical, or that it never is.
+    if known.is_none() {
+        sheet.check(&exam.critical, "lab.is_critical", false);
+    }
+}
+
+/// The last result of an examination in its unit.
+fn before<'t>(target: &'t Target, exam: &Exam) -> Option<&'t Value> {
+    let same = |one: &&Value| {
+        let unit = one.get("valueQuantity").map(|quantity| text(quantity, "code")).unwrap_or_default();
+        codes_of(one).any(|code| code == exam.common.code) && unit == exam.common.ucum
+    };
+    target.before.iter().filter(|one| is_released(one)).find(same)
+}
+
+fn codes_of(resource: &Value) -> impl Iterator<Item = &str> {
+    resource.get("code").into_iter().flat_map(|code| list(code, "coding")).map(|coding| text(coding, "code"))
+}
+
+fn line(visit: &Visit, target: &Target, exam: &'static Exam, fields: &mut Fields) -> Line {
+    let reader = &visit.reader;
+    let known = reference_of(visit, &target.person, exam.common.code);
+    let words = words(visit);
+    let last = before(target, exam).and_then(|one| {
+        let value = words.measured(one)?.text;
+        let when = words.when(one, &["effective", "issued"]).text;
+        Some(reader.fill("lab.before", &[("value", &value), ("date", &when)]))
+    });
+    let hints = [known.map(|known| limits(reader, known)), last];
+    Line {
+        name: exam.common.name(reader.language),
+        code: exam.common.code,
+        unit: exam.common.unit,
+        is_text: exam.common.is_text(),
+        hint: joined(hints.into_iter().flatten(), " · "),
+        fields: [&exam.value, &exam.low, &exam.high].iter().filter_map(|name| fields.remove(name.as_str())).collect(),
+        critical: fields.remove(exam.critical.as_str()),
+    }
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
-    let (order, person) = order(visit).await?;
+    let target = visit.unit(async |unit| target(unit, visit, form.typed("codigo")).await).await?;
     let mut problems = Problems::default();
-    let test = chosen(visit, form.typed("examen")).filter(|known| known.category == "laboratory");
-    if test.is_none() {
-        problems.add("examen", visit.text("lab.test_wrong"));
-    }
-    let id = patient_of(&order)?;
-    let at = visit.reader.now.to_string();
-    let made = test.map(|test| {
-        let by = Circumstances { patient: &id, encounter: None, at: &at, by: &visit.name };
-        let mut made = observation(&by, "laboratory", concept(&[test.code], test.name(visit.reader.language)));
-        put(&mut made, "status", json!("preliminary"));
-        put(&mut made, "issued", json!(at));
-        put(&mut made, "basedOn", json!([{"reference": format!("ServiceRequest/{}", text(&order, "id"))}]));
-        if let Some(encounter) = order.get("encounter") {
-            put(&mut made, "encounter", encounter.clone());
-        }
-        value_into(visit, &mut made, form, test.is_text(), (test.unit, test.ucum), &mut problems);
-        made
-    });
-    let Some(made) = made.filter(|_| problems.is_empty()) else {
-        return shown(visit, 422, &order, &person, Some(form), problems);
+    let made = match &target.asked {
+        Some(asked) => made(visit, &target, asked, form, &mut problems),
+        None if Asked::of(visit, form.typed("codigo")).is_some() => Vec::new(),
+        None => return Err(Error::at(Kind::Value, "codigo", "not an examination of the list")),
     };
-    let resource_type = patient::named("Observation")?;
-    let to = visit
-        .once(async |unit| {
-            let create =
-                Interaction::Create { resource_type, resource: Content::new(made.clone()), if_none_exist: None };
-            unit.run(&create).await?;
-            Ok(DESK.to_owned())
-        })
-        .await?;
-    Ok(Reply::said(to, "said.saved"))
+    // Somebody was faster: those fields are gone, and nothing is lost in silence.
+    let late = |name: &str| target.answered.iter().any(|code| name.strip_prefix("valor-") == Some(code));
+    if form.pairs().any(|(name, value)| !value.trim().is_empty() && late(name)) {
+        problems.add("hora", visit.text("lab.entered_already"));
+    }
+    let Some(asked) = target.asked.as_ref().filter(|_| problems.is_empty()) else {
+        let list = visit.unit(async |unit| list::of(unit, visit, Some(visit.part("id"))).await).await?;
+        return shown(visit, 422, &target, list, Some(form), problems);
+    };
+    let whole = !asked.is_panel || made.len() == asked.exams.len() || form.typed("completo") == "1";
+    let to = visit.once(async |unit| keep(unit, &target, asked, &made, whole).await).await?;
+    let said = if to == DESK { "said.lab_entered" } else { "said.lab_critical" };
+    Ok(Reply::said(to, said))
 }
 
-/// Value, reference and interpretation of what was typed.
-pub(super) fn value_into(
-    visit: &Visit,
-    made: &mut Value,
-    form: &Form,
-    is_text: bool,
-    (unit, ucum): (&str, &str),
-    problems: &mut Problems,
-) {
-    let typed = form.typed("valor");
-    if typed.is_empty() {
-        return problems.add("valor", visit.text("form.missing"));
+/// The Observations of what was typed.
+fn made(visit: &Visit, target: &Target, asked: &Asked, form: &Form, problems: &mut Problems) -> Vec<Value> {
+    let at = moment(&visit.reader, form.typed("fecha"), form.typed("hora")).unwrap_or_else(|problem| {
+        let (field, key) = problem.field();
+        problems.add(field, visit.text(key));
+        String::new()
+    });
+    let encounter = target.order.as_ref().and_then(|order| order.get("encounter")).cloned();
+    let stay = target.stay.as_ref().map(encounter::id);
+    let by = Circumstances { patient: text(&target.person, "id"), encounter: stay, at: &at, by: &visit.name };
+    let mut all = Vec::new();
+    for exam in asked.exams.iter().filter(|exam| !form.typed(&exam.value).is_empty()) {
+        let common = exam.common;
+        let mut one = observation(&by, "laboratory", concept(&[common.code], common.name(visit.reader.language)));
+        put(&mut one, "status", json!("preliminary"));
+        put(&mut one, "issued", json!(visit.reader.now.to_string()));
+        if let Some(encounter) = &encounter {
+            put(&mut one, "encounter", encounter.clone());
+        }
+        if let Some(order) = &target.order {
+            put(&mut one, "basedOn", json!([{"reference": format!("ServiceRequest/{}", text(order, "id"))}]));
+        }
+        let names = Names { value: &exam.value, low: &exam.low, high: &exam.high, critical: &exam.critical };
+        let limits = reference_of(visit, &target.person, common.code);
+        let measure = Measure { unit: common.unit, ucum: common.ucum, limits };
+        typed(visit, &mut one, form, names, measure, problems);
+        all.push(one);
     }
-    if is_text {
-        return put(made, "valueString", json!(typed));
+    if let Some(first) = asked.exams.first().filter(|_| all.is_empty()) {
+        problems.add(&first.value, visit.text(if asked.is_panel { "lab.none_typed" } else { "form.missing" }));
     }
-    let Ok(value) = number(typed) else { return problems.add("valor", visit.text("lab.number_wrong")) };
-    let mut end = |name: &'static str| match form.typed(name) {
-        "" => None,
-        typed => number(typed).map_err(|_| problems.add(name, visit.text("lab.number_wrong"))).ok(),
-    };
-    let (low, high) = (end("desde"), end("hasta"));
-    if let (Some(low), Some(high)) = (&low, &high)
-        && float(low) > float(high)
-    {
-        problems.add("hasta", visit.text("lab.range_wrong"));
+    all
+}
+
+/// Saves results and their report; where it leads: a critical one to its form, where the notice is written.
+async fn keep(unit: &mut Unit<'_>, target: &Target, asked: &Asked, made: &[Value], whole: bool) -> Result<String> {
+    let resource_type = patient::named("Observation")?;
+    let (mut results, mut critical) = (Vec::new(), None);
+    for one in made {
+        let create = Interaction::Create { resource_type, resource: Content::new(one.clone()), if_none_exist: None };
+        let location = unit.run(&create).await?.location.unwrap_or_default();
+        let id = location.split('/').nth(1).ok_or_else(|| Error::internal("a result was saved without an id"))?;
+        if is_critical(one) && critical.is_none() {
+            critical = Some(format!("{DESK}/{}", encoded(id)));
+        }
+        results.push(json!({"reference": format!("Observation/{id}")}));
     }
-    put(made, "valueQuantity", quantity(&value, unit, ucum));
-    judge(made, float(&value), (low.clone(), high.clone()), unit, ucum);
-    if form.typed("critico") == "1" {
-        let code = match (low.map(|low| float(&low)), high.map(|high| float(&high))) {
-            (Some(low), _) if float(&value) < low => "LL",
-            (_, Some(high)) if float(&value) > high => "HH",
-            _ => "AA",
-        };
-        put(
-            made,
-            "interpretation",
-            json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": code}]}]),
-        );
+    let status = if whole { "preliminary" } else { "partial" };
+    let resource_type = patient::named("DiagnosticReport")?;
+    if let Some(stored) = &target.report {
+        let mut report = stored.clone();
+        let all: Vec<Value> = list(&report, "result").cloned().chain(results).collect();
+        put(&mut report, "result", json!(all));
+        put(&mut report, "status", json!(status));
+        let (id, if_match) = (text(stored, "id").to_owned(), encounter::version(stored));
+        unit.run(&Interaction::Update { resource_type, id, resource: Content::new(report), if_match }).await?;
+    } else {
+        let report = report(target, asked, made, results, status);
+        unit.run(&Interaction::Create { resource_type, resource: Content::new(report), if_none_exist: None }).await?;
     }
+    Ok(critical.unwrap_or_else(|| DESK.to_owned()))
+}
+
+fn report(target: &Target, asked: &Asked, made: &[Value], results: Vec<Value>, status: &str) -> Value {
+    let category = json!({"system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "LAB"});
+    let mut report = json!({
+        "resourceType": "DiagnosticReport",
+        "status": status,
+        "category": [{"coding": [category]}],
+        "code": concept(&[asked.code], asked.name),
+        "result": results,
+    });
+    // What the results say of it, their report says too.
+    for name in ["basedOn", "subject", "encounter", "effectiveDateTime", "issued", "performer"] {
+        if let Some(value) = made.first().and_then(|one| one.get(name)) {
+            put(&mut report, name, value.clone());
+        }
+    }
+    // An order is reported under its own name.
+    let ordered = target.order.as_ref().and_then(|order| order.get("code"));
+    if let Some(code) = ordered.filter(|code| list(code, "coding").any(|coding| text(coding, "code") == asked.code)) {
+        put(&mut report, "code", code.clone());
+    }
+    report
 }

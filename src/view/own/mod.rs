@@ -80,7 +80,7 @@ pub async fn home(visit: &Visit) -> Result<Reply> {
     let who = &record.who;
     let name = if who.names.is_empty() { &who.surnames } else { &who.names };
     let page = visit.page(visit.text("own.title")).at(HOME);
-    let page = match hospital(visit, &record) {
+    let page = match hospital(visit, &record).or_else(|| new(visit, &record)) {
         Some(message) if page.message.is_none() => page.says(message),
         _ => page,
     };
@@ -91,7 +91,7 @@ pub async fn home(visit: &Visit) -> Result<Reply> {
             .reader
             .fill("own.updated", &[("institution", institution), ("time", &visit.reader.moment(visit.reader.now))]),
         allergies: allergies(visit, &record),
-        results: result::lines(visit, &record.results).into_iter().take(FIRST).collect(),
+        results: result::first(visit, &record.results, FIRST),
         lists: lists(visit, &record),
         facts: facts(visit, &record),
         pdf: format!("/exportar_pdf/{}", encoded(&record.id)),
@@ -122,7 +122,15 @@ fn hospital(visit: &Visit, record: &Record) -> Option<Message> {
     let stay = record.visits.iter().find(|item| item.active && INSIDE.contains(&item.code.as_str()))?;
     let since = visit.reader.day_of(&stay.when.iso).map(|day| visit.reader.date(day)).unwrap_or_default();
     let since = if since.is_empty() { since } else { visit.reader.fill("own.since", &[("date", &since)]) };
-    Some(Message::new(Tone::Info, visit.text("own.inside"), joined([since, record.who.place.clone()], " ")))
+    let place = if record.who.place.is_empty() { String::new() } else { format!("{}.", record.who.place) };
+    Some(Message::new(Tone::Info, visit.text("own.inside"), joined([since, place], " ")))
+}
+
+/// That the record is open and nothing is in it yet.
+fn new(visit: &Visit, record: &Record) -> Option<Message> {
+    let lists = [&record.visits, &record.problems, &record.medication, &record.allergies.items];
+    let empty = lists.iter().all(|list| list.is_empty()) && result::is_empty(record);
+    empty.then(|| Message::new(Tone::Info, visit.text("own.new"), visit.text("own.new_help")))
 }
 
 fn allergies(visit: &Visit, record: &Record) -> Lines {
@@ -167,7 +175,10 @@ fn list(visit: &Visit, id: &'static str, title: &'static str, none: &'static str
             badge
         };
         let when = joined([item.when.text.as_str(), item.until.text.as_str()], " – ");
-        let second = [when, item.detail.clone()].into_iter().filter(|line| !line.is_empty()).collect();
+        // What the line is called is not said again under it.
+        let detail = item.detail.strip_prefix(&item.what).map(|rest| rest.trim_start_matches(" · "));
+        let second =
+            [when, detail.unwrap_or(&item.detail).to_owned()].into_iter().filter(|line| !line.is_empty()).collect();
         Entry { what: item.what.clone(), second, badge }
     };
     Lines { id, title: visit.text(title), items: items.iter().map(entry).collect(), none: visit.text(none) }

@@ -142,14 +142,37 @@ fn all(record: &Record) -> impl Iterator<Item = &Row> {
     groups.flat_map(|group| &group.rows).chain(&record.signs.rows)
 }
 
+/// Whether there is no value at all.
+pub fn is_empty(record: &Record) -> bool {
+    all(record).next().is_none()
+}
+
 /// Whether the last or an earlier reading is of this observation: an address stays good when a newer value comes.
 fn holds(row: &Row, id: &str) -> bool {
     row.last.id == id || row.earlier.iter().any(|reading| reading.id == id)
 }
 
-/// Results in the order of the record.
-pub fn lines(visit: &Visit, groups: &[Group]) -> Vec<Line> {
-    rows(visit, groups.iter().flat_map(|group| &group.rows))
+/// Results for the first page: one of each examination in turn, what is out of the expected before the rest.
+pub fn first(visit: &Visit, groups: &[Group], most: usize) -> Vec<Line> {
+    let ranked: Vec<Vec<&Row>> = groups
+        .iter()
+        .map(|group| {
+            let mut rows: Vec<&Row> = group.rows.iter().collect();
+            rows.sort_by_key(|row| row.last.flag == Flag::None);
+            rows
+        })
+        .collect();
+    let turns = ranked.iter().map(Vec::len).max().unwrap_or(0);
+    let in_turn = (0..turns).flat_map(|turn| ranked.iter().filter_map(move |rows| rows.get(turn).copied()));
+    let chosen: Vec<&Row> = in_turn.take(most).collect();
+    // The address of a line counts the examinations of one observation: all are made, those chosen are shown.
+    let all: Vec<&Row> = groups.iter().flat_map(|group| &group.rows).collect();
+    let lines = rows(visit, all.iter().copied());
+    let at = |row: &Row| chosen.iter().position(|one| std::ptr::eq(*one, row));
+    let mut shown: Vec<(usize, Line)> =
+        all.iter().zip(lines).filter_map(|(row, line)| Some((at(row)?, line))).collect();
+    shown.sort_by_key(|(at, _)| *at);
+    shown.into_iter().map(|(_, line)| line).collect()
 }
 
 fn rows<'r>(visit: &Visit, rows: impl Iterator<Item = &'r Row>) -> Vec<Line> {

@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use serde::Serialize;
 
+const READ: &str = "own.did_read";
 /// Lines of the page.
 const LINES: usize = 100;
 
@@ -53,7 +54,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
     let more = sights.more || people.len() > LINES;
     people.truncate(LINES);
     for person in &mut people {
-        person.when = visit.reader.short_moment(person.last);
+        person.when = visit.reader.moment(person.last);
         person.did = told(visit, &person.things);
     }
     let empty =
@@ -122,13 +123,14 @@ fn verb(action: &str) -> &'static str {
         "create" => "own.did_create",
         "update" | "patch" => "own.did_update",
         "delete" => "own.did_delete",
-        _ => "own.did_read",
+        "activation-code" => "own.did_code",
+        _ => READ,
     }
 }
 
 /// The types of what was touched, in words; "" where the verb says it all.
 fn thing(visit: &Visit, sight: &Sight) -> String {
-    if matches!(sight.action.as_str(), "export" | "operation") {
+    if matches!(sight.action.as_str(), "export" | "operation" | "activation-code") {
         return String::new();
     }
     let kind = sight.resource_type.as_deref().unwrap_or_default();
@@ -147,7 +149,9 @@ fn lowered(word: &str) -> String {
 fn told(visit: &Visit, things: &[Thing]) -> Vec<String> {
     let mut lines: Vec<(&'static str, Vec<String>)> = Vec::new();
     for thing in things {
-        let times = if thing.times > 1 { format!(" ({})", visit.reader.whole(thing.times)) } else { String::new() };
+        // How often something was read says little; how much was recorded does.
+        let counts = thing.times > 1 && thing.verb != READ;
+        let times = if counts { format!(" ({})", visit.reader.whole(thing.times)) } else { String::new() };
         let what = format!("{}{times}", thing.what);
         match lines.iter_mut().find(|(verb, _)| *verb == thing.verb) {
             Some((_, list)) => list.push(what),

@@ -44,7 +44,8 @@ fn draw(paper: &mut Paper, chart: &Chart<'_>, area: Area) {
     let sheet = paper.sheet();
     sheet.frame(area, 4.0, 0.7, Ink::Line);
     let size = fit(fonts.width(STRONG.weight, 8.4, &chart.title), 8.4, area.width - 18.0);
-    sheet.text(area.x + 9.0, area.y + 13.5, Style { size, ..STRONG }, &chart.title);
+    let title = fonts.lines(STRONG.weight, size, &chart.title, area.width - 17.9, 1).concat();
+    sheet.text(area.x + 9.0, area.y + 13.5, Style { size, ..STRONG }, &title);
     let (left, right) = (area.x + 9.0, area.x + area.width - 36.0);
     let base = area.y + HEIGHT - 19.0;
     let frame = Frame {
@@ -96,11 +97,14 @@ fn values(paper: &mut Paper, plot: &Plot, points: &[(f32, f32)], shown: &[Value]
         }
         let style = if last { Style { size: 8.4, weight: Weight::Bold, ..NUMBER } } else { NUMBER };
         sheet.text_middle(*x, *y - 6.5, style, &value.text, (edges.0, edges.1 + 30.0));
-        sheet.text_middle(*x, base + 10.5, LABEL, &value.date, (edges.0 - 6.0, edges.1 + 34.0));
+        // Values of one month or day share a date, which stands under the last of them.
+        if shown.get(n + 1).is_none_or(|next| next.date != value.date) {
+            sheet.text_middle(*x, base + 10.5, LABEL, &value.date, (edges.0 - 6.0, edges.1 + 34.0));
+        }
     }
 }
 
-/// A size at which something fits; a title is never cut.
+/// A size at which something fits, as long as it can be read: the table has the whole name.
 fn fit(width: f32, size: f32, most: f32) -> f32 {
-    if width > most { (size * most / width).max(4.5) } else { size }
+    if width > most { (size * most / width).max(5.5) } else { size }
 }

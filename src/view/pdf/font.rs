@@ -111,6 +111,19 @@ impl Fonts {
         text.chars().map(|c| self.glyph(weight, c).map_or(BOX, |(_, width)| width)).sum::<f32>() * size
     }
 
+    /// At most so many lines; where there would be more, the last one says so.
+    pub fn lines(&self, weight: Weight, size: f32, text: &str, most: f32, count: usize) -> Vec<String> {
+        let mut lines = self.wrap(weight, size, text, most);
+        if lines.len() > count {
+            lines.truncate(count);
+            if let Some(last) = lines.last_mut() {
+                while self.width(weight, size, last) + self.width(weight, size, "…") > most && last.pop().is_some() {}
+                last.push('…');
+            }
+        }
+        lines
+    }
+
     /// Lines of at most `most` points, broken at blanks, a longer word wherever it must be. At least one.
     pub fn wrap(&self, weight: Weight, size: f32, text: &str, most: f32) -> Vec<String> {
         let text = printable(text);
@@ -196,5 +209,7 @@ mod tests {
         assert!(broken.len() > 3 && broken.concat() == "x".repeat(40), "{broken:?}");
         assert!(broken.iter().all(|line| fonts.width(Weight::Regular, 10.0, line) <= 45.0));
         assert_eq!(fonts.wrap(Weight::Regular, 10.0, "漢漢", 1.0).len(), 2);
+        assert_eq!(fonts.lines(Weight::Regular, 10.0, "uno dos tres cuatro", 45.0, 9), ["uno dos", "tres", "cuatro"]);
+        assert_eq!(fonts.lines(Weight::Regular, 10.0, "uno dos tres cuatro", 45.0, 1), ["uno do…"]);
     }
 }

@@ -14,6 +14,9 @@ const TOP: f32 = 37.0;
 const HEAD: f32 = 66.0;
 const FLOOR: f32 = 728.0;
 const RULE: f32 = 745.0;
+/// Leading of the running head, and how many lines its two parts may have: the first page has all of it.
+const RUNNING: f32 = 10.5;
+const RUNNING_LINES: usize = 3;
 /// Height of an empty page.
 pub const PAGE: f32 = FLOOR - HEAD;
 
@@ -81,19 +84,25 @@ impl Paper {
         self.done.push(std::mem::replace(&mut self.sheet, Sheet::new(self.fonts)));
         let (name, rest) = self.margins.running.clone();
         let institution = self.margins.institution.clone();
-        let most = INNER - self.fonts.width(FOOT.weight, 8.4, &institution) - 14.0;
+        let most = (INNER - self.fonts.width(FOOT.weight, 8.4, &institution) - 14.0).max(120.0);
         let (strong, plain) = (Style { size: 8.8, ..STRONG }, Style { size: 8.4, ..TEXT });
         let fonts = self.fonts;
         let sheet = self.sheet();
-        sheet.text_right(RIGHT, 46.0, Style { size: 8.4, ..TEXT }, &institution);
-        let at = sheet.text(LEFT, 46.0, strong, &name) + 2.4;
-        // Never cut: what does not fit stands on lines of its own.
-        let first = fonts.wrap(plain.weight, plain.size, &rest, (LEFT + most - at).max(60.0));
-        let mut y = 46.0;
-        for (n, line) in first.iter().enumerate() {
-            let x = if n == 0 { at } else { LEFT };
-            sheet.text(x, y, plain, line);
-            y += 10.5;
+        sheet.text_right(RIGHT, 46.0, plain, &institution);
+        let (mut at, mut y) = (LEFT, 46.0 - RUNNING);
+        for line in fonts.lines(strong.weight, strong.size, &name, most, RUNNING_LINES) {
+            y += RUNNING;
+            at = sheet.text(LEFT, y, strong, &line) + 2.4;
+        }
+        // What does not fit beside the name stands on lines of its own.
+        let beside = LEFT + most - at;
+        if beside < 60.0 {
+            (at, y) = (LEFT, y + RUNNING);
+        }
+        let beside = if beside < 60.0 { most } else { beside };
+        for line in fonts.lines(plain.weight, plain.size, &rest, beside, RUNNING_LINES) {
+            sheet.text(at, y, plain, &line);
+            (at, y) = (LEFT, y + RUNNING);
         }
         sheet.line(&[(LEFT, y - 3.0), (RIGHT, y - 3.0)], 0.6, Ink::Edge);
         self.y = (y + 12.0).max(HEAD);

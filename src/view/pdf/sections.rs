@@ -3,7 +3,7 @@
 use crate::view::format::Reader;
 use crate::view::pdf::chart::{self, Chart};
 use crate::view::pdf::font::{Weight, printable};
-use crate::view::pdf::paper::{INNER, LABEL, LEFT, Paper, SECOND, STRONG, TEXT};
+use crate::view::pdf::paper::{INNER, LABEL, LEFT, PAGE, Paper, SECOND, STRONG, TEXT};
 use crate::view::pdf::sheet::{Area, Ink, Style};
 use crate::view::pdf::table::{Cell, Column, Row as Line, Table};
 use crate::view::record::Record;
@@ -96,6 +96,16 @@ fn draw_rich(paper: &mut Paper, x: f32, mut y: f32, leading: f32, lines: Vec<Vec
     }
 }
 
+/// Lines that go on over as many pages as they need.
+fn flow(paper: &mut Paper, x: f32, leading: f32, lines: Vec<Vec<(Style, String, f32)>>) {
+    for line in lines {
+        paper.room(leading);
+        paper.y += leading;
+        let y = paper.y - leading * 0.25;
+        draw_rich(paper, x, y, leading, vec![line]);
+    }
+}
+
 /// One field of the patient block: its label, and its value in lines.
 struct Field {
     label: &'static str,
@@ -174,6 +184,16 @@ fn block(paper: &mut Paper, rows: Vec<Vec<Field>>, more: Vec<Vec<(Style, String,
         rows.into_iter().map(|row| (row.iter().map(height).fold(0.0, f32::max), row)).collect();
     let last = if more.is_empty() { 0.0 } else { more.len() as f32 * 10.0 + 3.0 };
     let whole = rows.iter().map(|(height, _)| height).sum::<f32>() + last + 9.0;
+    if whole > paper.left() {
+        // What no frame holds stands one under the other.
+        for field in rows.into_iter().flat_map(|(_, row)| row) {
+            let label = vec![vec![(LABEL, field.label.to_owned(), 0.0)]];
+            flow(paper, left, 10.0, label);
+            flow(paper, left, field.leading, field.lines);
+        }
+        flow(paper, left, 10.0, more);
+        return paper.gap(8.0);
+    }
     let top = paper.y;
     let (x, width) = (LEFT, INNER);
     paper.sheet().frame(Area { x, y: top, width, height: whole }, 5.0, 0.8, Ink::Edge);
@@ -225,6 +245,12 @@ fn allergies(paper: &mut Paper, record: &Record, reader: &Reader) {
     let indent = paper.fonts.width(label.weight, label.size, &word) + 28.0;
     let lines = rich(paper, &parts, INNER - indent - 12.0);
     let height = lines.len() as f32 * 11.4 + 10.0;
+    if height > PAGE {
+        flow(paper, LEFT + 20.5, 13.4, vec![vec![(label, word, 0.0)]]);
+        flow(paper, LEFT + indent, 11.4, lines);
+        return paper.gap(11.0);
+    }
+    paper.room(height);
     let y = paper.y;
     let sheet = paper.sheet();
     sheet.frame(

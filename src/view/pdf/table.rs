@@ -13,6 +13,9 @@ const SECOND_LINE: f32 = 9.6;
 const PAD: f32 = 3.1;
 const HEAD: f32 = 15.0;
 const GROUP: f32 = 16.0;
+const GROUP_TITLE: Style = Style { size: 8.2, ..STRONG };
+/// The title of a group leaves room for its rows.
+const GROUP_LINES: usize = 20;
 const GAP: f32 = 6.0;
 /// The field of a small trend.
 const SPARK: (f32, f32) = (62.0, 13.0);
@@ -122,7 +125,7 @@ impl<'p> Table<'p> {
             };
             let sets = self.set(cells);
             let height = row_height(&sets);
-            let above = if title.is_some() { GROUP } else { 0.0 };
+            let above = title.as_ref().map_or(0.0, |title| self.group_height(title));
             if !started {
                 // Heading, head, the title of the group and its first row stay together.
                 self.paper.room((17.0 + HEAD + above + height).min(PAGE));
@@ -187,12 +190,23 @@ impl<'p> Table<'p> {
         self.paper.y += HEAD;
     }
 
+    fn group_lines(&self, text: &str) -> Vec<String> {
+        self.paper.fonts.lines(GROUP_TITLE.weight, GROUP_TITLE.size, text, INNER - 8.0, GROUP_LINES)
+    }
+
+    fn group_height(&self, text: &str) -> f32 {
+        GROUP + self.group_lines(text).len().saturating_sub(1) as f32 * SECOND_LINE
+    }
+
     fn group_title(&mut self, text: &str) {
-        let y = self.paper.y;
-        let sheet = self.paper.sheet();
-        sheet.text(LEFT + 4.0, y + 11.0, Style { size: 8.2, ..STRONG }, text);
-        sheet.line(&[(LEFT, y + GROUP), (RIGHT, y + GROUP)], 0.7, Ink::Edge);
-        self.paper.y += GROUP;
+        let mut y = self.paper.y + 11.0 - SECOND_LINE;
+        for line in self.group_lines(text) {
+            y += SECOND_LINE;
+            self.paper.sheet().text(LEFT + 4.0, y, GROUP_TITLE, &line);
+        }
+        y += GROUP - 11.0;
+        self.paper.sheet().line(&[(LEFT, y), (RIGHT, y)], 0.7, Ink::Edge);
+        self.paper.y = y;
     }
 
     /// Breaks the texts of a row into the lines of their columns.

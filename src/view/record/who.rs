@@ -116,18 +116,25 @@ impl Words<'_> {
         if let Some(address) = home.or_else(|| list(patient, "address").next()) {
             let code = list(address.get("_city").unwrap_or(&Value::Null), "extension")
                 .find_map(|extension| extension.get("valueCoding"));
-            let code = code.map(|coding| format!("({})", clean(text(coding, "code")))).unwrap_or_default();
-            let city = joined([clean(text(address, "city")), code], " ");
-            let state = clean(text(address, "state"));
-            who.municipality = if state == text(address, "city").trim() { city } else { joined([city, state], ", ") };
+            let district = clean(text(address, "district"));
+            let is_code = district.len() == 5 && district.bytes().all(|b| b.is_ascii_digit());
+            let code = code.map(|coding| clean(text(coding, "code"))).or_else(|| is_code.then(|| district.clone()));
+            let code = code.map(|code| format!("({code})")).unwrap_or_default();
+            let (city, state) = (clean(text(address, "city")), clean(text(address, "state")));
+            let city = if state == city { city } else { joined([city, state], ", ") };
+            who.municipality = joined([city, code], " ");
             let lines = joined(list(address, "line").filter_map(Value::as_str).map(clean), ", ");
             let lines = if lines.is_empty() { clean(text(address, "text")) } else { lines };
             who.address = joined(
                 [
                     lines,
-                    clean(text(address, "district")),
+                    if is_code { String::new() } else { district },
                     clean(text(address, "postalCode")),
-                    clean(text(address, "country")),
+                    if matches!(text(address, "country"), "COL" | "CO") {
+                        String::new()
+                    } else {
+                        clean(text(address, "country"))
+                    },
                 ],
                 ", ",
             );

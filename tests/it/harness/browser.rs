@@ -1,6 +1,7 @@
 //! A browser without scripts: cookies, forms with all their hidden fields, redirects followed by hand.
 
-use crate::harness::{Reply, anonymous, server};
+use crate::harness::html::controls;
+use crate::harness::{Fhir, Reply, anonymous, server};
 use std::collections::BTreeMap;
 
 /// One person at one browser.
@@ -19,6 +20,11 @@ impl Browser {
     /// At another instance than the shared one.
     pub fn at(root: &str) -> Browser {
         Browser { root: Some(root.to_owned()), ..Browser::new() }
+    }
+
+    /// The same person, after the server came back at another address.
+    pub fn moved_to(&mut self, root: &str) {
+        self.root = Some(root.to_owned());
     }
 
     /// Signed in with the login of a role.
@@ -45,14 +51,24 @@ impl Browser {
     }
 
     async fn send(&mut self, method: &str, path: &str, more: &[(&str, &str)], body: Option<Vec<u8>>) -> Reply {
+        self.attempt(method, path, more, body).await.unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+    }
+
+    async fn attempt(
+        &mut self,
+        method: &str,
+        path: &str,
+        more: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Reply, String> {
         let own = self.headers();
         let headers: Vec<(&str, &str)> =
             own.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(more.iter().copied()).collect();
-        let mut caller = anonymous();
-        if let Some(root) = &self.root {
-            caller.root = root.clone();
-        }
-        let reply = caller.send(method, path, &headers, body).await;
+        let caller = match &self.root {
+            Some(root) => Fhir::new(root, None),
+            None => anonymous(),
+        };
+        let reply = caller.attempt(method, path, &headers, body).await?;
         for cookie in reply.headers.get_all("set-cookie").iter().filter_map(|value| value.to_str().ok()) {
             let (name, rest) = cookie.split_once('=').expect("a cookie");
             let value = rest.split(';').next().unwrap_or("");
@@ -61,7 +77,7 @@ impl Browser {
                 value => self.cookies.insert(name.to_owned(), value.to_owned()),
             };
         }
-        reply
+        Ok(reply)
     }
 
     pub async fn get(&mut self, path: &str) -> Reply {
@@ -69,15 +85,15 @@ impl Browser {
     }
 
     pub async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Reply {
+        self.try_post(path, fields).await.unwrap_or_else(|e| panic!("POST {path}: {e}"))
+    }
+
+    /// The same, where the server may die in the middle.
+    pub async fn try_post(&mut self, path: &str, fields: &[(&str, &str)]) -> Result<Reply, String> {
         let body: Vec<String> =
             fields.iter().map(|(name, value)| format!("{}={}", encoded(name), encoded(value))).collect();
-        self.send(
-            "POST",
-            path,
-            &[("content-type", "application/x-www-form-urlencoded")],
-            Some(body.join("&").into_bytes()),
-        )
-        .await
+        let form = [("content-type", "application/x-www-form-urlencoded")];
+        self.attempt("POST", path, &form, Some(body.join("&").into_bytes())).await
     }
 
     /// Fills the form of a page and sends it, its hidden fields included.
@@ -87,6 +103,15 @@ impl Browser {
             hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         fields.retain(|(name, _)| !typed.iter().any(|(known, _)| known == name));
         fields.extend_from_slice(typed);
+        self.post(action, &fields).await
+    }
+
+    /// Sends the form of a page as it is shown, but for what is typed now.
+    pub async fn send_shown(&mut self, page: &Reply, action: &str, typed: &[(&str, &str)]) -> Reply {
+        let mut fields = controls(&page.text(), action);
+        fields.retain(|(name, _)| !typed.iter().any(|(known, _)| known == name));
+        let fields: Vec<(&str, &str)> =
+            fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).chain(typed.iter().copied()).collect();
         self.post(action, &fields).await
     }
 

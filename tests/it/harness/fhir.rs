@@ -141,6 +141,17 @@ impl Fhir {
     }
 
     pub async fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<Vec<u8>>) -> Reply {
+        self.attempt(method, path, headers, body).await.unwrap_or_else(|e| panic!("{method} {path}: {e}"))
+    }
+
+    /// The same, where the connection may break.
+    pub async fn attempt(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<Vec<u8>>,
+    ) -> Result<Reply, String> {
         let method = Method::from_bytes(method.as_bytes()).expect("a method");
         let url = self.url(path);
         let mut request = CLIENT.request(method.clone(), &url);
@@ -153,10 +164,10 @@ impl Fhir {
         if let Some(body) = body {
             request = request.body(body);
         }
-        let response = request.send().await.unwrap_or_else(|e| panic!("{method} {url}: {e:?}"));
+        let response = request.send().await.map_err(|e| format!("{e:?}"))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let body = response.bytes().await.unwrap_or_else(|e| panic!("{method} {url}: {e}")).to_vec();
-        Reply { status, headers, body, asked: format!("{method} {url}") }
+        let body = response.bytes().await.map_err(|e| e.to_string())?.to_vec();
+        Ok(Reply { status, headers, body, asked: format!("{method} {url}") })
     }
 
     /// The same, where the server may die in the middle.

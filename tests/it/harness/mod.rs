@@ -6,6 +6,8 @@ pub mod data;
 pub mod database;
 pub mod fhir;
 pub mod hl7;
+pub mod hostile;
+pub mod html;
 pub mod instance;
 pub mod mllp;
 
