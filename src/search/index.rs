@@ -136,7 +136,7 @@ impl Columns {
         match parameter.kind {
             SearchKind::Token => {
                 // A combined parameter asks those that it is made of for their texts.
-                let texts = composite::combined(parameter.code).is_none();
+                let texts = composite::combined(parameter.code).is_none() && token::has_text(parameter);
                 for node in nodes {
                     token::index(&slot, *node, def, resource, &mut self.keys);
                     if texts {

@@ -10,7 +10,7 @@
 
 mod text;
 
-use crate::search::query::{Clause, Place, Query, SortBy};
+use crate::search::query::{Clause, Place, Prefix, Query};
 use jiff::Timestamp;
 use text::Text;
 
@@ -79,10 +79,15 @@ pub fn plans(query: &Query, documents: &[String], distributed: bool) -> &'static
     }
     let walks = query.walk_order().is_some();
     let source = by_index(query).and_then(|at| query.clauses.get(at));
-    let starts = matches!(source, Some(Clause::Text { place: Place::Start, .. }));
+    // What an index answers at once, and few rows have.
+    let picks = match source {
+        Some(Clause::Text { place, .. }) => *place == Place::Start,
+        Some(Clause::Range(any)) => any.iter().all(|term| term.interval.prefix == Prefix::Eq),
+        _ => false,
+    };
     let positive = query.has_positive_key();
     match (positive || source.is_some(), walks) {
-        (true, true) if query.selective || (starts && !positive) => &[Plan::Pick, Plan::Walk, Plan::Plain],
+        (true, true) if query.selective || (picks && !positive) => &[Plan::Pick, Plan::Walk, Plan::Plain],
         (true, true) => &[Plan::Walk, Plan::Pick, Plan::Plain],
         (true, false) => &[Plan::Pick, Plan::Plain],
         (false, true) => &[Plan::Walk, Plan::Plain],
@@ -95,28 +100,24 @@ fn by_index(query: &Query) -> Option<usize> {
     query.clauses.iter().position(|clause| matches!(clause, Clause::Text { .. } | Clause::Range(_)))
 }
 
+/// Documents that get an arm each in the union of T.
+const ARMS: usize = 8;
+
 const CAPPED_ROW: &str = "select null::text, null::text, null::int8, null::timestamptz, null::text[], null::bytea, null::int2, null::text[], null::text[], null::text[], null::int8, true";
 
 /// T. `documents`: the keys under which the rows of `query.patient` (else of `query.ids()`) may lie. Complete; never GIN.
+///
+/// One arm for each document: only with equality is the index read in its order, and left when the page is full. `= any`
+/// sorts the whole chart.
 pub fn timeline(query: &Query, guard: &Guard, documents: &[String]) -> Statement {
     let mut text = Text::under(documents);
-    text.row(query, "w").add(", null::int8 as found, false as capped from (select w.*").computed(query);
-    text.add(" from resource w where w.documento_id = ");
-    match documents {
-        // Only with equality is the index read in its order, and left when the page is full: `= any` sorts the whole chart.
-        [one] => text.bind(Bind::Text(one.clone())),
-        _ => text.add("any(").bind(Bind::Texts(documents.to_vec())).add(")"),
-    };
-    text.of_type(query).guard(guard);
-    if query.walk_order().is_some_and(|sort| sort.by == SortBy::Date) {
-        text.order(query, "w");
+    let arms: Vec<&[String]> = if documents.len() > ARMS { vec![documents] } else { documents.chunks(1).collect() };
+    text.row(query, "w").add(", null::int8 as found, false as capped from (");
+    for (n, arm) in arms.iter().enumerate() {
+        text.add(if n == 0 { "(" } else { " union all (" });
+        text.rows_under(query, guard, arm).page(query).add(")");
     }
-    // The fence: without it the planner would intersect the patient with the key over the whole site.
-    text.add(" offset 0) w where not w.deleted");
-    if let Some(patients) = &query.patient {
-        text.add(" and w.patient && ").bind(Bind::Texts(patients.clone()));
-    }
-    text.clauses(query, None).cursor(query, "w").order(query, "w").page(query);
+    text.add(") w").order(query, "w").page(query);
     text.finish()
 }
 
@@ -229,17 +230,18 @@ pub fn compartment(
 }
 
 /// Exact number of matches over all pages: one row, one int8. `documents` as for [`timeline`], `None` when the query is not
-/// restricted to a patient or ids.
-pub fn count(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Statement {
+/// restricted to a patient or ids. `fenced`: the rows under the documents are read and then judged, never found by GIN,
+/// which would go over the whole site; so the plan may be kept.
+pub fn count(query: &Query, guard: &Guard, documents: Option<&[String]>, fenced: bool) -> Statement {
     let mut text = Text::default();
-    text.add("select count(*) from resource w where not w.deleted").matching(query, guard, documents);
+    text.add("select count(*) from ").matching(query, guard, documents, fenced);
     text.finish()
 }
 
 /// As [`count`], but stops at `cap`: an answer below it is exact.
-pub fn count_up_to(query: &Query, guard: &Guard, documents: Option<&[String]>, cap: i64) -> Statement {
+pub fn count_up_to(query: &Query, guard: &Guard, documents: Option<&[String]>, fenced: bool, cap: i64) -> Statement {
     let mut text = Text::default();
-    text.add("select count(*) from (select 1 from resource w where not w.deleted").matching(query, guard, documents);
+    text.add("select count(*) from (select 1 from ").matching(query, guard, documents, fenced);
     text.add(" limit ").bind(Bind::Int(cap)).add(") c");
     text.finish()
 }

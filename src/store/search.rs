@@ -119,11 +119,13 @@ pub async fn count(
     if documents.is_some_and(<[String]>::is_empty) {
         return Ok(0);
     }
+    // Citus takes a fence on one node only.
+    let fenced = documents.is_some_and(|documents| documents.len() == 1 || !conn.is_citus());
     let statement = match cap {
-        Some(cap) => sql::count_up_to(query, guard, documents, cap),
-        None => sql::count(query, guard, documents),
+        Some(cap) => sql::count_up_to(query, guard, documents, fenced, cap),
+        None => sql::count(query, guard, documents, fenced),
     };
-    let rows = conn.query_generated(&statement.sql, false, &bound(&statement)).await?;
+    let rows = conn.query_generated(&statement.sql, fenced, &bound(&statement)).await?;
     rows.first().map(|row| row.get(0)).ok_or_else(|| Error::internal("no count"))
 }
 

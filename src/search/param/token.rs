@@ -11,7 +11,7 @@
 
 use super::{bad_value, split, split_once, string, unescape};
 use crate::error::Result;
-use crate::fhir::definitions::TypeDef;
+use crate::fhir::definitions::{SearchParameter, TypeDef};
 use crate::fhir::path::Node;
 use crate::search::hash::{Form, Slot};
 use serde_json::Value;
@@ -81,6 +81,21 @@ fn typed<'a>(identifier: &'a Value, put: &mut dyn FnMut(Form, &[&'a str])) {
     }
 }
 
+/// Whether texts beside the codes of a parameter are indexed. Not those of categories, which say the same of thousands.
+pub fn has_text(parameter: &SearchParameter) -> bool {
+    parameter.code != "category" && gives(parameter, &["CodeableConcept", "Identifier"])
+}
+
+/// Whether some of its values are identifiers, which have a type.
+pub fn has_identifier(parameter: &SearchParameter) -> bool {
+    gives(parameter, &["Identifier"])
+}
+
+fn gives(parameter: &SearchParameter, types: &[&str]) -> bool {
+    let results = parameter.expression.as_ref().map_or(&[][..], |expression| expression.result_types());
+    results.iter().any(|one| types.contains(one))
+}
+
 /// Rows of `search_string` for `:text`: what people read beside the code, folded, whole.
 pub fn texts(slot: &Slot, node: Node<'_>, strings: &mut Vec<(i64, String)>) {
     let key = slot.key(Form::Text, &[]);
@@ -92,7 +107,6 @@ pub fn texts(slot: &Slot, node: Node<'_>, strings: &mut Vec<(i64, String)>) {
                 put(text(coding, "display"));
             }
         }
-        "Coding" => put(text(node.value, "display")),
         "Identifier" => put(node.value.get("type").and_then(|of| text(of, "text"))),
         _ => {}
     }

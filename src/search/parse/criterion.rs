@@ -1,7 +1,7 @@
 //! One parameter that picks resources -> [`Clause`].
 
 use super::Parser;
-use super::known::{has_identifier, has_text, shown, unknown, unsupported};
+use super::known::{shown, unknown, unsupported};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{Component, ResourceType, SearchKind, SearchParameter};
 use crate::fhir::reference::is_id;
@@ -243,10 +243,10 @@ fn token_clause(slot: &Slot, parameter: &SearchParameter, modifier: Option<&str>
         Some("not") => {
             values.iter().map(|value| token::key(slot, parameter.code, value)).collect::<Result<_>>().map(Clause::Not)
         }
-        Some("of-type") if has_identifier(parameter) => {
+        Some("of-type") if token::has_identifier(parameter) => {
             keys(values, |value| token::of_type(slot, parameter.code, value))
         }
-        Some("text") if has_text(parameter) => Ok(Clause::Text {
+        Some("text") if token::has_text(parameter) => Ok(Clause::Text {
             keys: vec![slot.key(Form::Text, &[])],
             place: Place::Word,
             any: values.iter().map(|value| string::prefix(&unescape(value))).collect(),

@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Issue, Kind};
 use crate::fhir::definitions::{ResourceType, SearchKind, SearchParameter};
+use crate::search::param::token::{has_identifier, has_text};
 use crate::search::param::uri;
 
 /// Names of the standard that are no parameters of a type, or none that this version has.
@@ -60,21 +61,6 @@ pub fn unsupported(parameter: &SearchParameter, modifier: &str) -> Error {
     };
     let text = format!("the modifier :{} {why}; supported: {taken}", shown(modifier));
     Error::all(vec![Issue::at(Kind::NotSupported, parameter.code, text)])
-}
-
-/// Whether codes of the parameter have texts beside them.
-pub fn has_text(parameter: &SearchParameter) -> bool {
-    gives(parameter, &["CodeableConcept", "Coding", "Identifier"])
-}
-
-/// Whether some of its values are identifiers, which have a type.
-pub fn has_identifier(parameter: &SearchParameter) -> bool {
-    gives(parameter, &["Identifier"])
-}
-
-fn gives(parameter: &SearchParameter, types: &[&str]) -> bool {
-    let results = parameter.expression.as_ref().map_or(&[][..], |expression| expression.result_types());
-    results.iter().any(|one| types.contains(one))
 }
 
 /// The three codes with the fewest edits to `name`.

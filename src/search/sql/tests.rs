@@ -79,9 +79,10 @@ fn statements() -> Vec<(String, Statement)> {
                 all.push(named("pick", pick(q, &guard(), 2001)));
                 all.push(named("plain", plain(q, &guard(), None)));
                 all.push(named("plain under documents", plain(q, &guard(), Some(&documents))));
-                all.push(named("count", count(q, &guard(), None)));
-                all.push(named("count under documents", count(q, &guard(), Some(&documents))));
-                all.push(named("count up to", count_up_to(q, &guard(), None, 10_001)));
+                all.push(named("count", count(q, &guard(), None, false)));
+                all.push(named("count under documents", count(q, &guard(), Some(&documents), false)));
+                all.push(named("fenced count", count(q, &guard(), Some(&documents), true)));
+                all.push(named("count up to", count_up_to(q, &guard(), None, false, 10_001)));
             }
         }
     }
@@ -135,9 +136,8 @@ fn plans_by_query() {
     use Plan::*;
     let text = |place| Clause::Text { keys: vec![1], place, any: vec!["a".into()] };
     let prefix = || text(Place::Start);
-    let range = || {
-        Clause::Range(vec![Term { key: 1, marks: vec![], interval: Interval { prefix: Prefix::Gt, lo: 1.0, hi: 1.0 } }])
-    };
+    let range =
+        |prefix| Clause::Range(vec![Term { key: 1, marks: vec![], interval: Interval { prefix, lo: 1.0, hi: 1.0 } }]);
     check(vec![], SortBy::Date, false, &[Walk, Plain]);
     check(vec![], SortBy::Id, false, &[Plain]);
     check(vec![Clause::Not(vec![1])], SortBy::Updated, false, &[Walk, Plain]);
@@ -146,9 +146,10 @@ fn plans_by_query() {
     check(vec![Clause::Any(vec![1])], SortBy::Id, false, &[Pick, Plain]);
     check(vec![prefix()], SortBy::Date, false, &[Pick, Walk, Plain]);
     check(vec![prefix(), Clause::Any(vec![1])], SortBy::Date, false, &[Walk, Pick, Plain]);
-    check(vec![range()], SortBy::Date, false, &[Walk, Pick, Plain]);
+    check(vec![range(Prefix::Gt)], SortBy::Date, false, &[Walk, Pick, Plain]);
+    check(vec![range(Prefix::Eq)], SortBy::Date, false, &[Pick, Walk, Plain]);
     check(vec![text(Place::Anywhere)], SortBy::Date, false, &[Walk, Pick, Plain]);
-    check(vec![range()], SortBy::Text { key: 1 }, false, &[Pick, Plain]);
+    check(vec![range(Prefix::Gt)], SortBy::Text { key: 1 }, false, &[Pick, Plain]);
     check(vec![Clause::Ids(vec!["a".into()])], SortBy::Date, false, &[Timeline]);
     // On several nodes only what Citus sends whole to each.
     let (one, two) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
@@ -171,7 +172,8 @@ fn one_document_keeps_the_order_of_the_index() {
         assert!(sql.contains(expected), "{documents:?}: {sql}");
     };
     check(&["a"], "w.documento_id = $1");
-    check(&["a", "b"], "w.documento_id = any($1");
+    check(&["a", "b"], ") union all (select * from (select w.* from resource w where w.documento_id = $");
+    check(&["a", "b", "c", "d", "e", "f", "g", "h", "i"], "w.documento_id = any($1");
 }
 
 #[test]

@@ -104,10 +104,7 @@ impl Text {
             self.documents = Some(documents.to_vec());
             self.add(" and w.documento_id = any(").bind(Bind::Texts(documents.to_vec())).add(")");
         }
-        if let Some(patients) = &query.patient {
-            self.add(" and w.patient && ").bind(Bind::Texts(patients.clone()));
-        }
-        self
+        self.of_patient(query)
     }
 
     /// The rows that a walk passes over.
@@ -115,15 +112,42 @@ impl Text {
         self.of_type(query).guard(guard).bounds(query).cursor(query, "w")
     }
 
-    /// What a count counts.
-    pub fn matching(&mut self, query: &Query, guard: &Guard, documents: Option<&[String]>) -> &mut Self {
-        if documents.is_some() {
-            self.of_type(query)
-        } else {
-            self.keyed_type(query)
+    /// What a count counts, after `from`.
+    pub fn matching(&mut self, query: &Query, guard: &Guard, documents: Option<&[String]>, fenced: bool) -> &mut Self {
+        match documents {
+            Some(documents) if fenced => {
+                self.documents = Some(documents.to_vec());
+                self.add("(select * from resource w where w.documento_id = any(");
+                self.bind(Bind::Texts(documents.to_vec())).add(")").of_type(query).guard(guard);
+                self.add(" offset 0) w where not w.deleted").of_patient(query)
+            }
+            Some(_) => self.add("resource w where not w.deleted").of_type(query).within(query, documents).guard(guard),
+            None => self.add("resource w where not w.deleted").keyed_type(query).guard(guard),
         };
-        self.within(query, documents);
-        self.guard(guard).clauses(query, None)
+        self.clauses(query, None)
+    }
+
+    /// The first rows under one document, or under several, in the order of the query.
+    pub fn rows_under(&mut self, query: &Query, guard: &Guard, documents: &[String]) -> &mut Self {
+        self.add("select * from (select w.*").computed(query).add(" from resource w where w.documento_id = ");
+        match documents {
+            [one] => self.bind(Bind::Text(one.clone())),
+            _ => self.add("any(").bind(Bind::Texts(documents.to_vec())).add(")"),
+        };
+        self.of_type(query).guard(guard);
+        if query.walk_order().is_some_and(|sort| sort.by == SortBy::Date) {
+            self.order(query, "w");
+        }
+        // The fence: without it the planner would intersect the patient with the key over the whole site.
+        self.add(" offset 0) w where not w.deleted").of_patient(query);
+        self.clauses(query, None).cursor(query, "w").order(query, "w")
+    }
+
+    fn of_patient(&mut self, query: &Query) -> &mut Self {
+        match &query.patient {
+            Some(patients) => self.add(" and w.patient && ").bind(Bind::Texts(patients.clone())),
+            None => self,
+        }
     }
 
     /// The twelve columns of an answer but the last two; the values of the sort keys are those of `source`.
