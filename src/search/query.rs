@@ -193,6 +193,14 @@ impl Clause {
         }
     }
 
+    fn asks_for_shapes(&self) -> bool {
+        match self {
+            Clause::Missing { .. } => true,
+            Clause::All(inner) | Clause::Either(inner) => inner.iter().any(Clause::asks_for_shapes),
+            _ => false,
+        }
+    }
+
     fn each(&mut self, change: &mut impl FnMut(&mut Clause)) {
         change(self);
         if let Clause::All(inner) | Clause::Either(inner) = self {
@@ -225,10 +233,7 @@ impl Query {
 
     /// Whether [`Self::know_shapes`] is due before the query can be run.
     pub fn asks_for_shapes(&self) -> bool {
-        let mut asks = false;
-        let mut clauses = self.clauses.clone();
-        clauses.iter_mut().for_each(|clause| clause.each(&mut |one| asks |= matches!(one, Clause::Missing { .. })));
-        asks
+        self.clauses.iter().any(Clause::asks_for_shapes)
     }
 
     /// Answers `:missing` by the shapes of the type: (key, parameters that have a value). They are read afresh for each

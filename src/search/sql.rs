@@ -140,7 +140,7 @@ pub fn walk(query: &Query, guard: &Guard, cap: i64) -> Statement {
 /// P. All matches of the key clauses by GIN, or, when there are none, those of the first text or range by its index, up to
 /// `cap`, then sorted.
 pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
-    let mut text = Text::default();
+    let mut text = Text::within_guard(guard, None);
     // A computed sort key is known only outside of the statement that computes it.
     let computed = text::is_computed(query);
     let source = match by_index(query) {
@@ -188,7 +188,7 @@ pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
 
 /// The planner's choice: right for every query, fast for most. `documents` as for [`count`].
 pub fn plain(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Statement {
-    let mut text = Text::default();
+    let mut text = Text::within_guard(guard, documents);
     text.row(query, "w").add(", null::int8 as found, false as capped from (select w.*").computed(query);
     text.add(" from resource w where not w.deleted");
     text.of_type(query).within(query, documents).guard(guard).clauses(query, None).bounds(query);

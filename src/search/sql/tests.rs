@@ -1,5 +1,5 @@
 use super::*;
-use crate::search::query::{Amount, Comparison, Cursor, Interval, Prefix, Sort, Term, Total};
+use crate::search::query::{Amount, Comparison, Cursor, Interval, Sort, SortBy, Term, Total};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()

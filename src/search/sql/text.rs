@@ -35,6 +35,11 @@ impl Text {
         Text { documents: Some(documents.to_vec()), ..Text::default() }
     }
 
+    /// `documents`, else those of the guard.
+    pub fn within_guard(guard: &Guard, documents: Option<&[String]>) -> Text {
+        Text { documents: documents.map(<[String]>::to_vec).or_else(|| guard.documents.clone()), ..Text::default() }
+    }
+
     pub fn add(&mut self, sql: &'static str) -> &mut Self {
         self.sql.push_str(sql);
         self
