@@ -32,8 +32,9 @@ pub fn interval(prefix: Prefix, number: Decimal, convert: impl Fn(Decimal) -> f6
     let (lo, hi) = match prefix {
         Prefix::Eq | Prefix::Ne => {
             let (lo, hi) = number.half_a_digit_around()?;
-            // The upper end is not part of it.
-            (convert(lo), convert(hi).next_down())
+            // The upper end is not part of it. Digits beyond those of a double leave the number itself.
+            let at = convert(number);
+            (convert(lo).min(at), convert(hi).next_down().max(at))
         }
         Prefix::Ap => {
             let (lo, hi) = number.a_tenth_around()?;
@@ -75,6 +76,7 @@ mod tests {
         check("1e2", Some((Prefix::Eq, 95.0, 105.0_f64.next_down())));
         check("ne5.40", Some((Prefix::Ne, 5.395, 5.405_f64.next_down())));
         check("lt100", Some((Prefix::Lt, 100.0, 100.0)));
+        check("1000000000000000000", Some((Prefix::Eq, 1e18, 1e18)));
         check("ap-50", Some((Prefix::Ap, -55.0, -45.0)));
         for bad in ["", "ge", "x5", "5x", "1,0"] {
             check(bad, None);
