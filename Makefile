@@ -12,7 +12,8 @@ run: install
 	@exec target/release/historia dev $(ARGS)
 
 # Everything, in one profile; the last line is "N passed, N failed, N skipped".
-test: install
+test:
+	@.ci/install test
 	@CARGO="$(CARGO)" .ci/test --features $(TEST_FEATURES)
 
 lint:
@@ -27,7 +28,7 @@ definitions:
 docs:
 	$(CARGO) doc --no-deps --document-private-items --locked
 
-# What is missing on a bare Debian: PostgreSQL's programs and a C compiler.
+# What is missing on a bare Debian: PostgreSQL's programs and a C compiler. `make test` also brings a browser.
 install:
 	@.ci/install
 

@@ -90,13 +90,14 @@ pub fn request(method: &str, path: &str, headers: &str, body: &str, out: &mut Ve
     out.extend_from_slice(body.as_bytes());
 }
 
-struct Connection {
+/// A connection that is kept.
+pub struct Connection {
     stream: TcpStream,
     received: Vec<u8>,
 }
 
 impl Connection {
-    async fn open(to: SocketAddr) -> Result<Connection> {
+    pub async fn open(to: SocketAddr) -> Result<Connection> {
         let stream = TcpStream::connect(to).await?;
         stream.set_nodelay(true)?;
         Ok(Connection { stream, received: Vec::with_capacity(64 * 1024) })
@@ -120,7 +121,7 @@ impl Connection {
         Ok((script, times))
     }
 
-    async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>> {
+    pub async fn exchange(&mut self, request: &[u8]) -> Result<Answer<'_>> {
         let exchanged = tokio::time::timeout(PATIENCE, async {
             self.stream.write_all(request).await?;
             self.receive().await

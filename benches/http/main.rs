@@ -8,6 +8,8 @@ mod cpu;
 mod floor;
 mod load;
 mod options;
+mod page_list;
+mod pages;
 mod prepare;
 mod report;
 mod sample;
@@ -39,6 +41,10 @@ fn bench(options: &Options) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let historia = server::Historia::start(options.binary.as_deref()).await?;
+        if options.only == ["pages"] {
+            pages::bench(&historia, options.percent).await?;
+            return historia.stop();
+        }
         let floor = server::Floor::start(&historia.database_url).await?;
         eprintln!("server {} floor {} PostgreSQL {}", historia.pid, floor.pid, historia.postgres_pid);
         let stage = prepare::Stage::set(&historia, &floor, options).await?;

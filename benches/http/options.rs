@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 const USAGE: &str = "\
 usage: make bench ARGS=\"[--only SHAPE]... [--connections N]... [--repeats N] [--patients N] [--percent N] [--binary FILE] [--alone]\"
-  --only         read, create, update, search or import; all of them by default
+  --only         read, create, update, search or import; all of them by default; or pages, which stands alone
   --connections  8 and 32 by default (import always sends 4 Bundles at once)
   --repeats      interleaved repeats of each measurement, 5 by default
   --patients     records that are there before, of 300 resources each; 100 by default
@@ -46,7 +46,7 @@ impl Options {
             }
             let value = arguments.next().ok_or(USAGE)?;
             match name.as_str() {
-                "--only" if matches!(value.as_str(), "read" | "create" | "update" | "search" | "import") => {
+                "--only" if matches!(value.as_str(), "read" | "create" | "update" | "search" | "import" | "pages") => {
                     options.only.push(value.clone());
                 }
                 "--connections" => options.connections.push(number(value, 256)?),

@@ -57,6 +57,7 @@ pub struct Historia {
     pub database_url: String,
     /// `authorization: Bearer ...`, of a médico.
     pub authorization: String,
+    ready: Value,
 }
 
 impl Historia {
@@ -93,7 +94,13 @@ impl Historia {
             database_url: text("database_url")?.to_owned(),
             authorization: sign_in(address, &ready).await?,
             process,
+            ready,
         })
+    }
+
+    /// Name and password of the login of a role.
+    pub fn login(&self, role: &str) -> Result<&Value> {
+        login(&self.ready, role)
     }
 
     pub fn stop(mut self) -> Result<()> {
@@ -118,10 +125,14 @@ async fn ready(child: &mut Child, file: &Path, log: &Path) -> Result<Value> {
     }
 }
 
+fn login<'r>(ready: &'r Value, role: &str) -> Result<&'r Value> {
+    let mut logins = ready.get("logins").and_then(Value::as_array).into_iter().flatten();
+    let found = logins.find(|login| login.get("rol").and_then(Value::as_str) == Some(role));
+    found.ok_or_else(|| format!("ready.json has no login of {role}").into())
+}
+
 async fn sign_in(address: SocketAddr, ready: &Value) -> Result<String> {
-    let logins = ready.get("logins").and_then(Value::as_array).into_iter().flatten();
-    let of_role = |login: &&Value| login.get("rol").and_then(Value::as_str) == Some("medico");
-    let medico = logins.into_iter().find(of_role).ok_or("ready.json has no médico")?;
+    let medico = login(ready, "medico")?;
     let body = serde_json::json!({"usuario": medico.get("usuario"), "clave": medico.get("clave")}).to_string();
     let mut request = Vec::new();
     load::request(

@@ -7,6 +7,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::outcome;
 use crate::store;
 use crate::store::trail::Sight;
+use jiff::Timestamp;
 use std::collections::HashMap;
 use uuid::Uuid;
 
@@ -57,18 +58,45 @@ pub async fn of_own(app: &App, caller: &Caller) -> Result<Sights> {
     Ok(sights)
 }
 
+/// What the people are called who wrote the versions of a resource which the caller has just read, by version; a version
+/// of no person's account is not among them. `times`: when the first and the last of them were saved.
+pub async fn writers(
+    app: &App,
+    patient: &str,
+    of: (&str, &str),
+    times: (Timestamp, Timestamp),
+) -> Result<HashMap<i64, String>> {
+    app.pool
+        .within(async {
+            let conn = app.pool.lane().await?;
+            let documents = documents(app, &conn, patient).await?;
+            let wrote = store::trail::writers(&conn, &documents, of, times).await?;
+            let wrote: Vec<(i64, Uuid)> = wrote.iter().filter_map(|(n, actor)| Some((*n, account(actor)?))).collect();
+            let people: Vec<Uuid> = wrote.iter().map(|(_, id)| *id).collect();
+            let names = store::trail::names(&conn, &people).await?;
+            Ok(wrote.into_iter().filter_map(|(n, id)| Some((n, names.get(&id)?.clone()))).collect())
+        })
+        .await
+}
+
+/// The keys under which the record of a patient lies, its present one last.
+async fn documents(app: &App, conn: &store::pool::Conn, patient: &str) -> Result<Vec<String>> {
+    let records = app.placement.records_of(conn, &[patient]).await?;
+    let record = records.get(patient).ok_or_else(|| Error::new(Kind::NotFound, "there is no such resource"))?;
+    let mut documents = store::placement::further_keys(conn, patient).await?;
+    documents.push(record.documento_id.clone());
+    Ok(documents)
+}
+
 async fn read(app: &App, caller: &Caller, patient: &str) -> Result<(String, Sights)> {
     let conn = app.pool.lane().await?;
-    let records = app.placement.records_of(&conn, &[patient]).await?;
-    let record = records.get(patient).ok_or_else(|| Error::new(Kind::NotFound, "there is no such resource"))?;
-    let mut documents = store::placement::further_keys(&conn, patient).await?;
-    documents.push(record.documento_id.clone());
+    let documents = documents(app, &conn, patient).await?;
     let done = store::trail::of_patient(&conn, &documents, patient, &caller.actor, MOST).await?;
     let mut people: Vec<Uuid> = done.iter().filter_map(|sight| account(&sight.actor)).collect();
     people.sort();
     people.dedup();
     let names = store::trail::names(&conn, &people).await?;
-    Ok((record.documento_id.clone(), Sights { done, names, more: false }))
+    Ok((documents.last().cloned().unwrap_or_default(), Sights { done, names, more: false }))
 }
 
 #[cfg(test)]

@@ -79,30 +79,19 @@ pub async fn counts(conn: &Conn, since: Timestamp, offset: i32) -> Result<Vec<Co
     Ok(conn.query(COUNTS, &[&since, &f64::from(offset)]).await?.iter().map(count).collect())
 }
 
-/// What came since a moment, in short.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// How many messages came, and how many were not applied.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct News {
-    /// Of the latest message.
-    pub received: Option<Timestamp>,
-    pub sender: Option<String>,
     pub total: i64,
-    /// Not applied.
     pub failed: i64,
 }
 
-const NEWS: &str = "\
-select max(received), (array_agg(sender order by received desc))[1], count(*), count(*) filter (where state <> 'applied')
-from hl7_message where received >= $1";
+const NEWS: &str = "select count(*), count(*) filter (where state <> 'applied') from hl7_message where received >= $1";
 
+/// What came since a moment, counted.
 pub async fn news(conn: &Conn, since: Timestamp) -> Result<News> {
     let row = conn.query_opt(NEWS, &[&since]).await?;
-    let news = |row: tokio_postgres::Row| News {
-        received: row.get(0),
-        sender: row.get(1),
-        total: row.get(2),
-        failed: row.get(3),
-    };
-    Ok(row.map(news).unwrap_or_default())
+    Ok(row.map(|row| News { total: row.get(0), failed: row.get(1) }).unwrap_or_default())
 }
 
 /// One message as the desk lists it.

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use std::collections::HashMap;
 use uuid::Uuid;
 
-pub const STATEMENTS: &[&str] = &[OF_PATIENT, NAMES];
+pub const STATEMENTS: &[&str] = &[OF_PATIENT, NAMES, WRITERS];
 
 /// One thing that somebody did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +41,23 @@ pub async fn of_patient(
         resource_type: row.get(4),
     };
     Ok(rows.iter().map(sight).collect())
+}
+
+// A write and its record are of one commit: what is far from the versions' own times need not be looked through.
+const WRITERS: &str = "\
+select version, actor from audit_event
+where documento_id = any($1) and recorded between $2::timestamptz - interval '10 minutes' and $3::timestamptz + interval '10 minutes'
+  and resource_type = $4 and resource_id = $5 and version is not null and outcome = 0 and action in ('create', 'update', 'patch')";
+
+/// Who wrote the versions of a resource that were saved from `first` to `last`.
+pub async fn writers(
+    conn: &Conn,
+    documents: &[String],
+    (resource_type, id): (&str, &str),
+    (first, last): (Timestamp, Timestamp),
+) -> Result<Vec<(i64, String)>> {
+    let rows = conn.query(WRITERS, &[&documents, &first, &last, &resource_type, &id]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 const NAMES: &str = "select id, nombre from usuario where id = any($1)";

@@ -178,18 +178,20 @@ pub async fn news(visit: &Visit) -> Result<Reply> {
 /// The panel of the HL7 entrance.
 async fn hl7(visit: &Visit) -> Result<Hl7> {
     let reader = &visit.reader;
-    let news = message::news(&*visit.app.pool.lane().await?, messages::since(reader)).await?;
+    let since = messages::since(reader);
+    let (news, latest) = {
+        let conn = visit.app.pool.lane().await?;
+        (message::news(&conn, since).await?, message::latest(&conn, since, false, 1).await?)
+    };
     let state = match (news.total, news.failed) {
         (0, _) => Badge::new("plain", None, reader.text("admission.hl7_none")),
         (_, 0) => Badge::new("ok", Some("check"), reader.text("admission.hl7_fine")),
         _ => Badge::new("warn", Some("triangle"), reader.text("admission.to_review")),
     };
-    let last = match (news.received, &news.sender) {
-        (Some(at), Some(sender)) => {
-            reader.fill("admission.hl7_last", &[("time", &reader.time(at)), ("sender", sender)])
-        }
-        _ => reader.text("admission.hl7_nothing").to_owned(),
-    };
+    let last = latest.first().map_or_else(
+        || reader.text("admission.hl7_nothing").to_owned(),
+        |one| reader.fill("admission.hl7_last", &[("time", &reader.time(one.received)), ("sender", &one.sender)]),
+    );
     let address = format!("{}?error=1", messages::DESK);
     let failed = (news.failed > 0).then(|| Link::new(address, reader.count("admission.hl7_failed", news.failed)));
     Ok(Hl7 { state, last, failed, all: messages::DESK })

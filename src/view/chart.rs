@@ -7,98 +7,26 @@ use crate::access::Role;
 use crate::error::Result;
 use crate::interaction;
 use crate::view::export;
-use crate::view::page::{self, Badge, Link, Message, Page, Tone};
+use crate::view::page::{self, Link, Page};
+use crate::view::panels::{self, Critical, Event, Lines, Panels, Results, SignTable, WHOLE};
 use crate::view::patient::{Act, Allergies, Allergy, Banner, Fact};
 use crate::view::record::clinical::{AllergyState, Item};
-use crate::view::record::results::{Flag, Group, Reading, Row, Signs};
 use crate::view::record::{self, Record, Sees};
-use crate::view::trend;
 use crate::view::visit::{Reply, Visit, encoded};
-use jiff::Timestamp;
 use serde::Serialize;
-
-/// Lines of a panel, and rows of results, before "see all".
-const LINES: usize = 6;
-const ROWS: usize = 9;
-/// The query parameter that shows everything.
-const WHOLE: &str = "todo";
-
-/// A panel of lines.
-#[derive(Serialize)]
-struct Lines {
-    id: &'static str,
-    title: String,
-    count: Option<String>,
-    items: Vec<Line>,
-    add: Option<Link>,
-    more: Option<Link>,
-    none: &'static str,
-}
-
-#[derive(Serialize)]
-struct Line {
-    href: String,
-    what: String,
-    code: String,
-    second: String,
-    badge: Option<Badge>,
-    now: bool,
-}
-
-/// The partial `result`.
-#[derive(Serialize)]
-struct ResultRow {
-    critical: bool,
-    href: String,
-    name: String,
-    value: String,
-    unit: String,
-    tone: Option<&'static str>,
-    flag: Option<page::Flag>,
-    reference: String,
-    trend: Option<trend::Small>,
-    status: Option<Badge>,
-}
-
-#[derive(Serialize)]
-struct Results {
-    title: String,
-    when: String,
-    rows: Vec<ResultRow>,
-}
-
-#[derive(Serialize)]
-struct SignRow {
-    href: String,
-    name: String,
-    unit: String,
-    earlier: Vec<String>,
-    last: String,
-    before: Option<String>,
-    tone: Option<&'static str>,
-    flag: Option<page::Flag>,
-    trend: Option<trend::Small>,
-}
-
-#[derive(Serialize)]
-struct SignTable {
-    times: Vec<String>,
-    last: String,
-    rows: Vec<SignRow>,
-}
 
 #[derive(Serialize)]
 struct Model {
     page: Page,
     sees: Sees,
-    writes: bool,
-    critical: Vec<Message>,
+    critical: Vec<Critical>,
     results: Vec<Results>,
     results_more: Option<Link>,
     signs: SignTable,
     problems: Lines,
     medication: Lines,
     visits: Lines,
+    activity: Vec<Event>,
     others: Vec<Lines>,
     observations: Vec<Results>,
     facts: Vec<record::who::Fact>,
@@ -188,7 +116,10 @@ fn banner(visit: &Visit, record: &Record) -> Banner {
     ];
     let allergies = match record.allergies.state {
         AllergyState::Hidden => None,
-        AllergyState::NotAsked => Some(Allergies::unasked(reader, None)),
+        AllergyState::NotAsked => {
+            let ask = Link::new(format!("{}/alergia", address(&record.id)), reader.text("allergy.ask"));
+            Some(Allergies::unasked(reader, writes(visit).then_some(ask)))
+        }
         AllergyState::NoneKnown => {
             Some(Allergies::none(reader, Some(record.allergies.asked.text.clone()).filter(|text| !text.is_empty())))
         }
@@ -226,55 +157,26 @@ fn banner(visit: &Visit, record: &Record) -> Banner {
 }
 
 /// What happened and how bad it was; criticality and notes stand in the panel of allergies.
-fn reaction(detail: &str) -> String {
+pub fn reaction(detail: &str) -> String {
     detail.split(", ").take(2).collect::<Vec<_>>().join(", ")
 }
 
 fn model(visit: &Visit, page: Page, record: &Record, whole: bool) -> Model {
-    let mut left = if whole { usize::MAX } else { ROWS };
-    let mut results = Vec::new();
-    for group in &record.results {
-        if left == 0 {
-            break;
-        }
-        results.push(group_of(visit, record, group));
-        left = left.saturating_sub(group.rows.len());
-    }
-    let n = record.results.len();
-    let hidden = n > results.len();
-    let see_all = |part: &str, n: usize| {
-        Link::new(
-            format!("{}?{WHOLE}=1#{part}", address(&record.id)),
-            visit.reader.fill("chart.see_all", &[("n", &n.to_string())]),
-        )
-    };
-    let rows = record.results.iter().map(|group| group.rows.len()).sum();
-    let lists = Lister { visit, record, whole };
+    let panels = Panels { visit, record, whole };
+    let (results, results_more) = panels.results();
     Model {
         page,
         sees: record.sees,
-        writes: writes(visit),
-        critical: record
-            .results
-            .iter()
-            .flat_map(|group| &group.rows)
-            .filter(|row| row.last.flag.is_critical())
-            .map(|row| critical(visit, record, row))
-            .collect(),
+        critical: panels::criticals(record).map(|row| panels.critical(row)).collect(),
         results,
-        results_more: hidden.then(|| see_all("resultados", rows)),
-        signs: signs(visit, record, &record.signs),
-        problems: lists.lines(
-            "problemas",
-            "chart.problems",
-            "chart.no_problems",
-            &record.problems,
-            writes(visit).then_some("problema"),
-        ),
-        medication: lists.lines("medicacion", "chart.medication", "chart.no_medication", &record.medication, None),
-        visits: lists.lines("encuentros", "chart.visits", "chart.no_visits", &record.visits, None),
-        others: lists.others(),
-        observations: record.observations.iter().map(|group| group_of(visit, record, group)).collect(),
+        results_more,
+        signs: panels.signs(),
+        problems: panels.problems(),
+        medication: panels.medication(),
+        visits: panels.visits(),
+        activity: panels.activity(),
+        others: panels.others(),
+        observations: panels.observations(),
         facts: facts(visit, record),
     }
 }
@@ -290,235 +192,4 @@ fn facts(visit: &Visit, record: &Record) -> Vec<record::who::Fact> {
         fact("chart.insurance", who.insurance.join("; ")),
     ];
     known.into_iter().filter(|fact| !fact.text.is_empty()).chain(who.more.iter().cloned()).collect()
-}
-
-/// "Potasio 6,3 mmol/L, crítico alto. Preliminar, hoy 12:48."
-fn critical(visit: &Visit, record: &Record, row: &Row) -> Message {
-    let last = &row.last;
-    let strong = format!("{} {}, {}.", row.name, value_of(last), last.flag_text);
-    let text = format!("{}, {}.", capital(&last.status), moment(visit, last));
-    let message = Message::new(Tone::Crit, strong, text);
-    // Not an error: it does not take the focus.
-    Message { alert: false, ..message }.link(entry(&record.id, "Observation", &last.id), visit.text("chart.see_result"))
-}
-
-pub fn value_of(reading: &Reading) -> String {
-    record::words::joined([&reading.value, &reading.unit], " ")
-}
-
-fn capital(text: &str) -> String {
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
-}
-
-/// When it was, `hoy 12:48` when it was today.
-pub fn moment(visit: &Visit, reading: &Reading) -> String {
-    if reading.when.iso.len() > 10 { visit.reader.fhir(&reading.when.iso) } else { reading.when.text.clone() }
-}
-
-fn group_of(visit: &Visit, record: &Record, group: &Group) -> Results {
-    let when = group.when.iso.parse::<Timestamp>().map_or_else(|_| group.when.text.clone(), |at| short(visit, at));
-    Results {
-        title: group.title.clone(),
-        when,
-        rows: group.rows.iter().map(|row| result_row(visit, record, row)).collect(),
-    }
-}
-
-/// `hoy 05:31`, else `20 nov, 12:48`.
-fn short(visit: &Visit, at: Timestamp) -> String {
-    let reader = &visit.reader;
-    if reader.local(at).date() == reader.today() { reader.moment(at) } else { reader.short_moment(at) }
-}
-
-fn result_row(visit: &Visit, record: &Record, row: &Row) -> ResultRow {
-    let last = &row.last;
-    ResultRow {
-        critical: last.flag.is_critical(),
-        href: entry(&record.id, "Observation", &last.id),
-        name: row.name.clone(),
-        value: last.value.clone(),
-        unit: last.unit.clone(),
-        tone: tone(last.flag),
-        flag: flag(last),
-        reference: last.reference.clone(),
-        trend: small(visit, row),
-        status: status(last),
-    }
-}
-
-pub fn small(visit: &Visit, row: &Row) -> Option<trend::Small> {
-    let sentence = trend::sentence(&visit.reader, &row.name, &row.series, &row.last.unit);
-    trend::small(&row.series, row.band, row.mark, sentence)
-}
-
-pub fn tone(flag: Flag) -> Option<&'static str> {
-    match flag {
-        Flag::None | Flag::Abnormal => None,
-        Flag::High => Some("high"),
-        Flag::Low => Some("low"),
-        _ => Some("crit"),
-    }
-}
-
-pub fn flag(reading: &Reading) -> Option<page::Flag> {
-    if reading.flag_text.is_empty() {
-        return None;
-    }
-    let icon = match reading.flag {
-        Flag::High => "up",
-        Flag::Low => "down",
-        Flag::None | Flag::Abnormal => "info",
-        _ => "octagon",
-    };
-    Some(page::Flag { crit: reading.flag.is_critical(), icon, label: reading.flag_text.clone() })
-}
-
-/// The status as a badge; final is the rule and carries none.
-pub fn status(reading: &Reading) -> Option<Badge> {
-    let (kind, icon) = match reading.status_code.as_str() {
-        "final" | "" => return None,
-        "preliminary" | "partial" => ("warn", "half"),
-        "amended" | "corrected" | "appended" => ("info", "pencil"),
-        "cancelled" | "entered-in-error" => ("off", "off"),
-        _ => ("plain", "pending"),
-    };
-    Some(Badge::new(kind, Some(icon), capital(&reading.status)))
-}
-
-fn signs(visit: &Visit, record: &Record, signs: &Signs) -> SignTable {
-    let mut day = None;
-    let mut times: Vec<String> = Vec::new();
-    for when in &signs.times {
-        let at = when.iso.parse::<Timestamp>().ok();
-        let date = at.map(|at| visit.reader.local(at).date());
-        times.push(match at {
-            Some(at) if date == day => visit.reader.time(at),
-            Some(at) => short(visit, at),
-            None => when.text.clone(),
-        });
-        day = date;
-    }
-    let last = times.pop().unwrap_or_default();
-    let row = |row: &Row| {
-        let at = |when| signs.at(row, when);
-        let (newest, earlier) = signs
-            .times
-            .split_last()
-            .map_or((None, Vec::new()), |(last, before)| (at(last), before.iter().map(at).collect()));
-        let shown = newest.unwrap_or(&row.last);
-        let is_old = newest.is_none();
-        SignRow {
-            href: entry(&record.id, "Observation", &row.last.id),
-            name: row.name.clone(),
-            unit: row.last.unit.clone(),
-            earlier: earlier
-                .into_iter()
-                .map(|reading| reading.map_or_else(|| "–".to_owned(), |reading| reading.value.clone()))
-                .collect(),
-            last: if is_old { "–".to_owned() } else { shown.value.clone() },
-            before: if is_old {
-                Some(format!("{} · {}", row.last.value, moment(visit, &row.last)))
-            } else {
-                row.earlier.first().map(|reading| reading.value.clone())
-            },
-            tone: tone(shown.flag).filter(|_| !is_old),
-            flag: flag(shown).filter(|_| !is_old),
-            trend: small(visit, row),
-        }
-    };
-    SignTable { times, last, rows: signs.rows.iter().map(row).collect() }
-}
-
-/// Makes panels of lines.
-struct Lister<'a> {
-    visit: &'a Visit,
-    record: &'a Record,
-    whole: bool,
-}
-
-impl Lister<'_> {
-    fn lines(
-        &self,
-        id: &'static str,
-        title: &'static str,
-        none: &'static str,
-        items: &[Item],
-        add: Option<&str>,
-    ) -> Lines {
-        let (visit, chart) = (self.visit, address(&self.record.id));
-        let active = items.iter().filter(|item| item.active).count();
-        let shown = if self.whole { items.len() } else { LINES.max(active.min(2 * LINES)) };
-        let count = match id {
-            "problemas" | "medicacion" if active > 0 => {
-                Some(visit.reader.count("chart.active", i64::try_from(active).unwrap_or(0)))
-            }
-            _ => None,
-        };
-        let more = (items.len() > shown).then(|| {
-            Link::new(
-                format!("{chart}?{WHOLE}=1#{id}"),
-                visit.reader.fill("chart.see_all", &[("n", &items.len().to_string())]),
-            )
-        });
-        Lines {
-            id,
-            title: visit.text(title).to_owned(),
-            count,
-            items: items.iter().take(shown).map(|item| self.line(id, item)).collect(),
-            add: add.map(|path| Link::new(format!("{chart}/{path}"), visit.text("chart.add_problem"))),
-            more,
-            none: visit.text(none),
-        }
-    }
-
-    fn line(&self, list: &str, item: &Item) -> Line {
-        let when = match list {
-            "problemas" if !item.when.text.is_empty() => {
-                self.visit.reader.fill("chart.since", &[("date", &item.when.text)])
-            }
-            "medicacion" => String::new(),
-            _ => item.when.text.clone(),
-        };
-        let badge = (!item.active && matches!(list, "problemas" | "medicacion") && !item.status.is_empty())
-            .then(|| Badge::new("plain", None, item.status.clone()));
-        Line {
-            href: entry(&self.record.id, item.kind, &item.id),
-            what: item.what.clone(),
-            code: if list == "problemas" { item.code.clone() } else { String::new() },
-            second: record::words::joined([when.as_str(), &self.detail(list, item)], " · "),
-            badge,
-            now: item.active,
-        }
-    }
-
-    /// Of an encounter where it was, on the chart; the rest stands on its own page.
-    fn detail(&self, list: &str, item: &Item) -> String {
-        if list != "encuentros" || self.whole {
-            return item.detail.clone();
-        }
-        record::words::joined(item.detail.split(" · ").filter(|part| *part != item.what).take(2), " · ")
-    }
-
-    /// Everything else that has lines.
-    fn others(&self) -> Vec<Lines> {
-        let record = self.record;
-        let named: [(&'static str, &'static str, &[Item]); 6] = [
-            ("ordenes", "chart.orders", &record.orders),
-            ("informes", "chart.reports", &record.reports),
-            ("procedimientos", "chart.procedures", &record.procedures),
-            ("vacunas", "chart.vaccines", &record.vaccines),
-            ("documentos", "chart.documents", &record.documents),
-            ("alergias", "chart.allergies", &record.allergies.items),
-        ];
-        let named = named
-            .into_iter()
-            .filter(|(_, _, items)| !items.is_empty())
-            .map(|(id, title, items)| self.lines(id, title, "chart.nothing", items, None));
-        let rest = record.others.iter().filter(|section| section.kind != "Specimen").map(|section| Lines {
-            title: section.title.clone(),
-            ..self.lines(section.kind, "chart.nothing", "chart.nothing", &section.items, None)
-        });
-        named.chain(rest).collect()
-    }
 }

@@ -40,6 +40,7 @@ const PARTIALS: &[(&str, &str)] = templates![
     "partials/lab-rows",
     "partials/own-line",
     "partials/possible",
+    "partials/stored-stay",
     "partials/own-meaning",
     "partials/own-list",
 ];
@@ -72,8 +73,11 @@ const PAGES: &[(&str, &str)] = templates![
     "admin/audit",
     // physician
     "medico",
+    "inpatients",
     "chart-page",
     "add",
+    "entry",
+    "prescribe",
     "signs",
     "observe",
     "problem",

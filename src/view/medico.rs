@@ -1,11 +1,12 @@
-//! `/medico`: finding a patient; before anything is typed, those who are in hospital now.
+//! `/medico`: finding a patient; before anything is typed, those who are here now. `/medico/hospitalizados`: those who
+//! have a bed, in its order.
 
 use crate::error::Result;
 use crate::interaction::Unit;
 use crate::view::find::{self, Asked, Row, marked};
 use crate::view::page::{Badge, Empty, Page};
 use crate::view::patient::{self, Name, search};
-use crate::view::record::words::{joined, list, text};
+use crate::view::record::words::{clean, joined, list, text};
 use crate::view::visit::{Reply, Visit, encoded};
 use serde::Serialize;
 use serde_json::Value;
@@ -13,6 +14,11 @@ use std::collections::HashMap;
 
 /// Encounters that go on.
 const OPEN: &str = "arrived,triaged,in-progress,onleave";
+/// Classes of those who stay overnight.
+const STAYING: &str = "IMP,ACUTE,NONAC,OBSENC,SS";
+const INPATIENTS: &str = "/medico/hospitalizados";
+/// Beds of one page.
+const BEDS: usize = 200;
 /// As many as are looked through.
 const MOST: usize = 50;
 /// Characters of a badge.
@@ -92,6 +98,76 @@ async fn admitted(unit: &mut Unit<'_>, visit: &Visit) -> Result<(Vec<Row>, bool)
     let stay = |id: &str| stays.resources.iter().find(|stay| whose(stay) == id);
     let rows = ids.iter().filter_map(|id| Some(row(visit, known.get(id)?, stay(id), &[], false)));
     Ok((rows.collect(), stays.more))
+}
+
+/// Somebody in a bed.
+#[derive(Serialize)]
+struct Inpatient {
+    href: String,
+    bed: String,
+    surnames: String,
+    names: String,
+    who: String,
+    reason: String,
+    since: String,
+}
+
+#[derive(Serialize)]
+struct Ward {
+    page: Page,
+    title: String,
+    rows: Vec<Inpatient>,
+    more: bool,
+    empty: Option<Empty>,
+}
+
+pub async fn inpatients(visit: &Visit) -> Result<Reply> {
+    let (rows, more) = visit
+        .unit(async |unit| {
+            let query = format!("class={STAYING}&status={OPEN}&_sort=-date&_count={BEDS}");
+            let stays = search(unit, "Encounter", &query).await?;
+            let ids: Vec<&str> = stays.resources.iter().map(whose).filter(|id| !id.is_empty()).collect();
+            if ids.is_empty() {
+                return Ok((Vec::new(), false));
+            }
+            let patients = search(unit, "Patient", &format!("_id={}&_count={BEDS}", ids.join(","))).await?;
+            let known: HashMap<&str, &Value> =
+                patients.resources.iter().map(|patient| (text(patient, "id"), patient)).collect();
+            let row = |stay: &Value| Some(inpatient(visit, known.get(whose(stay))?, stay));
+            let mut rows: Vec<Inpatient> = stays.resources.iter().filter_map(row).collect();
+            rows.sort_by(|a, b| (&a.bed, &a.surnames).cmp(&(&b.bed, &b.surnames)));
+            Ok((rows, stays.more))
+        })
+        .await?;
+    let empty = rows.is_empty().then(|| Empty {
+        icon: "bed",
+        title: visit.text("medico.none_admitted"),
+        text: visit.text("medico.none_admitted_help"),
+        action: None,
+    });
+    let title = visit.reader.count("medico.in_bed", i64::try_from(rows.len()).unwrap_or(0));
+    let page = visit.page(visit.text("medico.inpatients")).at(INPATIENTS);
+    visit.show("inpatients", &Ward { page, title, rows, more, empty })
+}
+
+fn inpatient(visit: &Visit, patient: &Value, stay: &Value) -> Inpatient {
+    let (reader, name) = (&visit.reader, Name::of(patient));
+    let start = stay.get("period").map(|period| text(period, "start")).unwrap_or_default();
+    let who = [
+        patient::age(reader, patient).unwrap_or_default(),
+        patient::sex(reader, patient).unwrap_or_default().to_owned(),
+        patient::document(visit, patient).unwrap_or_default(),
+    ];
+    let reason = |reason: &Value| clean(text(reason, "text"));
+    Inpatient {
+        href: format!("/paciente/{}", encoded(text(patient, "id"))),
+        bed: place(visit, stay),
+        surnames: name.surnames,
+        names: name.names,
+        who: joined(who, " · "),
+        reason: joined(list(stay, "reasonCode").map(reason), ", "),
+        since: if start.is_empty() { String::new() } else { reader.fhir(start) },
+    }
 }
 
 /// Patient.id of an Encounter.

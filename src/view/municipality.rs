@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 const FILE: &str = include_str!("../../fhir-profiles/local/divipola.csv");
 /// As many as fit under a field.
-const MOST: usize = 8;
+const MOST: usize = 6;
 /// Longest text that is looked for, in characters.
 const LONGEST: usize = 80;
 

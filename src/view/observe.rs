@@ -9,8 +9,10 @@ use crate::view::format::{NumberProblem, date_field};
 use crate::view::loinc::{self, Common};
 use crate::view::observation::{self, Circumstances, concept, float, judge, moment, number, put, quantity};
 use crate::view::page::{Link, Page};
+use crate::view::panels;
 use crate::view::patient::named;
 use crate::view::record::Record;
+use crate::view::record::clinical::AllergyState;
 use crate::view::sheet::{Fields, Problems, Sheet};
 use crate::view::signs::encounter;
 use crate::view::visit::{Reply, Visit, encoded};
@@ -38,9 +40,14 @@ pub async fn add(visit: &Visit) -> Result<Reply> {
         ("signos", "add.signs", "add.signs_help"),
         ("observacion", "add.observation", "add.observation_help"),
         ("problema", "add.problem", "add.problem_help"),
+        ("medicacion", "add.medication", "add.medication_help"),
+        ("alergia", "add.allergy", "add.allergy_help"),
+        ("sin-alergias", "banner.no_allergies", "add.no_allergies_help"),
     ];
+    let is_known = record.allergies.state == AllergyState::Known;
     let links = links
         .into_iter()
+        .filter(|(part, ..)| !(is_known && *part == "sin-alergias"))
         .map(|(part, label, text)| Choice { href: to(part), label: visit.text(label), text: visit.text(text) })
         .collect();
     visit.show("add", &Choices { page: chart::inner(visit, &record, visit.text("chart.add")), links })
@@ -217,7 +224,7 @@ fn shown(
             };
             let before = rows(record)
                 .find(|row| row.code == common.code)
-                .map(|row| format!("{} · {}", chart::value_of(&row.last), chart::moment(visit, &row.last)));
+                .map(|row| format!("{} · {}", panels::value_of(&row.last), panels::moment(visit, &row.last)));
             let change = Link::new(action.clone(), reader.text("observe.change"));
             let chosen = Chosen {
                 name: common.name(reader.language),

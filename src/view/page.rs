@@ -23,7 +23,11 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admision/registrar", "admission.register", "plus"),
             ("/admision/mensajes", "messages.title", "mail"),
         ],
-        Role::Medico => &[("/medico", "medico.patients", "search"), ("/cuenta", "account.title", "person")],
+        Role::Medico => &[
+            ("/medico", "medico.patients", "search"),
+            ("/medico/hospitalizados", "medico.inpatients", "bed"),
+            ("/cuenta", "account.title", "person"),
+        ],
         Role::Resultados => &[
             ("/resultados", "lab.list", "list"),
             ("/resultados/pacientes", "lab.patients", "search"),
@@ -246,6 +250,15 @@ impl Page {
     #[must_use]
     pub fn says(self, message: Message) -> Page {
         Page { message: Some(message), ..self }
+    }
+
+    /// A message, when there is one; else what the page before had to say stays.
+    #[must_use]
+    pub fn with(self, message: Option<Message>) -> Page {
+        match message {
+            Some(message) => self.says(message),
+            None => self,
+        }
     }
 
     /// A page about one patient: banner above, its actions as the bottom bar of a phone.

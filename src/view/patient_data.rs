@@ -148,7 +148,10 @@ fn shown(visit: &Visit, stored: &Stored, form: &Form, state: State) -> Result<Re
         fields: sheet.fields(),
         possible: Vec::new(),
         by_number: false,
-        cover: affiliation::tag(stored.cover.as_ref()),
+        cover: match form.get("version").filter(|_| !stale) {
+            Some(_) => form.typed("cobertura").to_owned(),
+            None => affiliation::tag(stored.cover.as_ref()),
+        },
         others: String::new(),
         settled: String::new(),
         may_go_on: false,

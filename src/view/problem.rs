@@ -9,12 +9,17 @@ use crate::view::observation::put;
 use crate::view::page::Page;
 use crate::view::patient::named;
 use crate::view::record::Record;
-use crate::view::sheet::{Fields, Problems, Sheet};
+use crate::view::sheet::{Fields, Options, Problems, Sheet};
 use crate::view::signs::encounter;
 use crate::view::visit::{Reply, Visit};
 use serde::Serialize;
 use serde_json::{Value, json};
 
+/// The choices of the form, by field.
+pub const OPTIONS: &Options = &[
+    ("estado", &[("active", "problem.active"), ("resolved", "problem.resolved")]),
+    ("certeza", &[("confirmed", "problem.confirmed"), ("provisional", "problem.provisional")]),
+];
 const CIE10: &str = "http://hl7.org/fhir/sid/icd-10";
 
 #[derive(Serialize)]
@@ -148,7 +153,7 @@ fn code(typed: &str) -> Result<Option<String>, ()> {
 }
 
 /// `12/03/2011`, `03/2011` or `2011`.
-fn onset(typed: &str) -> Result<Option<String>, ()> {
+pub fn onset(typed: &str) -> Result<Option<String>, ()> {
     if typed.is_empty() {
         return Ok(None);
     }
@@ -192,22 +197,15 @@ pub fn add_fields(sheet: &mut Sheet<'_>, reader: &Reader, stored: &Stored) {
         .longest(8);
     sheet.line("desde", "problem.onset", &stored.onset).hint(reader.text("problem.onset_hint")).optional().digits();
     let is = |value: &str, first: &'static str, other: &'static str| if value == other { other } else { first };
-    let states = [("active", reader.text("problem.active")), ("resolved", reader.text("problem.resolved"))];
-    sheet.segments("estado", "problem.status", is(&stored.status, "active", "resolved"), &states);
-    let certain =
-        [("confirmed", reader.text("problem.confirmed")), ("provisional", reader.text("problem.provisional"))];
-    sheet.segments("certeza", "problem.certainty", is(&stored.certainty, "confirmed", "provisional"), &certain);
+    sheet.choose(OPTIONS, "estado", "problem.status", is(&stored.status, "active", "resolved"));
+    sheet.choose(OPTIONS, "certeza", "problem.certainty", is(&stored.certainty, "confirmed", "provisional"));
 }
 
 fn shown(visit: &Visit, record: &Record, typed: Option<&Form>, problems: Problems, status: u16) -> Result<Reply> {
     let reader = &visit.reader;
     let mut sheet = Sheet::new(reader, typed, problems);
     add_fields(&mut sheet, reader, &Stored::default());
-    let page = chart::inner(visit, record, reader.text("problem.title"));
-    let page = match sheet.summary() {
-        Some(summary) => page.says(summary),
-        None => page,
-    };
+    let page = chart::inner(visit, record, reader.text("problem.title")).with(sheet.summary());
     visit.show_as(
         status,
         "problem",

@@ -161,6 +161,19 @@ impl Problems {
 /// The fields of a form under their names: `fields` of a model.
 pub type Fields = BTreeMap<&'static str, Field>;
 
+/// The choices of a form, by field: code and key of the text.
+pub type Options = [(&'static str, &'static [(&'static str, &'static str)])];
+
+/// The choices of a field.
+pub fn options_of(options: &Options, name: &str) -> &'static [(&'static str, &'static str)] {
+    options.iter().find(|(field, _)| *field == name).map_or(&[], |(_, options)| options)
+}
+
+/// Fields in the order of a form.
+pub fn in_order(mut fields: Fields, names: &[&'static str]) -> Vec<Field> {
+    names.iter().filter_map(|name| fields.remove(name)).collect()
+}
+
 pub struct Sheet<'a> {
     reader: &'a Reader,
     typed: Option<&'a Form>,
@@ -218,6 +231,21 @@ impl<'a> Sheet<'a> {
         let field = self.choice(name, label, stored, options);
         field.segments = true;
         field
+    }
+
+    /// The choices of a form as radios.
+    pub fn choose(&mut self, options: &Options, name: &'static str, label: &str, stored: &str) -> &mut Field {
+        let options: Vec<_> =
+            options_of(options, name).iter().map(|(code, key)| (*code, self.reader.text(key))).collect();
+        self.segments(name, label, stored, &options)
+    }
+
+    /// The choices of a form as a list, of which none may be chosen.
+    pub fn perhaps(&mut self, options: &Options, name: &'static str, label: &str, stored: &str) -> &mut Field {
+        let none = ("", self.reader.text("form.unknown"));
+        let some = options_of(options, name).iter().map(|(code, key)| (*code, self.reader.text(key)));
+        let options: Vec<_> = std::iter::once(none).chain(some).collect();
+        self.choice(name, label, stored, &options).optional()
     }
 
     pub fn check(&mut self, name: &'static str, label: &str, stored: bool) -> &mut Field {

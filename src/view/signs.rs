@@ -7,11 +7,12 @@ use crate::error::Result;
 use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
 use crate::view::chart;
-use crate::view::format::{NumberProblem, date_field};
+use crate::view::format::{NumberProblem, Reader, date_field};
 use crate::view::observation::{self, Circumstances, concept, float, judge, moment, number, put, quantity};
 use crate::view::page::{Message, Page, Tone};
 use crate::view::patient::named;
 use crate::view::record::Record;
+use crate::view::record::words::joined;
 use crate::view::sheet::{Field, Fields, Problems, Sheet};
 use crate::view::visit::{Reply, Visit};
 use serde::Serialize;
@@ -188,40 +189,54 @@ fn read(visit: &Visit, record: &Record, form: &Form) -> Read {
     read
 }
 
+/// Takes a value, refuses it, or asks to look at it again.
 fn judge_one(visit: &Visit, record: &Record, age: Option<i16>, sign: &'static Sign, value: Value, read: &mut Read) {
-    let (reader, n, (low, high)) = (&visit.reader, float(&value), sign.possible);
-    let written = |n: f64| reader.number(&n.to_string());
-    let range = likely(sign.field, age);
-    if !(low..=high).contains(&n) {
-        let slip = [10.0, 100.0]
-            .into_iter()
-            .map(|by| n / by)
-            .find(|n| range.is_some_and(|(low, high)| (low..=high).contains(n)));
-        let accepted = reader.fill("signs.accepted", &[("low", &written(low)), ("high", &written(high))]);
-        let places = [("value", reader.number(&value.to_string())), ("unit", sign.unit.to_owned())];
-        let places: Vec<(&str, &str)> = places.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        let meant = slip.map(|n| reader.fill("signs.meant", &[("value", &written(n))])).unwrap_or_default();
-        let parts = [reader.fill("signs.impossible", &places), meant, accepted];
-        return read.problems.add(sign.field, crate::view::record::words::joined(parts, " "));
+    let (reader, n) = (&visit.reader, float(&value));
+    if let Some(problem) = impossible(reader, age, sign, &value) {
+        return read.problems.add(sign.field, problem);
     }
     if sign.field == "dolor" && n.fract() != 0.0 {
         return read.problems.add(sign.field, reader.text("signs.whole"));
     }
-    if let Some((low, high)) = range.filter(|(low, high)| !(*low..=*high).contains(&n)) {
-        let key = if n < low { "signs.low" } else { "signs.high" };
-        let places = [("value", reader.number(&value.to_string())), ("low", written(low)), ("high", written(high))];
-        let places: Vec<(&str, &str)> = places.iter().map(|(name, text)| (*name, text.as_str())).collect();
-        read.unlikely.push((sign.field, reader.fill(key, &places)));
-    } else if let Some(before) =
-        (sign.field == "peso").then(|| before(record, sign).and_then(|row| row.number)).flatten()
-    {
-        if (n - before).abs() > before * 0.1 {
-            let places = [("value", reader.number(&value.to_string())), ("before", written(before))];
-            let places: Vec<(&str, &str)> = places.iter().map(|(name, text)| (*name, text.as_str())).collect();
-            read.unlikely.push((sign.field, reader.fill("signs.jump", &places)));
+    let before = before(record, sign).and_then(|row| row.number);
+    read.unlikely.extend(unlikely(reader, age, sign, &value, before).map(|text| (sign.field, text)));
+    read.values.push((sign, value));
+}
+
+/// Why a value cannot be, with the likely slip: `368 °C no es posible. ¿Quiso decir 36,8? Se acepta de 25 a 45.`
+fn impossible(reader: &Reader, age: Option<i16>, sign: &Sign, value: &Value) -> Option<String> {
+    let (n, (low, high)) = (float(value), sign.possible);
+    if (low..=high).contains(&n) {
+        return None;
+    }
+    let is_likely = |n: &f64| likely(sign.field, age).is_some_and(|(low, high)| (low..=high).contains(n));
+    let slip = [10.0, 100.0].into_iter().map(|by| n / by).find(is_likely);
+    let parts = [
+        reader.fill("signs.impossible", &[("value", &reader.number(&value.to_string())), ("unit", sign.unit)]),
+        slip.map(|n| reader.fill("signs.meant", &[("value", &written(reader, n))])).unwrap_or_default(),
+        reader.fill("signs.accepted", &[("low", &written(reader, low)), ("high", &written(reader, high))]),
+    ];
+    Some(joined(parts, " "))
+}
+
+/// Why a value is unlikely: for the age, or after the last weight.
+fn unlikely(reader: &Reader, age: Option<i16>, sign: &Sign, value: &Value, before: Option<f64>) -> Option<String> {
+    let (n, shown) = (float(value), reader.number(&value.to_string()));
+    match likely(sign.field, age) {
+        Some((low, high)) if !(low..=high).contains(&n) => {
+            let key = if n < low { "signs.low" } else { "signs.high" };
+            let (low, high) = (written(reader, low), written(reader, high));
+            Some(reader.fill(key, &[("value", &shown), ("low", &low), ("high", &high)]))
+        }
+        _ => {
+            let before = before.filter(|before| sign.field == "peso" && (n - before).abs() > before * 0.1)?;
+            Some(reader.fill("signs.jump", &[("value", &shown), ("before", &written(reader, before))]))
         }
     }
-    read.values.push((sign, value));
+}
+
+fn written(reader: &Reader, n: f64) -> String {
+    reader.number(&n.to_string())
 }
 
 /// The last reading of a sign.
@@ -276,8 +291,10 @@ fn made(visit: &Visit, of: &Circumstances<'_>, read: &Read, is_adult: bool) -> V
 }
 
 fn shown(visit: &Visit, record: &Record, typed: Option<&Form>, read: Read, status: u16) -> Result<Reply> {
-    let (reader, seen) = (&visit.reader, read.seen());
-    let (wrong, unlikely) = (!read.problems.is_empty(), read.unlikely);
+    let reader = &visit.reader;
+    // Unlikely values count as seen only when nothing else is to be mended: then the next sending saves.
+    let seen = if read.problems.is_empty() { read.seen() } else { String::new() };
+    let unlikely = read.unlikely;
     let mut sheet = Sheet::new(reader, typed, read.problems);
     for sign in all() {
         let field = sheet.line(sign.field, sign.label, "").unit(sign.unit).longest(12);
@@ -291,21 +308,27 @@ fn shown(visit: &Visit, record: &Record, typed: Option<&Form>, read: Read, statu
         .line("hora", "taken.time", &format!("{:02}:{:02}", now.hour(), now.minute()))
         .hint(reader.text("taken.time_hint"))
         .digits();
-    let message = match (sheet.summary(), unlikely.is_empty()) {
-        (Some(summary), _) => Some(summary),
-        (None, false) => Some(Message::new(Tone::Warn, reader.text("signs.look"), reader.text("signs.look_help"))),
-        (None, true) => None,
-    };
+    let look = || Message::new(Tone::Warn, reader.text("signs.look"), reader.text("signs.look_help"));
+    let message = sheet.summary().or_else(|| (!unlikely.is_empty()).then(look));
     let mut fields = sheet.fields();
+    let model = Model {
+        page: chart::inner(visit, record, reader.text("signs.title")).with(message),
+        action: visit.path.clone(),
+        back: chart::address(&record.id),
+        lines: lines(reader, record, &mut fields),
+        fields,
+        seen,
+    };
+    visit.show_as(status, "signs", &model)
+}
+
+/// The lines of the form: blood pressure with its two fields, then one field each. Takes them out of `fields`.
+fn lines(reader: &Reader, record: &Record, fields: &mut Fields) -> Vec<Line> {
     let mut line = |label: &str, unit: &'static str, before: Option<String>, names: &[&'static str]| {
         let fields: Vec<Field> = names.iter().filter_map(|name| fields.remove(name)).collect();
         let notes = |of: fn(&Field) -> &Option<String>, part: &str| {
-            fields
-                .iter()
-                .filter_map(|field| {
-                    of(field).as_ref().map(|text| Note { id: format!("{}-{part}", field.id), text: text.clone() })
-                })
-                .collect()
+            let note = |field: &Field| Some(Note { id: format!("{}-{part}", field.id), text: of(field).clone()? });
+            fields.iter().filter_map(note).collect()
         };
         let (soft, errors) = (notes(|field| &field.soft, "soft"), notes(|field| &field.error, "error"));
         Line { label: reader.text(label).to_owned(), unit, before, fields, soft, errors }
@@ -315,15 +338,7 @@ fn shown(visit: &Visit, record: &Record, typed: Option<&Form>, read: Read, statu
     lines.extend(SINGLE.iter().map(|sign| {
         line(sign.label, sign.unit, before(record, sign).map(|reading| reading.value.clone()), &[sign.field])
     }));
-    let page = chart::inner(visit, record, reader.text("signs.title"));
-    let page = match message {
-        Some(message) => page.says(message),
-        None => page,
-    };
-    // Unlikely values count as seen only when nothing else is to be mended: then the next sending saves.
-    let seen = if wrong { String::new() } else { seen };
-    let model = Model { page, action: visit.path.clone(), back: chart::address(&record.id), lines, fields, seen };
-    visit.show_as(status, "signs", &model)
+    lines
 }
 
 #[cfg(test)]

@@ -205,7 +205,9 @@ fn observations_and_problems_are_kept_and_corrected() {
             )
             .await
             .expect(303);
-        let chart = browser.get(&format!("/paciente/{id}")).await.expect(200);
+        // What is resolved is one link away.
+        shows(&browser.get(&format!("/paciente/{id}")).await.expect(200), "Todos (1)");
+        let chart = browser.get(&format!("/paciente/{id}?todo=1")).await.expect(200);
         shows(&chart, "Neumonía leve");
         shows(&chart, "resuelto");
     });
@@ -304,5 +306,255 @@ fn what_people_wrote_is_text_on_every_page() {
                 }
             }
         }
+    });
+}
+
+/// A patient and the browser of a physician.
+async fn at_the_chart() -> (Fhir, String, Browser) {
+    let medico = fhir("medico").await;
+    let (id, ..) = person(&medico).await;
+    let browser = Browser::of("medico").await;
+    (medico, id, browser)
+}
+
+/// Fields, some of them typed differently.
+fn typed<'a>(fields: &[(&'a str, &'a str)], other: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let kept = fields.iter().filter(|(name, _)| !other.iter().any(|(known, _)| known == name));
+    kept.chain(other).copied().collect()
+}
+
+/// Sends a form twice, as a double click does: both lead to the same place.
+async fn twice(browser: &mut Browser, address: &str, values: &[(&str, &str)]) {
+    let form = browser.get(address).await.expect(200);
+    let first = browser.fill(&form, address, values).await.expect(303);
+    let second = browser.fill(&form, address, values).await.expect(303);
+    assert_eq!(first.header("location"), second.header("location"), "{address}");
+}
+
+#[test]
+fn allergies_are_asked_recorded_and_corrected() {
+    run(async {
+        let (medico, id, mut browser) = at_the_chart().await;
+        let (chart, none) = (format!("/paciente/{id}"), format!("/paciente/{id}/sin-alergias"));
+        let address = format!("/paciente/{id}/alergia");
+        let unasked = browser.get(&chart).await.expect(200);
+        shows(&unasked, "Alergias sin preguntar");
+        shows(&unasked, &format!("href=\"{address}\""));
+        // Asked: none is known, with the day; once, whatever is sent twice, and asked again it is a new version.
+        let form = browser.get(&none).await.expect(200);
+        shows(&browser.fill(&form, &none, &[("fecha", "31/02/2024")]).await.expect(422), "No es una fecha");
+        shows(&browser.fill(&form, &none, &[("fecha", "01/06/2999")]).await.expect(422), "fecha futura");
+        twice(&mut browser, &none, &[("fecha", "01/06/2024")]).await;
+        let stated = all(&medico, "AllergyIntolerance", &id).await;
+        assert_eq!((stated.len(), &stated[0]["code"]["coding"][0]["code"]), (1, &json!("716186003")));
+        let asked = browser.get(&chart).await.expect(200);
+        shows(&asked, "Sin alergias conocidas");
+        shows(&asked, "preguntado 01 jun 2024");
+        twice(&mut browser, &none, &[("fecha", "02/06/2024")]).await;
+        let again = all(&medico, "AllergyIntolerance", &id).await;
+        assert_eq!((again.len(), &again[0]["meta"]["versionId"]), (1, &json!("2")));
+        // One is found after all: the statement ends.
+        let form = browser.get(&address).await.expect(200);
+        let wrong = [("sustancia", ""), ("gravedad", "severe"), ("desde", "13/2011")];
+        let refused = browser.fill(&form, &address, &wrong).await.expect(422);
+        for text in ["Falta este dato", "Escriba cuál fue la reacción", "No es una fecha"] {
+            shows(&refused, text);
+        }
+        let typed = [("sustancia", "Penicilina"), ("reaccion", "anafilaxia"), ("gravedad", "severe")];
+        let more = [("riesgo", "high"), ("desde", "2009"), ("certeza", "confirmed")];
+        twice(&mut browser, &address, &[&typed[..], &more].concat()).await;
+        let kept = all(&medico, "AllergyIntolerance", &id).await;
+        assert_eq!(kept.len(), 2);
+        let allergy = kept.iter().find(|one| one["criticality"] == "high").unwrap();
+        assert_eq!(allergy["code"]["coding"][0]["system"], "http://www.whocc.no/atc");
+        assert_eq!(
+            (&allergy["reaction"][0]["manifestation"][0]["coding"][0]["code"], &allergy["reaction"][0]["severity"]),
+            (&json!("39579001"), &json!("severe"))
+        );
+        assert_eq!((&allergy["category"], &allergy["onsetDateTime"]), (&json!(["medication"]), &json!("2009")));
+        let statement = kept.iter().find(|one| one["code"]["coding"][0]["code"] == "716186003").unwrap();
+        assert_eq!(statement["clinicalStatus"]["coding"][0]["code"], "inactive");
+        let known = browser.get(&chart).await.expect(200);
+        shows(&known, "<b>Penicilina</b> · anafilaxia, grave");
+        // The same again is refused, and so is "none known".
+        let form = browser.get(&address).await.expect(200);
+        let same = [("sustancia", "PENICILINA"), ("certeza", "confirmed")];
+        shows(&browser.fill(&form, &address, &same).await.expect(422), "Ya está registrada");
+        let form = browser.get(&none).await.expect(200);
+        shows(&browser.fill(&form, &none, &[("fecha", "01/06/2024")]).await.expect(422), "Tiene alergias registradas");
+        // Refuted by correction: a new version, and the banner says it no more.
+        let entry = format!("/paciente/{id}/registro/AllergyIntolerance/{}", allergy["id"].as_str().unwrap());
+        let correct = format!("{entry}/corregir");
+        let form = browser.get(&correct).await.expect(200);
+        shows(&form, "value=\"anafilaxia\"");
+        let refuted = [&typed[..], &more, &[("estado", "refuted"), ("motivo", "Prueba negativa")]].concat();
+        browser.fill(&form, &correct, &refuted).await.expect(303);
+        let versions = browser.get(&entry).await.expect(200);
+        for text in ["Versión 1", "Versión 2", "Prueba negativa", "descartado"] {
+            shows(&versions, text);
+        }
+        shows(&browser.get(&chart).await.expect(200), "Alergias sin preguntar");
+    });
+}
+
+#[test]
+fn medication_is_ordered_stopped_and_corrected() {
+    run(async {
+        let (medico, id, mut browser) = at_the_chart().await;
+        let subject = format!("Patient/{id}");
+        medico.create(json!({"resourceType": "AllergyIntolerance", "patient": {"reference": subject}, "code": {"text": "Penicilina"}})).await;
+        let (chart, address) = (format!("/paciente/{id}"), format!("/paciente/{id}/medicacion"));
+        let form = browser.get(&address).await.expect(200);
+        let wrong = [("medicamento", ""), ("dosis", "1.000 mg"), ("inicio", "ayer"), ("dias", "0")];
+        let refused = browser.fill(&form, &address, &wrong).await.expect(422);
+        for text in
+            ["Falta este dato", "Escriba la coma decimal", "No es una fecha", "de 1 a 366", "value=\"1.000 mg\""]
+        {
+            shows(&refused, text);
+        }
+        let dose = [
+            ("dosis", "750 mg"),
+            ("via", "26643006"),
+            ("frecuencia", "cada 48 horas"),
+            ("inicio", "01/06/2024"),
+            ("dias", "7"),
+        ];
+        shows(
+            &browser.fill(&form, &address, &typed(&dose, &[("medicamento", "X"), ("dosis", "750")])).await.expect(422),
+            "Falta la unidad",
+        );
+        twice(&mut browser, &address, &typed(&dose, &[("medicamento", "Levofloxacina")])).await;
+        let orders = all(&medico, "MedicationRequest", &id).await;
+        assert_eq!(orders.len(), 1);
+        let (order, dosage) = (&orders[0], &orders[0]["dosageInstruction"][0]);
+        assert_eq!(order["medicationCodeableConcept"]["coding"][0]["code"], "J01MA12");
+        assert_eq!(dosage["text"], "750 mg cada 48 horas, oral");
+        assert_eq!(dosage["doseAndRate"][0]["doseQuantity"]["code"], "mg");
+        let repeat = &dosage["timing"]["repeat"];
+        assert_eq!(
+            (&repeat["period"], &repeat["periodUnit"], &repeat["boundsPeriod"]["end"]),
+            (&json!(48), &json!("h"), &json!("2024-06-07"))
+        );
+        // Its days are over, and the chart says so.
+        shows(&browser.get(&chart).await.expect(200), "era hasta 07 jun 2024");
+        // What the patient is allergic to is shown once, then kept.
+        let form = browser.get(&address).await.expect(200);
+        let asked = typed(&dose, &[("medicamento", "Amoxicilina")]);
+        let warned = browser.fill(&form, &address, &asked).await.expect(422);
+        shows(&warned, "Tiene alergia registrada: Penicilina");
+        browser.fill(&warned, &address, &asked).await.expect(303);
+        // Corrected: what differs, and only that.
+        let entry = format!("/paciente/{id}/registro/MedicationRequest/{}", order["id"].as_str().unwrap());
+        let correct = format!("{entry}/corregir");
+        let form = browser.get(&correct).await.expect(200);
+        for text in ["value=\"750 mg\"", "value=\"cada 48 horas\"", "value=\"01/06/2024\"", "value=\"7\""] {
+            shows(&form, text);
+        }
+        let new = typed(&dose, &[("medicamento", "Levofloxacina"), ("dosis", "500 mg"), ("motivo", "Ajuste renal")]);
+        let stale = form;
+        browser.fill(&stale, &correct, &new).await.expect(303);
+        // Ended with a reason; what was sent from the version before shows both, and who was faster.
+        let end = format!("{entry}/suspender");
+        shows(&browser.get(&entry).await.expect(200), &end);
+        let form = browser.get(&end).await.expect(200);
+        shows(&browser.fill(&form, &end, &[("fin", "stopped")]).await.expect(422), "Falta este dato");
+        twice(&mut browser, &end, &[("fin", "stopped"), ("motivo", "Potasio en aumento")]).await;
+        let ended =
+            medico.get(&format!("/fhir/MedicationRequest/{}", order["id"].as_str().unwrap())).await.expect(200).json();
+        assert_eq!(
+            (&ended["status"], &ended["statusReason"]["text"]),
+            (&json!("stopped"), &json!("Potasio en aumento"))
+        );
+        assert_eq!(ended["dosageInstruction"][0]["text"], "500 mg cada 48 horas, oral");
+        let versions = browser.get(&entry).await.expect(200);
+        for text in ["Versión 3", "Ajuste renal", "Potasio en aumento", "suspendido"] {
+            shows(&versions, text);
+        }
+        assert!(!versions.text().contains(&end));
+        let mut other = Browser::of("medico").await;
+        let form = other.get(&correct).await.expect(200);
+        let old = typed(&new, &[("version", "2"), ("dosis", "250 mg")]);
+        let both = other.fill(&form, &correct, &old).await.expect(409);
+        for text in ["500 mg", "250 mg", "Julián Ñáñez Ospina guardó otra versión"] {
+            shows(&both, text);
+        }
+    });
+}
+
+#[test]
+fn a_critical_value_is_seen_until_it_changes() {
+    run(async {
+        let (medico, id, mut browser) = at_the_chart().await;
+        let mut lab = result(&format!("Patient/{id}"), "preliminary");
+        lab["interpretation"] = json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": "HH"}]}]);
+        lab["note"] = json!([{"authorString": "Laboratorio", "time": "2024-06-01T13:02:00-05:00", "text": "Avisado a enfermería."}]);
+        let mut lab = medico.create(lab).await;
+        let (chart, observation) = (format!("/paciente/{id}"), lab["id"].as_str().unwrap().to_owned());
+        let seen = format!("/paciente/{id}/visto/{observation}");
+        let page = browser.get(&chart).await.expect(200);
+        shows(&page, "Avisado a enfermería. (01 jun 2024, 13:02)");
+        shows(&page, "Marcar como visto");
+        let first = browser.fill(&page, &seen, &[]).await.expect(303);
+        browser.fill(&page, &seen, &[]).await.expect(303);
+        let after = browser.follow(&first).await.expect(200);
+        shows(&after, "Visto por Julián Ñáñez Ospina, hoy");
+        assert!(!after.text().contains("Marcar como visto"));
+        let said = all(&medico, "Communication", &id).await;
+        assert_eq!((said.len(), &said[0]["about"][0]["reference"]), (1, &json!(format!("Observation/{observation}"))));
+        // Only what is critical can be marked, and another value is to be seen again.
+        browser.post(&format!("/paciente/{id}/visto/{}", uuid()), &[("form", "x")]).await.expect(403);
+        let absent = format!("/paciente/{id}/visto/{}", uuid());
+        let keys = hidden(&page.text(), &seen);
+        let keys: Vec<(&str, &str)> = keys.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        browser.post(&absent, &keys).await.expect(404);
+        lab["valueQuantity"]["value"] = json!(7.4);
+        medico.put(&format!("/fhir/Observation/{observation}"), &lab).await.expect(200);
+        shows(&browser.get(&chart).await.expect(200), "Marcar como visto");
+    });
+}
+
+fn uuid() -> String {
+    format!("0190{}", unique())
+}
+
+#[test]
+fn only_physicians_write_and_inpatients_are_listed() {
+    run(async {
+        let (medico, id, mut browser) = at_the_chart().await;
+        let subject = format!("Patient/{id}");
+        let order = medico.create(json!({"resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": {"reference": subject}, "medicationCodeableConcept": {"text": "Losartán"}})).await;
+        let end = format!("/paciente/{id}/registro/MedicationRequest/{}/suspender", order["id"].as_str().unwrap());
+        let pages = [
+            format!("/paciente/{id}/alergia"),
+            format!("/paciente/{id}/sin-alergias"),
+            format!("/paciente/{id}/medicacion"),
+            end,
+        ];
+        for page in &pages {
+            browser.get(page).await.expect(200);
+        }
+        let (usuario, clave) = account(server(), "paciente", &format!("CC-{}", unique()), Some(&id));
+        let mut own = Browser::new();
+        own.sign_in(&usuario, &clave).await.expect(303);
+        let mut others = vec![own];
+        for role in ["admisionista", "resultados", "admin"] {
+            others.push(Browser::of(role).await);
+        }
+        for other in &mut others {
+            for page in &pages {
+                other.get(page).await.expect(403);
+                other.post(page, &[("motivo", "x")]).await.expect(403);
+            }
+            other.post(&format!("/paciente/{id}/visto/x"), &[]).await.expect(403);
+            other.get("/medico/hospitalizados").await.expect(403);
+        }
+        let mut stay = encounter(&subject);
+        stay["status"] = json!("in-progress");
+        stay["class"]["code"] = json!("IMP");
+        stay["location"] = json!([{"location": {"display": "Medicina interna / 401A"}, "status": "active"}]);
+        medico.create(stay).await;
+        let ward = browser.get("/medico/hospitalizados").await.expect(200);
+        shows(&ward, &format!("href=\"/paciente/{id}\""));
+        shows(&ward, "Medicina interna / 401A");
     });
 }

@@ -292,10 +292,13 @@ fn sources(folder: &str) -> Vec<PathBuf> {
 fn constant(name: &str) -> String {
     let (module, name) = name.split_once("::").unwrap_or_else(|| panic!("{name} is no constant of a page"));
     let view = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/view");
-    let source = std::fs::read_to_string(view.join(format!("{module}.rs")))
-        .or_else(|_| std::fs::read_to_string(view.join(module).join("mod.rs")))
-        .unwrap_or_else(|e| panic!("{module}: {e}"));
-    let value = source.split_once(&format!("pub const {name}: &str = \"")).unwrap_or_else(|| panic!("no {name}")).1;
+    let folders = std::fs::read_dir(&view).unwrap().map(|entry| entry.unwrap().path());
+    let inner = folders.filter(|path| path.is_dir()).map(|folder| folder.join(format!("{module}.rs")));
+    let places = [view.join(format!("{module}.rs")), view.join(module).join("mod.rs")].into_iter().chain(inner);
+    let start = format!("pub const {name}: &str = \"");
+    let sources = places.filter_map(|path| std::fs::read_to_string(path).ok());
+    let found = sources.filter_map(|source| Some(source.split_once(&start)?.1.to_owned())).next();
+    let value = found.unwrap_or_else(|| panic!("no {module}::{name}"));
     value.split('"').next().unwrap().to_owned()
 }
 
@@ -312,6 +315,8 @@ fn pages() -> Vec<String> {
             });
         }
     }
+    // News for the script of a page: no page of its own.
+    pages.retain(|page| page != "/admision/llegadas/nuevas");
     pages.sort();
     assert!(pages.len() >= 35, "{} pages were found in the code", pages.len());
     pages
@@ -339,6 +344,7 @@ struct Things {
     open: String,
     planned: String,
     order: String,
+    medicine: String,
     usuario: String,
     client: String,
 }
@@ -352,7 +358,9 @@ impl Things {
         let mut planned = encounter(&subject);
         planned["status"] = "planned".into();
         let order = json!({"resourceType": "ServiceRequest", "status": "active", "intent": "order", "subject": {"reference": subject}});
+        let medicine = json!({"resourceType": "MedicationRequest", "status": "active", "intent": "order", "subject": {"reference": subject}, "medicationCodeableConcept": {"text": "Losartán"}});
         Things {
+            medicine: id(medicine).await,
             open: id(encounter(&subject)).await,
             planned: id(planned).await,
             order: id(order).await,
@@ -369,12 +377,16 @@ impl Things {
             ["", "admision", "encuentro", _, "ingresar"] => self.planned.clone(),
             ["", "admision", "encuentro", ..] => self.open.clone(),
             ["", "resultados", "orden", ..] => self.order.clone(),
+            ["", "resultados", "nuevo", ..] => self.own.id.clone(),
             ["", "resultados", ..] => waits,
             ["", "mi-historia", ..] => test.clone(),
             ["", "admin", "clientes", ..] => self.client.clone(),
             _ => self.own.id.clone(),
         };
-        let page = page.replace("{id}", &id).replace("{tipo}", "Observation").replace("{rid}", &test);
+        // Only an order of a medicine can be ended.
+        let (tipo, rid) =
+            if page.ends_with("/suspender") { ("MedicationRequest", &self.medicine) } else { ("Observation", &test) };
+        let page = page.replace("{id}", &id).replace("{tipo}", tipo).replace("{rid}", rid);
         let page = page.replace("{n}", "0").replace("{usuario}", &self.usuario);
         assert!(!page.contains('{'), "{page}: a part that this test does not know");
         page

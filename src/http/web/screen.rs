@@ -253,6 +253,8 @@ where
             store::form::claim(&conn, &visit.form_key, &visit.path, visit.jti, &to, clock::now()).await?;
             Ok(Reply::SeeOther { to, said })
         }
+        // What is shown once (a password) is the first answer itself, whatever is kept for the second.
+        done @ Ok(Reply::Page { status: 200, .. }) => done,
         other => match pool.lane().await {
             Ok(conn) => {
                 let answer = store::form::answer(&conn, &visit.form_key, &visit.path).await;

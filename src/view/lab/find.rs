@@ -77,7 +77,7 @@ async fn found(unit: &mut Unit<'_>, visit: &Visit, asked: &Asked, action: &str) 
             first: n == 0,
             surnames: marked(&name.surnames, &asked.words),
             names: marked(&name.names, &asked.words),
-            lines: vec![find::plain(who(visit, person, stays.get(id).copied()))],
+            lines: vec![find::numbered(who(visit, person, stays.get(id).copied()), asked.number.as_deref())],
             badge: None,
             act: Some(visit.text(if action == NEW { "lab.enter" } else { "lab.see_chart" })),
         }

@@ -2,6 +2,8 @@
 //! reports, documents, and every other type in a general form.
 
 use crate::view::record::words::{When, Words, clean, code_of, codes, joined, list, text};
+use jiff::Span;
+use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -28,6 +30,9 @@ pub struct Item {
     /// Stands before others of its list: an allergy of high criticality, a report with a conclusion.
     #[serde(skip)]
     pub grave: bool,
+    /// Of a medicine that is given for a time: its first and last day.
+    #[serde(skip)]
+    pub days: Option<(Date, Date)>,
 }
 
 /// What is known of allergies: three states that never look alike, and the one of a role that may not know.
@@ -68,11 +73,32 @@ const NONE_KNOWN: [&str; 9] = [
 /// The codes that say that nothing is known of allergies.
 const NOT_ASKED: [&str; 1] = ["no-allergy-info"];
 
+/// The category of a Communication that says that a critical value was seen. HL7 has no code for it: this one is ours.
+pub const SEEN: &str = "critical-value-seen";
+
 /// An allergy, or the statement that none is known.
 pub enum Allergy {
     Known(Box<Item>),
-    NoneKnown(When),
+    /// When it was asked, and whether the statement still holds.
+    NoneKnown(When, bool),
     NotAsked,
+}
+
+/// That somebody saw a critical value: a Communication about its Observation.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Seen {
+    /// Observation.id.
+    pub of: String,
+    /// The value that was seen, as [`super::results::Reading::mark`] writes it.
+    pub mark: String,
+    pub who: String,
+    pub when: When,
+}
+
+/// Whether the code of an AllergyIntolerance says that none is known.
+pub fn states_none(resource: &Value) -> bool {
+    list(resource.get("code").unwrap_or(&Value::Null), "coding")
+        .any(|coding| NONE_KNOWN.contains(&text(coding, "code")))
 }
 
 impl Words<'_> {
@@ -89,18 +115,16 @@ impl Words<'_> {
     }
 
     pub fn allergy(&self, resource: &Value) -> Allergy {
-        let stated = |known: &[&str]| {
-            list(resource.get("code").unwrap_or(&Value::Null), "coding")
-                .any(|coding| known.contains(&text(coding, "code")))
-        };
         let when = self.when(resource, &["recordedDate", "onset"]);
-        if stated(&NOT_ASKED) {
+        if list(resource.get("code").unwrap_or(&Value::Null), "coding")
+            .any(|coding| NOT_ASKED.contains(&text(coding, "code")))
+        {
             return Allergy::NotAsked;
         }
-        if stated(&NONE_KNOWN) {
-            return Allergy::NoneKnown(when);
-        }
         let clinical = code_of(resource.get("clinicalStatus"), |_| true);
+        if states_none(resource) {
+            return Allergy::NoneKnown(when, matches!(clinical.as_str(), "" | "active"));
+        }
         let mut reactions = Vec::new();
         let mut substances = vec![self.concept(resource.get("code"))];
         for reaction in list(resource, "reaction") {
@@ -175,17 +199,61 @@ impl Words<'_> {
         let stopped = self.concept(resource.get("statusReason"));
         let stated = if kind == "MedicationStatement" { self.say("rec.stated").to_owned() } else { String::new() };
         let item = self.item(kind, resource);
+        let days = list(resource, dosages).next().and_then(|dosage| self.days(resource, dosage));
+        let until = days.map(|(_, last)| self.reader.fill("rec.until", &[("end", &self.reader.date(last))]));
         Item {
             what: self.concept_or_named(resource, "medication"),
             code: code_of(resource.get("medicationCodeableConcept"), |_| true),
             when: self.when(resource, &["authoredOn", "effective", "dateAsserted"]),
             active: matches!(item.status_code.as_str(), "active" | "on-hold" | "draft" | "intended"),
             detail: joined(
-                [self.dosages(resource, dosages), stated, reason, stopped, validity, self.notes(resource)],
+                [
+                    self.dosages(resource, dosages),
+                    until.unwrap_or_default(),
+                    stated,
+                    reason,
+                    stopped,
+                    validity,
+                    self.notes(resource),
+                ],
                 " · ",
             ),
+            days,
             ..item
         }
+    }
+
+    /// The first and the last day of a dosage, when it says for how long.
+    pub fn days(&self, resource: &Value, dosage: &Value) -> Option<(Date, Date)> {
+        let repeat = dosage.get("timing")?.get("repeat")?;
+        let day = |text: &str| self.reader.day_of(text);
+        let period = repeat.get("boundsPeriod");
+        let start = period.map(|period| text(period, "start")).filter(|start| !start.is_empty());
+        let first = day(start.unwrap_or_else(|| text(resource, "authoredOn")))?;
+        let last = match (period, repeat.get("boundsDuration")) {
+            (Some(period), _) => day(text(period, "end"))?,
+            (None, Some(time)) if matches!(text(time, "code"), "d" | "") => {
+                let days: i64 =
+                    time.get("value")?.to_string().parse().ok().filter(|days| (1..10_000).contains(days))?;
+                first.checked_add(Span::new().days(days - 1)).ok()?
+            }
+            _ => return None,
+        };
+        Some((first, last))
+    }
+
+    /// A Communication about an Observation, when it says that a critical value was seen.
+    pub fn seen(&self, resource: &Value) -> Option<Seen> {
+        let about = list(resource, "about").map(|about| text(about, "reference")).next()?;
+        let of = about.strip_prefix(self.base).unwrap_or(about).strip_prefix("Observation/")?;
+        let mark = list(resource, "payload").map(|payload| text(payload, "contentString")).next()?;
+        let completed = text(resource, "status") == "completed" && codes(resource, "category").any(|code| code == SEEN);
+        completed.then(|| Seen {
+            of: of.to_owned(),
+            mark: mark.to_owned(),
+            who: self.named(resource.get("sender")),
+            when: self.when(resource, &["sent"]),
+        })
     }
 
     /// An Encounter: the kind of visit, when, where and by whom.
@@ -403,7 +471,14 @@ impl Words<'_> {
         })
         .filter(|text| *text != what)
         .collect();
-        about.extend([joined(activities, "; "), joined(relatives, "; "), joined(people, ", "), self.notes(resource)]);
+        let sender = self.named(resource.get("sender"));
+        about.extend([
+            joined(activities, "; "),
+            joined(relatives, "; "),
+            joined(people, ", "),
+            self.notes(resource),
+            sender,
+        ]);
         about.dedup();
         let status = ["status", "lifecycleStatus", "state"]
             .iter()

@@ -20,7 +20,7 @@ use crate::fhir::format::{self, parse_json};
 use crate::interaction::{self, Answer};
 use crate::view::format::Reader;
 use crate::view::visit::{Reply, Visit};
-use clinical::{Allergies, Allergy, AllergyState, Item};
+use clinical::{Allergies, Allergy, AllergyState, Item, Seen};
 use results::{Gathered, Group, Signs};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -76,6 +76,9 @@ pub struct Record {
     pub vaccines: Vec<Item>,
     pub documents: Vec<Item>,
     pub others: Vec<Section>,
+    /// Critical values that somebody saw, the last one first.
+    #[serde(skip)]
+    pub seen: Vec<Seen>,
     /// Administrative records, by type: counted, not listed.
     pub counted: Vec<(String, usize)>,
     /// Records that were made in error: left out.
@@ -246,6 +249,10 @@ impl Record {
             "Procedure" => self.procedures.push(words.procedure(resource)),
             "Immunization" => self.vaccines.push(words.vaccine(resource)),
             "DocumentReference" => self.documents.push(words.document(resource)),
+            "Communication" => {
+                self.seen.extend(words.seen(resource));
+                return false;
+            }
             _ => return false,
         }
         true
@@ -260,7 +267,8 @@ impl Record {
                 }
                 allergies.items.push(*item);
             }
-            Allergy::NoneKnown(when) => {
+            Allergy::NoneKnown(_, false) => {}
+            Allergy::NoneKnown(when, true) => {
                 if allergies.state == AllergyState::NotAsked {
                     allergies.state = AllergyState::NoneKnown;
                 }
@@ -273,6 +281,7 @@ impl Record {
     }
 
     fn order(&mut self) {
+        self.seen.sort_by_key(|seen| std::cmp::Reverse(seen.when.at));
         self.reports.iter_mut().for_each(|report| report.grave = false);
         let lists = [
             &mut self.allergies.items,

@@ -83,12 +83,25 @@ pub struct Reading {
     pub status_code: String,
     /// Method, specimen site, notes.
     pub detail: String,
+    /// The notes alone, each with its time, and who measured.
+    #[serde(skip)]
+    pub notes: String,
+    #[serde(skip)]
+    pub by: String,
     #[serde(skip)]
     pub number: Option<f64>,
     #[serde(skip)]
     pub band: Band,
     #[serde(skip)]
     pub ends: Ends,
+}
+
+impl Reading {
+    /// The value whatever the reader's language: what [`super::clinical::Seen`] compares.
+    pub fn mark(&self) -> String {
+        let value = self.number.map_or_else(|| self.value.clone(), |number| number.to_string());
+        joined([value.as_str(), &self.unit], " ")
+    }
 }
 
 /// How the ends of a reference are written: low, high.
@@ -476,9 +489,20 @@ fn reading(words: &Words<'_>, whole: &Value, holder: &Value, measured: Option<Me
         status: words.word("status", status),
         status_code: status.to_owned(),
         detail: joined(detail, " · "),
+        notes: joined(list(whole, "note").map(|note| noted(words, note)), " "),
+        by: words.people(whole, "performer", ""),
         number: measured.number,
         band,
         ends,
+    }
+}
+
+/// A note with the time it was written at, for those who read it today.
+fn noted(words: &Words<'_>, note: &Value) -> String {
+    let said = clean(text(note, "text"));
+    match text(note, "time").parse() {
+        Ok(at) => format!("{said} ({})", words.reader.short_moment(at)),
+        Err(_) => said,
     }
 }
 

@@ -392,7 +392,7 @@ impl Words<'_> {
     }
 
     /// A Timing in words: how often.
-    fn timing(&self, timing: Option<&Value>) -> String {
+    pub fn timing(&self, timing: Option<&Value>) -> String {
         let Some(timing) = timing else { return String::new() };
         let code = self.concept(timing.get("code"));
         if !code.is_empty() {

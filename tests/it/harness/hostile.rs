@@ -272,8 +272,9 @@ impl Record {
             of("planned", "ingresar"),
             format!("/paciente/{id}"),
         ];
-        let laboratory = [
+        let laboratory = vec![
             format!("/resultados/orden/{}", self.of("ServiceRequest")),
+            format!("/resultados/nuevo/{id}?codigo=2823-3"),
             format!("/resultados/{}", self.of("waiting")),
             format!("/resultados/{}", self.of("lab")),
             format!("/paciente/{id}"),
