@@ -21,7 +21,11 @@ pub fn index(slot: &Slot, node: Node<'_>, ranges: &mut Vec<Range>) {
 /// The number of a JSON value, digit by digit.
 pub fn decimal(value: &Value) -> Option<Decimal> {
     match value {
-        Value::Number(number) => Decimal::parse(number.as_str()),
+        // More digits than are compared exactly: the nearest double.
+        Value::Number(number) => Decimal::parse(number.as_str()).or_else(|| {
+            let nearest = number.as_str().parse::<f64>().ok().filter(|nearest| nearest.is_finite())?;
+            Decimal::parse(&format!("{nearest:?}"))
+        }),
         _ => None,
     }
 }
@@ -65,6 +69,15 @@ pub fn comparison(parameter: &str, value: &str) -> Result<Interval> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_number_is_left_out() {
+        let number = |text: &str| decimal(&serde_json::from_str(text).unwrap()).map(Decimal::nearest);
+        assert_eq!(number("5.40"), Some(5.4));
+        assert_eq!(number(&format!("0.{}", "3".repeat(60))), Some(1.0 / 3.0));
+        assert_eq!(number("1.0e-245"), Some(1e-245));
+        assert_eq!(number("\"5\""), None);
+    }
 
     #[test]
     fn intervals_of_query_values() {

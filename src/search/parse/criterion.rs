@@ -29,7 +29,8 @@ impl Parser<'_> {
             return Err(unknown(self.t, name, code, definitions.search_parameters(self.t)));
         };
         let clause = self.clause(parameter, modifier, &values)?;
-        self.query.selective |= is_identifying(parameter.code) && matches!(clause, Clause::Any(_));
+        let names_one = is_identifying(parameter.code) || matches!(modifier, Some("identifier" | "of-type"));
+        self.query.selective |= names_one && matches!(clause, Clause::Any(_));
         match clause {
             Clause::All(all) => self.query.clauses.extend(all),
             one => self.query.clauses.push(one),
