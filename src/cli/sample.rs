@@ -117,7 +117,7 @@ async fn execute(app: &Arc<App>, bundle: Value) -> Result<()> {
 async fn search(app: &Arc<App>, query: &str) -> Result<Value> {
     let caller = Caller::system("dev", clock::uuid().to_string());
     let resource_type = ResourceType::parse("Patient").ok_or_else(|| Error::internal("no type Patient"))?;
-    let interaction = Interaction::SearchType { resource_type, query: query.to_owned() };
+    let interaction = Interaction::SearchType { resource_type, query: query.to_owned(), lenient: false };
     let answer = interaction::execute(app, &caller, &interaction).await?;
     parse_json(answer.body.as_deref().unwrap_or_default(), &Limits::default())
 }

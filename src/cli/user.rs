@@ -123,7 +123,8 @@ async fn added(app: &Arc<App>, add: &Add, by: &Caller) -> Result<Exit, Failure> 
 async fn patient_of(app: &Arc<App>, documento_id: &DocumentoId, by: &Caller) -> Result<String, Failure> {
     let resource_type = ResourceType::parse("Patient").ok_or_else(|| Error::internal("a type is missing"))?;
     let number = documento_id.parts().map_or("", |(_, number)| number);
-    let search = Interaction::SearchType { resource_type, query: format!("identifier={number}&_count=1000") };
+    let search =
+        Interaction::SearchType { resource_type, query: format!("identifier={number}&_count=1000"), lenient: false };
     let answer = interaction::execute(app, by, &search).await?;
     let bundle: Value = serde_json::from_slice(answer.body.as_deref().unwrap_or_default()).map_err(Error::internal)?;
     let patients =

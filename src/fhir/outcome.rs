@@ -90,6 +90,15 @@ pub fn information(text: &str) -> Value {
     json!({"resourceType": "OperationOutcome", "issue": [entry("information", "informational", text, None)]})
 }
 
+/// An outcome that tells what of a request was left out (`Prefer: handling=lenient`).
+pub fn ignored(issues: &[Issue]) -> Value {
+    let told = |issue: &Issue| {
+        let text = format!("ignored: {}", issue.text);
+        entry("warning", issue_code(issue.kind), &text, issue.expression.as_deref())
+    };
+    json!({"resourceType": "OperationOutcome", "issue": issues.iter().map(told).collect::<Vec<_>>()})
+}
+
 fn issue(issue: &Issue) -> Value {
     entry(severity(issue.kind), issue_code(issue.kind), &issue.text, issue.expression.as_deref())
 }

@@ -76,7 +76,8 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
         Method::Post | Method::Put if !is_search => Some(parsed(request, state, body).await?),
         _ => None,
     };
-    let interaction = request::parse(method, path, &query, &conditions(request.headers())?, value)?;
+    let conditions = Conditions { lenient: negotiate::is_lenient(request), ..conditions(request.headers())? };
+    let interaction = request::parse(method, path, &query, &conditions, value)?;
     let _bundle = match interaction {
         Interaction::Transaction { .. } | Interaction::Batch { .. } => {
             let busy = || Error::new(Kind::Transient, "too many Bundles are in work (limits.bundles_at_once)");
@@ -158,5 +159,6 @@ fn conditions(headers: &HeaderMap) -> Result<Conditions> {
         if_match: text("if-match")?,
         if_none_exist: text("if-none-exist")?,
         if_none_match: text("if-none-match")?,
+        lenient: false,
     })
 }

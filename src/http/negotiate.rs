@@ -37,6 +37,13 @@ pub fn sends(request: &HttpRequest) -> Result<()> {
     if is_json(media) { Ok(()) } else { Err(refused()) }
 }
 
+/// `Prefer: handling=lenient` (<https://hl7.org/fhir/R4/search.html#errors>); the last one counts.
+pub fn is_lenient(request: &HttpRequest) -> bool {
+    let values = request.headers().get_all("prefer").filter_map(|v| v.to_str().ok());
+    let handling = values.flat_map(|v| v.split([',', ';'])).filter_map(|one| one.trim().strip_prefix("handling="));
+    handling.last() == Some("lenient")
+}
+
 /// `Prefer: return=...`; what it does not know it does not heed.
 pub fn prefers(request: &HttpRequest) -> Return {
     let values = request.headers().get_all("prefer").filter_map(|v| v.to_str().ok());

@@ -84,6 +84,8 @@ pub enum Interaction {
     SearchType {
         resource_type: ResourceType,
         query: String,
+        /// `Prefer: handling=lenient`: what is not supported is left out and told, not refused.
+        lenient: bool,
     },
     Create {
         resource_type: ResourceType,

@@ -34,6 +34,8 @@ pub struct Conditions {
     pub if_match: Option<String>,
     pub if_none_exist: Option<String>,
     pub if_none_match: Option<String>,
+    /// `Prefer: handling=lenient` (<https://hl7.org/fhir/R4/search.html#errors>).
+    pub lenient: bool,
 }
 
 /// `path` is relative to the base, without a slash at its start; `query` without its question mark, undecoded.
@@ -77,8 +79,9 @@ fn typed(
         return Err(Error::at(Kind::NotSupported, "If-None-Match", "If-None-Match is supported on reads only"));
     }
     match (method, rest) {
-        (Method::Get, []) => Ok(Interaction::SearchType { resource_type, query: query.to_owned() }),
-        (Method::Post, ["_search"]) => Ok(Interaction::SearchType { resource_type, query: query.to_owned() }),
+        (Method::Get, []) | (Method::Post, ["_search"]) => {
+            Ok(Interaction::SearchType { resource_type, query: query.to_owned(), lenient: conditions.lenient })
+        }
         (Method::Post, []) => Ok(Interaction::Create {
             resource_type,
             resource: content(resource_type, body)?,

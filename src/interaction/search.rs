@@ -6,10 +6,11 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::bundle::{Entry, Writer};
 use crate::fhir::definitions::ResourceType;
+use crate::fhir::outcome;
 use crate::interaction::Answer;
 use crate::interaction::unit::Unit;
 use crate::search::hash::Form;
-use crate::search::page;
+use crate::search::page::Binding;
 use crate::search::parse;
 use crate::search::query::{Clause, Query, Total};
 use crate::search::sql::Guard;
@@ -24,11 +25,12 @@ pub(super) const PICKS: u32 = 2;
 /// What a total counts up to when it was not asked to be exact.
 const ESTIMATE: i64 = 10_000;
 
-pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Answer> {
+pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Search, resource_type)?;
-    let query = parsed(unit, resource_type, raw)?;
+    let mut query = parsed(unit, resource_type, raw, lenient)?;
+    page_of(unit, &mut query)?;
     unit.flush_what_waits().await?;
-    let (guard, documents) = bounds(unit, &access, &query).await?;
+    let (guard, documents) = bounds(unit, &access, &mut query).await?;
     let page = match query.count {
         0 => Page { rows: Vec::new(), next: None },
         _ => {
@@ -43,7 +45,7 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &
     Ok(Answer::bundle(bundle(unit, resource_type, &query, &page, total)))
 }
 
-fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Query> {
+fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Query> {
     let limits = &unit.app.config.limits;
     let limits = parse::Limits {
         length: limits.url.max(raw.len().min(limits.body)),
@@ -51,12 +53,28 @@ fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Que
         terms: limits.or_terms,
         count: u32::try_from(limits.count_default).unwrap_or(20),
         count_max: u32::try_from(limits.count_max).unwrap_or(1000),
+        lenient,
     };
     parse::parse(&unit.app.search_context(), resource_type, raw, &limits, clock::now())
 }
 
-/// The guard of the caller, and where the rows lie when the query says so.
-async fn bounds(unit: &mut Unit<'_>, access: &Access, query: &Query) -> Result<(Guard, Option<Vec<String>>)> {
+/// Reads the page token, which is good for this caller and this query.
+fn page_of(unit: &Unit<'_>, query: &mut Query) -> Result<()> {
+    let Some(token) = query.page.take() else { return Ok(()) };
+    let cursor = Binding::of(&unit.app.hasher, &unit.caller.actor, query, clock::now()).read(&token);
+    let cursor = cursor.filter(|cursor| cursor.values.len() == query.sort.len());
+    let wrong = || Error::at(Kind::Value, "_page", "is not a page of this search, or is older than a day");
+    query.cursor = Some(cursor.ok_or_else(wrong)?);
+    query.self_parameters.push(("_page".to_owned(), token));
+    Ok(())
+}
+
+/// The guard of the caller, and where the rows lie when the query says so. Answers what is asked about shapes.
+async fn bounds(unit: &mut Unit<'_>, access: &Access, query: &mut Query) -> Result<(Guard, Option<Vec<String>>)> {
+    if query.asks_for_shapes() {
+        let shapes = unit.with(async |conn| store::search::shapes(conn, access).await).await?;
+        query.know_shapes(&shapes);
+    }
     let own = match access.owner().map(str::to_owned) {
         Some(owner) => Some(unit.documents_of(&[&owner]).await?),
         None => None,
@@ -86,8 +104,7 @@ async fn total(
         Total::None => return Ok(None),
         Total::Accurate => None,
         Total::Estimate => Some(ESTIMATE),
-        // One patient's rows are counted at little cost, and `_count=0` asks for nothing else.
-        Total::Unasked if query.count == 0 || documents.is_some() => None,
+        // To count what is not shown reads it all: a whole chart for the newest 20.
         Total::Unasked => return Ok(None),
     };
     unit.with_own(async |conn| store::search::count(conn, access, guard, query, documents, cap).await).await.map(Some)
@@ -162,11 +179,17 @@ fn bundle(unit: &Unit<'_>, resource_type: ResourceType, query: &Query, page: &Pa
     }
     bundle.link("self", &address(&url, &query.self_parameters, None));
     if let Some(next) = &page.next {
-        let token = page::token(&unit.app.hasher, query, next);
-        bundle.link("next", &address(&url, &query.self_parameters, Some(&token)));
+        let token = Binding::of(&unit.app.hasher, &unit.caller.actor, query, clock::now()).token(next);
+        if let Some(token) = token {
+            bundle.link("next", &address(&url, &query.self_parameters, Some(&token)));
+        }
     }
     for row in &page.rows {
         bundle.entry(&Entry::found(base, resource_type, &row.id, &row.body));
+    }
+    if !query.ignored.is_empty() {
+        let told = outcome::ignored(&query.ignored).to_string();
+        bundle.entry(&Entry { resource: Some(told.as_bytes()), mode: Some("outcome"), ..Entry::default() });
     }
     bundle.finish()
 }
@@ -175,12 +198,12 @@ fn bundle(unit: &Unit<'_>, resource_type: ResourceType, query: &Query, page: &Pa
 
 /// The query of If-None-Exist or of a conditional reference: it must pick something.
 fn criteria(unit: &Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Query> {
-    let mut query = parsed(unit, resource_type, raw)?;
+    let mut query = parsed(unit, resource_type, raw, false)?;
     if query.clauses.is_empty() {
         return Err(Error::new(Kind::Invalid, "the criteria have no search parameter"));
     }
     query.count = 1;
-    query.cursor = None;
+    query.page = None;
     Ok(query)
 }
 
@@ -197,8 +220,8 @@ pub(super) async fn matches_at(
     most: u32,
     place: Option<&str>,
 ) -> Result<Vec<Stored>> {
-    let query = Query { count: most, ..criteria(unit, access.resource_type(), raw)? };
-    let (guard, documents) = bounds(unit, access, &query).await?;
+    let mut query = Query { count: most, ..criteria(unit, access.resource_type(), raw)? };
+    let (guard, documents) = bounds(unit, access, &mut query).await?;
     let documents = place.map(|place| vec![place.to_owned()]).or(documents);
     let page = unit
         .with_own(async |conn| {

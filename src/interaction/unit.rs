@@ -117,7 +117,9 @@ impl<'a> Unit<'a> {
             Interaction::HistoryInstance { resource_type, id, query } => {
                 history::instance(self, *resource_type, id, query).await
             }
-            Interaction::SearchType { resource_type, query } => search::run(self, *resource_type, query).await,
+            Interaction::SearchType { resource_type, query, lenient } => {
+                search::run(self, *resource_type, query, *lenient).await
+            }
             Interaction::Create { resource_type, resource, if_none_exist } => {
                 create::run(self, *resource_type, resource.clone(), if_none_exist.as_deref(), None).await
             }

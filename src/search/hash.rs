@@ -29,7 +29,7 @@ pub enum Form {
     Address = 8,
     /// Original text of a string (`:exact`).
     Exact = 9,
-    /// The key of a parameter in `search_string`.
+    /// The key of the whole values of a parameter in `search_string`.
     Strings = 10,
     /// The key of a parameter in `search_range`.
     Ranges = 11,
@@ -37,6 +37,26 @@ pub enum Form {
     Year = 12,
     /// Set of parameters present.
     Shape = 13,
+    /// The key of what follows the first word of a value, in `search_string`.
+    Words = 14,
+    /// The key of the texts beside codes (`:text`), in `search_string`.
+    Text = 15,
+    /// Identifier by the system and code of its type and its value (`:of-type`).
+    OfType = 16,
+    /// URI of which the value is the same or begins with it (`:below`).
+    Below = 17,
+    /// Quantity with this text or code as its unit.
+    UnitText = 18,
+    /// Quantity with this system and code as its unit.
+    UnitCode = 19,
+    /// Quantity in base units of this dimension; also the key in `search_range`.
+    Dimension = 20,
+    /// Two values of a composite: form and parts of each.
+    Pair = 21,
+    /// The key of the quantities of a composite beside a code, in `search_range`.
+    PairRanges = 22,
+    /// As `PairRanges`, in base units of a dimension.
+    PairDimension = 23,
 }
 
 /// Makes keys; holds the secret, so it shows nothing in `Debug`.

@@ -1,16 +1,15 @@
 //! Resource -> search columns: everything that a stored version is found by.
 //!
-//! Token, reference, string, date and uri parameters of the type, as the definitions give them. Number, quantity,
-//! composite and special parameters are not extracted yet, and `parse` refuses them.
+//! All parameters of the type that have an expression, as the definitions give them, but the special one (`near`).
 
 use crate::error::{Error, Kind, Result};
-use crate::fhir::datetime::Range;
-use crate::fhir::definitions::{ResourceType, SearchKind};
+use crate::fhir::datetime;
+use crate::fhir::definitions::{ResourceType, SearchKind, SearchParameter, TypeDef};
 use crate::fhir::path::Node;
 use crate::search::Context;
 use crate::search::hash::{Form, Hasher, Slot};
 use crate::search::main_date::{is_single, main_date};
-use crate::search::param::{date, reference, string, token, uri};
+use crate::search::param::{composite, date, number, quantity, reference, string, token, uri};
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use serde_json::Value;
@@ -25,20 +24,37 @@ pub struct Columns {
     pub keys: Vec<i64>,
     /// Rows of `search_string`: (key, folded text from the start of a word on).
     pub strings: Vec<(i64, String)>,
-    /// Rows of `search_range`: (key, lo, hi) in epoch seconds, open ends infinite.
-    pub ranges: Vec<(i64, f64, f64)>,
+    pub ranges: Vec<Range>,
     /// `None` is stored as `-infinity`.
     pub sort_date: Option<Timestamp>,
     /// Main date; an open end is [`date::BEGINNING`] or [`date::END`], so that intervals can be subtracted.
     pub date_lo: Option<Timestamp>,
     pub date_hi: Option<Timestamp>,
-    /// Main quantity: not extracted yet, always `None`.
+    /// Main quantity in base units, when its unit is known; open ends infinite.
     pub num_lo: Option<f64>,
     pub num_hi: Option<f64>,
+    /// Main quantity as it was written.
+    pub raw_lo: Option<f64>,
+    pub raw_hi: Option<f64>,
     /// Ids of the Patients whose compartment it is in; of a Patient, its own id.
     pub patient: Vec<String>,
     /// Codes of the parameters that have a value, sorted.
     pub shape: Vec<&'static str>,
+}
+
+/// A row of `search_range`: a date in epoch seconds, a number or a quantity; open ends infinite.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Range {
+    pub key: i64,
+    pub lo: f64,
+    pub hi: f64,
+    /// Keys of what else is said of the value: the unit as written, the system of a code. Sorted.
+    pub marks: Vec<i64>,
+}
+
+/// The parameter whose one quantity stands in the columns of the row.
+pub fn is_main_quantity(t: ResourceType, code: &str) -> bool {
+    t.name() == "Observation" && code == "value-quantity"
 }
 
 /// The key of a shape: of the set of parameters that have a value, sorted. It stands in `keys` and in the table `shape`.
@@ -76,6 +92,7 @@ pub fn columns(context: &Context<'_>, t: ResourceType, resource: &Value) -> Resu
     if is_patient {
         columns.patient.extend(resource.get("id").and_then(Value::as_str).map(str::to_owned));
     }
+    let place = Place { context, t, def, resource, main, gather: (!is_patient).then_some(compartment) };
     let mut nodes = Vec::new();
     for parameter in context.definitions.search_parameters(t) {
         let Some(expression) = &parameter.expression else { continue };
@@ -84,28 +101,8 @@ pub fn columns(context: &Context<'_>, t: ResourceType, resource: &Value) -> Resu
         }
         nodes.clear();
         expression.evaluate(resource, &mut nodes);
-        if nodes.is_empty() {
-            continue;
-        }
-        columns.shape.push(parameter.code);
-        let slot = context.hasher.slot(t.name(), parameter.code);
-        match parameter.kind {
-            SearchKind::Token => {
-                nodes.iter().for_each(|node| token::index(&slot, *node, def, resource, &mut columns.keys));
-                if token::has_starts(t.name(), parameter.code) {
-                    nodes.iter().for_each(|node| token::start(&slot, *node, &mut columns.strings));
-                }
-            }
-            SearchKind::Uri => nodes.iter().for_each(|node| uri::index(&slot, *node, &mut columns.keys)),
-            SearchKind::String => {
-                nodes.iter().for_each(|node| string::index(&slot, *node, &mut columns.strings, &mut columns.keys))
-            }
-            SearchKind::Reference => {
-                let gather = !is_patient && compartment.contains(&parameter.code);
-                columns.references(&slot, &nodes, context.base, gather);
-            }
-            SearchKind::Date => columns.dates(&slot, &nodes, context.local, main == Some(parameter.code), is_single(t)),
-            SearchKind::Number | SearchKind::Quantity | SearchKind::Composite | SearchKind::Special => {}
+        if !nodes.is_empty() && columns.parameter(&place, parameter, &nodes) {
+            columns.shape.push(parameter.code);
         }
         if columns.keys.len().max(columns.strings.len()).max(columns.ranges.len()) > MOST {
             return Err(Error::at(
@@ -119,22 +116,81 @@ pub fn columns(context: &Context<'_>, t: ResourceType, resource: &Value) -> Resu
     Ok(columns)
 }
 
+/// Where the nodes of a parameter were found.
+struct Place<'a> {
+    context: &'a Context<'a>,
+    t: ResourceType,
+    def: &'a TypeDef,
+    resource: &'a Value,
+    /// Code of the main date parameter.
+    main: Option<&'static str>,
+    /// The parameters that put the resource into the compartment of a Patient; none for a Patient.
+    gather: Option<&'a [&'static str]>,
+}
+
 impl Columns {
-    fn references(&mut self, slot: &Slot, nodes: &[Node<'_>], base: &str, gather: bool) {
-        for node in nodes {
-            if let Some(patient) = reference::index(slot, *node, base, &mut self.keys)
-                && gather
-            {
-                self.patient.push(patient.to_owned());
+    /// Puts what the nodes of a parameter are found by. False when they are no value of it.
+    fn parameter(&mut self, place: &Place<'_>, parameter: &SearchParameter, nodes: &[Node<'_>]) -> bool {
+        let Place { context, t, def, resource, .. } = *place;
+        let slot = context.hasher.slot(t.name(), parameter.code);
+        match parameter.kind {
+            SearchKind::Token => {
+                // A combined parameter asks those that it is made of for their texts.
+                let texts = composite::combined(parameter.code).is_none() && token::has_text(parameter);
+                for node in nodes {
+                    token::index(&slot, *node, def, resource, &mut self.keys);
+                    if texts {
+                        token::texts(&slot, *node, &mut self.strings);
+                    }
+                    if token::has_starts(t.name(), parameter.code) {
+                        token::start(&slot, *node, &mut self.strings);
+                    }
+                }
             }
+            SearchKind::Uri => nodes.iter().for_each(|node| uri::index(&slot, parameter.code, *node, &mut self.keys)),
+            SearchKind::String => {
+                nodes.iter().for_each(|node| string::index(&slot, *node, &mut self.strings, &mut self.keys))
+            }
+            SearchKind::Reference => {
+                let logical = reference::logical(context.hasher, t.name(), parameter.code);
+                let gather = place.gather.is_some_and(|codes| codes.contains(&parameter.code));
+                for node in nodes {
+                    let patient = reference::index(&slot, &logical, *node, context.base, &mut self.keys);
+                    self.patient.extend(patient.filter(|_| gather).map(str::to_owned));
+                }
+            }
+            SearchKind::Date => {
+                self.dates(&slot, nodes, context.local, place.main == Some(parameter.code), is_single(t))
+            }
+            SearchKind::Number => nodes.iter().for_each(|node| number::index(&slot, *node, &mut self.ranges)),
+            SearchKind::Quantity if composite::combined(parameter.code).is_some() => {}
+            SearchKind::Quantity if is_main_quantity(t, parameter.code) => self.main_quantity(&slot, nodes),
+            SearchKind::Quantity => nodes.iter().for_each(|node| quantity::index(&slot, *node, &mut self.ranges)),
+            SearchKind::Composite => {
+                let mut out = composite::Indexed { keys: &mut self.keys, ranges: &mut self.ranges };
+                return composite::index(&slot, parameter, t, nodes, (def, resource, context.base), &mut out);
+            }
+            SearchKind::Special => {}
+        }
+        true
+    }
+
+    fn main_quantity(&mut self, slot: &Slot, nodes: &[Node<'_>]) {
+        let Some(measure) = nodes.first().and_then(|node| quantity::Measure::of(*node)) else { return };
+        self.keys.extend(measure.marks(slot));
+        (self.raw_lo, self.raw_hi) = (Some(measure.lo), Some(measure.hi));
+        if let Some((dimension, lo, hi)) = measure.canonical {
+            self.keys.push(slot.key(Form::Dimension, &[&dimension]));
+            (self.num_lo, self.num_hi) = (Some(lo), Some(hi));
         }
     }
 
     /// The main date goes to the columns, every other one to `search_range`, and there the main one too when it may have
     /// several values, which the columns enclose.
     fn dates(&mut self, slot: &Slot, nodes: &[Node<'_>], local: i32, main: bool, single: bool) {
-        let ranges: Vec<Range> = nodes.iter().filter_map(|node| Range::of(node.fhir_type, node.value, local)).collect();
-        if main && let Some(range) = ranges.iter().copied().reduce(Range::enclosing) {
+        let of = |node: &Node<'_>| datetime::Range::of(node.fhir_type, node.value, local);
+        let ranges: Vec<datetime::Range> = nodes.iter().filter_map(of).collect();
+        if main && let Some(range) = ranges.iter().copied().reduce(datetime::Range::enclosing) {
             let (lo, hi) = date::timestamps(range);
             (self.date_lo, self.date_hi, self.sort_date) = (Some(lo), Some(hi), date::sort_date(range));
             if single {
@@ -145,7 +201,7 @@ impl Columns {
         self.ranges.extend(ranges.into_iter().map(|range| {
             let (lo, hi) = date::timestamps(range);
             let (lo, hi) = date::seconds(lo, hi);
-            (key, lo, hi)
+            Range { key, lo, hi, marks: Vec::new() }
         }));
     }
 
@@ -158,7 +214,14 @@ impl Columns {
         self.keys.dedup();
         self.strings.sort_unstable();
         self.strings.dedup();
-        self.ranges.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)).then(a.2.total_cmp(&b.2)));
+        for range in &mut self.ranges {
+            range.marks.sort_unstable();
+            range.marks.dedup();
+        }
+        self.ranges.sort_unstable_by(|a, b| {
+            let ends = a.lo.total_cmp(&b.lo).then(a.hi.total_cmp(&b.hi));
+            a.key.cmp(&b.key).then(ends).then_with(|| a.marks.cmp(&b.marks))
+        });
         self.ranges.dedup();
         self.patient.sort_unstable();
         self.patient.dedup();

@@ -4,10 +4,12 @@
 //! * [`index`]: what a resource is found by. [`main_date`]: which date parameter is the main one of a type.
 //! * [`query`]: what was asked, as values. [`parse`]: query text -> Query. [`page`]: page tokens.
 //! * [`param`]: one file per parameter type, index and query side by side so that they cannot differ.
+//! * [`decimal`], [`ucum`]: exact numbers, and which units can be compared.
 //! * [`sql`]: Query + Guard -> statements; values are always bound.
 //!
 //! No IO, no clock, no async: what is needed is handed in as a [`Context`].
 
+pub mod decimal;
 pub mod hash;
 pub mod index;
 pub mod main_date;
@@ -16,6 +18,7 @@ pub mod param;
 pub mod parse;
 pub mod query;
 pub mod sql;
+pub mod ucum;
 
 use crate::fhir::definitions::Definitions;
 use hash::Hasher;

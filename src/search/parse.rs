@@ -1,19 +1,23 @@
 //! Query text -> [`Query`]. <https://hl7.org/fhir/R4/search.html>
 //!
-//! Nothing is ignored: an unknown parameter, modifier or value is an error that names the parameter and the nearest known
-//! ones, and all problems are told at once. Values stand in no error text. Not here yet, and refused by name: number,
-//! quantity, composite and special parameters, chains, `_has`, includes, modifiers beyond `:exact`, `:not`, `:[type]` and
-//! `identifier:code-text` of Patient.
+//! Nothing is ignored in silence: an unknown parameter, modifier or value is an error that names the parameter and the
+//! nearest known ones, and all problems are told at once; with lenient handling what is not supported is left out and told
+//! beside the matches. Values stand in no error text. Not here yet, and refused by name: `near`, chains, `_has`, includes,
+//! modifiers that need terminology.
 
-use crate::error::{Error, Issue, Kind, Result};
+mod criterion;
+mod known;
+
+use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
-use crate::fhir::reference::is_id;
-use crate::search::hash::{Form, Slot};
-use crate::search::main_date::{is_single, main_date};
-use crate::search::param::{bad_value, date, reference, split, string, token, unescape, uri};
-use crate::search::query::{Clause, Query, Sort, SortBy, Total};
-use crate::search::{Context, page};
+use crate::search::Context;
+use crate::search::hash::Form;
+use crate::search::main_date::main_date;
+use crate::search::param::bad_value;
+use crate::search::param::composite::{self, Way};
+use crate::search::query::{Query, Sort, SortBy, Total};
 use jiff::Timestamp;
+use known::shown;
 use percent_encoding::percent_decode_str;
 
 /// Limits of one search; each a config key.
@@ -26,22 +30,27 @@ pub struct Limits {
     pub terms: usize,
     pub count: u32,
     pub count_max: u32,
+    /// What is not supported is left out and told (`Prefer: handling=lenient`) instead of refused.
+    pub lenient: bool,
 }
+
+/// More sort keys are refused.
+const SORT_KEYS: usize = 4;
+/// A code list with more codes has no order here.
+const SORT_CODES: usize = 64;
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { length: 16 * 1024, parameters: 100, terms: 500, count: 20, count_max: 1000 }
+        Limits { length: 16 * 1024, parameters: 100, terms: 500, count: 20, count_max: 1000, lenient: false }
     }
 }
 
 /// The parameters of a type that [`parse`] takes, in the order of their codes: what the CapabilityStatement may promise.
 pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'static SearchParameter> {
-    let takes = |parameter: &&SearchParameter| {
-        let kind = matches!(
-            parameter.kind,
-            SearchKind::Number | SearchKind::Quantity | SearchKind::Composite | SearchKind::Special
-        );
-        !kind && parameter.expression.is_some()
+    let takes = |parameter: &&SearchParameter| match parameter.kind {
+        SearchKind::Special => false,
+        SearchKind::Composite => composite::way(parameter, t) != Way::Unsupported,
+        _ => parameter.expression.is_some(),
     };
     definitions.search_parameters(t).iter().filter(takes).collect()
 }
@@ -82,29 +91,31 @@ pub fn parse_pairs(
         main: main_date(context.definitions, t).map(|parameter| parameter.code),
         seen: Vec::new(),
         count_only: false,
-        page: None,
         query: Query {
             resource_type: t.name(),
             clauses: Vec::new(),
             patient: None,
             selective: false,
-            sort: Sort { by: SortBy::Date, descending: true },
+            sort: vec![Sort { by: SortBy::Date, descending: true }],
             count: limits.count,
             total: Total::Unasked,
+            page: None,
             cursor: None,
             self_parameters: Vec::new(),
+            ignored: Vec::new(),
         },
     };
     let mut issues = Vec::new();
     for (name, value) in pairs {
         if let Err(error) = parser.parameter(name, value) {
-            issues.extend(error.issues);
+            let lenient = limits.lenient && error.kind == Kind::NotSupported;
+            if lenient { parser.query.ignored.extend(error.issues) } else { issues.extend(error.issues) }
         }
     }
     if !issues.is_empty() {
         return Err(Error::all(issues));
     }
-    parser.finish()
+    Ok(parser.finish())
 }
 
 /// Percent-decoding with `+` as blank; none when it is not UTF-8 or holds NUL, which PostgreSQL cannot hold.
@@ -114,11 +125,6 @@ fn decode(text: &str) -> Option<String> {
     let text = text.replace('+', " ");
     let decoded = percent_decode_str(&text).decode_utf8().ok()?;
     (well_formed && !decoded.contains('\0')).then(|| decoded.into_owned())
-}
-
-/// A name as an error may show it: short, and without what could break a line.
-fn shown(name: &str) -> String {
-    name.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
 struct Parser<'a> {
@@ -131,7 +137,6 @@ struct Parser<'a> {
     /// Result parameters that were given.
     seen: Vec<&'static str>,
     count_only: bool,
-    page: Option<String>,
     query: Query,
 }
 
@@ -147,7 +152,7 @@ impl Parser<'_> {
             "_summary" => self.summary(&value),
             "_page" => {
                 self.once("_page")?;
-                self.page = Some(value);
+                self.query.page = Some(value);
                 Ok(())
             }
             // How the answer is written, not what is in it.
@@ -180,23 +185,61 @@ impl Parser<'_> {
         Ok(())
     }
 
+    /// `code,-code,...`; what comes after `_id` changes nothing.
     fn sort(&mut self, value: &str) -> Result<()> {
         self.once("_sort")?;
-        let (descending, code) = value.strip_prefix('-').map_or((false, value), |code| (true, code));
-        let by = match code {
-            "_lastUpdated" => SortBy::Updated,
-            "_id" => SortBy::Id,
-            _ if Some(code) == self.main => SortBy::Date,
-            _ => {
-                let main = self.main.map_or(String::new(), |main| format!("{main}, "));
+        let mut keys = Vec::new();
+        for part in value.split(',') {
+            let (descending, code) = part.strip_prefix('-').map_or((false, part), |code| (true, code));
+            let Some(by) = self.sort_by(code) else {
                 let text =
-                    format!("{} can be sorted by one of {main}_lastUpdated, _id, each also with - before it", self.t);
+                    format!("{} can be sorted by {}, each also with - before it", self.t, self.sortable().join(", "));
                 return Err(Error::at(Kind::NotSupported, "_sort", text));
+            };
+            if keys.last().is_none_or(|last: &Sort| last.by != SortBy::Id) {
+                keys.push(Sort { by, descending });
             }
-        };
-        self.query.sort = Sort { by, descending };
+        }
+        if keys.len() > SORT_KEYS {
+            return Err(Error::at(Kind::TooCostly, "_sort", format!("has more than {SORT_KEYS} keys")));
+        }
+        self.query.sort = keys;
         self.query.self_parameters.push(("_sort".to_owned(), value.to_owned()));
         Ok(())
+    }
+
+    /// Dates, strings, numbers, and codes of a closed list that stand at the top of the resource. Of other tokens,
+    /// references and addresses only hashes are kept, and quantities of different units have no order.
+    fn sort_by(&self, code: &str) -> Option<SortBy> {
+        match code {
+            "_lastUpdated" => return Some(SortBy::Updated),
+            "_id" => return Some(SortBy::Id),
+            _ if Some(code) == self.main => return Some(SortBy::Date),
+            _ => {}
+        }
+        let parameter =
+            self.context.definitions.search_parameter(self.t, code).filter(|one| one.expression.is_some())?;
+        let slot = self.context.hasher.slot(self.t.name(), parameter.code);
+        match parameter.kind {
+            SearchKind::String => Some(SortBy::Text { key: slot.key(Form::Strings, &[]) }),
+            SearchKind::Date | SearchKind::Number => Some(SortBy::Range { key: slot.key(Form::Ranges, &[]) }),
+            SearchKind::Token => {
+                let element = self.context.definitions.resource(self.t).element_named(code)?;
+                let codes = element.binding?.codes();
+                let closed = !codes.is_empty()
+                    && codes.len() <= SORT_CODES
+                    && element.types.iter().all(|one| one.code == "code");
+                closed.then(|| SortBy::Code {
+                    keys: codes.iter().map(|(code, _)| slot.key(Form::Code, &[code])).collect(),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn sortable(&self) -> Vec<&'static str> {
+        let all = self.context.definitions.search_parameters(self.t).iter().map(|parameter| parameter.code);
+        all.filter(|code| self.sort_by(code).is_some()).collect()
     }
 
     fn total(&mut self, value: &str) -> Result<()> {
@@ -225,228 +268,15 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// One `code[:modifier]=value[,value...]`.
-    fn criterion(&mut self, name: &str, value: &str) -> Result<()> {
-        let (code, modifier) = name.split_once(':').map_or((name, None), |(code, modifier)| (code, Some(modifier)));
-        let values = split(value, ',');
-        if values.len() > self.limits.terms {
-            return Err(Error::at(Kind::TooCostly, shown(name), format!("has more than {} values", self.limits.terms)));
-        }
-        if values.iter().any(|value| value.is_empty()) {
-            return Err(Error::at(Kind::Value, shown(name), "one of the values is empty"));
-        }
-        let Some(parameter) = self.context.definitions.search_parameter(self.t, code) else {
-            return Err(self.unknown(name, code));
-        };
-        let slot = self.context.hasher.slot(self.t.name(), parameter.code);
-        let clause = match (parameter.kind, modifier) {
-            _ if parameter.expression.is_none() => {
-                return Err(Error::at(Kind::NotSupported, parameter.code, "is not supported yet"));
-            }
-            _ if parameter.code == "_id" && modifier.is_none() => ids(&values)?,
-            (SearchKind::Date, None) => self.date(&slot, parameter, &values)?,
-            (SearchKind::Token, None | Some("not")) if parameter.code != "_id" => {
-                let keys =
-                    values.iter().map(|value| token::key(&slot, parameter.code, value)).collect::<Result<_>>()?;
-                if modifier.is_some() { Clause::Not(keys) } else { Clause::Any(keys) }
-            }
-            (SearchKind::Token, Some("code-text")) if token::has_starts(self.t.name(), parameter.code) => {
-                let any: Vec<String> = values.iter().map(|value| token::squeezed(&unescape(value))).collect();
-                if any.iter().any(String::is_empty) {
-                    return Err(bad_value(parameter.code, "the beginning of an identifier"));
-                }
-                Clause::Prefix { key: slot.key(Form::Strings, &[]), any }
-            }
-            (SearchKind::String, None) => {
-                let any = values.iter().map(|value| string::prefix(&unescape(value))).collect();
-                Clause::Prefix { key: slot.key(Form::Strings, &[]), any }
-            }
-            (SearchKind::String, Some("exact")) => {
-                Clause::Any(values.iter().map(|value| slot.key(Form::Exact, &[&unescape(value)])).collect())
-            }
-            (SearchKind::Uri, None) => Clause::Any(values.iter().map(|value| uri::key(&slot, value)).collect()),
-            (SearchKind::Reference, _) => self.reference(&slot, parameter, modifier, &values)?,
-            (SearchKind::Number | SearchKind::Quantity | SearchKind::Composite | SearchKind::Special, _) => {
-                return Err(Error::at(
-                    Kind::NotSupported,
-                    parameter.code,
-                    format!("parameters of type {} are not supported yet", kind_name(parameter.kind)),
-                ));
-            }
-            (_, Some(modifier)) => return Err(unsupported_modifier(parameter, modifier)),
-            (_, None) => return Err(Error::at(Kind::NotSupported, parameter.code, "is not supported")),
-        };
-        self.query.selective |= is_identifying(parameter.code) && matches!(clause, Clause::Any(_));
-        self.query.clauses.push(clause);
-        Ok(())
-    }
-
-    fn date(&self, slot: &Slot, parameter: &SearchParameter, values: &[&str]) -> Result<Clause> {
-        let (local, now) = (self.context.local, self.now);
-        let any = values
-            .iter()
-            .map(|value| date::comparison(parameter.code, &unescape(value), local, now))
-            .collect::<Result<_>>()?;
-        Ok(match parameter.code {
-            "_lastUpdated" => Clause::Updated(any),
-            code if Some(code) == self.main && is_single(self.t) => Clause::Date(any),
-            _ => Clause::Range { key: slot.key(Form::Ranges, &[]), any },
-        })
-    }
-
-    fn reference(
-        &mut self,
-        slot: &Slot,
-        parameter: &SearchParameter,
-        modifier: Option<&str>,
-        values: &[&str],
-    ) -> Result<Clause> {
-        let of_type = match modifier {
-            None => None,
-            Some(modifier) => match reference::modifier_type(parameter, modifier) {
-                Some(named) => Some(named),
-                None => return Err(unsupported_modifier(parameter, modifier)),
-            },
-        };
-        let mut keys = Vec::with_capacity(values.len());
-        let mut locals = Vec::new();
-        for value in values {
-            let target = reference::target(slot, parameter, of_type, value, self.context.base)?;
-            keys.push(target.key);
-            locals.extend(target.local);
-        }
-        if locals.len() == values.len() && !locals.is_empty() {
-            self.restrict(parameter, &locals);
-        }
-        Ok(Clause::Any(keys))
-    }
-
-    /// Every alternative is a Patient in whose compartment the row must be: its rows lie under that Patient's keys. Not so
-    /// for Patient (a link gives no place) and Group (lies under no patient).
-    fn restrict(&mut self, parameter: &SearchParameter, locals: &[(ResourceType, String)]) {
-        let compartment = self.context.definitions.compartment("Patient", self.t);
-        let all_patients = locals.iter().all(|(t, _)| t.name() == "Patient");
-        self.query.selective |= all_patients;
-        // Of `subject` and `patient` the definition of a compartment names one; where it names any, both are the same element.
-        let named = compartment.contains(&parameter.code)
-            || (!compartment.is_empty() && matches!(parameter.code, "subject" | "patient"));
-        if all_patients && named && !matches!(self.t.name(), "Patient" | "Group") {
-            let mut ids: Vec<String> = locals.iter().map(|(_, id)| id.clone()).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            // Of several restrictions any one will do: the clauses say the rest.
-            self.query.patient.get_or_insert(ids);
-        }
-    }
-
-    fn unknown(&self, name: &str, code: &str) -> Error {
-        let known = self.context.definitions.search_parameters(self.t).iter().map(|parameter| parameter.code);
-        let text = if code.contains('.') || name.contains('.') {
-            "chained parameters are not supported yet".to_owned()
-        } else if matches!(
-            code,
-            "_has"
-                | "_include"
-                | "_revinclude"
-                | "_list"
-                | "_type"
-                | "_elements"
-                | "_contained"
-                | "_containedType"
-                | "_score"
-        ) {
-            "is not supported yet".to_owned()
-        } else {
-            format!("is no search parameter of {}; the nearest are {}", self.t, nearest(code, known).join(", "))
-        };
-        Error::at(Kind::NotSupported, shown(name), text)
-    }
-
-    fn finish(mut self) -> Result<Query> {
+    fn finish(mut self) -> Query {
         if self.count_only {
             self.query.count = 0;
         }
         if self.query.count == 0 && self.query.total == Total::Unasked {
             self.query.total = Total::Accurate;
         }
-        if let Some(token) = self.page {
-            let cursor = page::read(self.context.hasher, self.query.resource_type, &self.query.self_parameters, &token);
-            let Some(cursor) = cursor else {
-                return Err(Error::at(Kind::Value, "_page", "is not a page of this search"));
-            };
-            self.query.cursor = Some(cursor);
-            self.query.self_parameters.push(("_page".to_owned(), token));
-        }
-        Ok(self.query)
+        self.query
     }
-}
-
-fn ids(values: &[&str]) -> Result<Clause> {
-    if !values.iter().all(|value| is_id(value)) {
-        return Err(bad_value("_id", "an id"));
-    }
-    let mut ids: Vec<String> = values.iter().map(|value| (*value).to_owned()).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    Ok(Clause::Ids(ids))
-}
-
-/// Parameters whose values few rows share.
-fn is_identifying(code: &str) -> bool {
-    matches!(
-        code,
-        "identifier" | "phone" | "email" | "telecom" | "group-identifier" | "encounter" | "specimen" | "based-on"
-    )
-}
-
-fn kind_name(kind: SearchKind) -> &'static str {
-    match kind {
-        SearchKind::Number => "number",
-        SearchKind::Date => "date",
-        SearchKind::String => "string",
-        SearchKind::Token => "token",
-        SearchKind::Reference => "reference",
-        SearchKind::Composite => "composite",
-        SearchKind::Quantity => "quantity",
-        SearchKind::Uri => "uri",
-        SearchKind::Special => "special",
-    }
-}
-
-fn unsupported_modifier(parameter: &SearchParameter, modifier: &str) -> Error {
-    let supported = match parameter.kind {
-        _ if parameter.code == "_id" => "none",
-        SearchKind::String => ":exact",
-        SearchKind::Token if parameter.code == "identifier" => ":not, and on Patient :code-text",
-        SearchKind::Token => ":not",
-        SearchKind::Reference => ": and a type that the parameter may point at",
-        _ => "none",
-    };
-    let text = format!("the modifier :{} is not supported here; supported: {supported}", shown(modifier));
-    Error::all(vec![Issue::at(Kind::NotSupported, parameter.code, text)])
-}
-
-/// The three codes with the fewest edits to `name`.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
-    let name: Vec<char> = name.chars().take(64).collect();
-    let mut ranked: Vec<(usize, &str)> = known.map(|code| (edits(&name, code), code)).collect();
-    ranked.sort_unstable();
-    ranked.into_iter().take(3).map(|(_, code)| code).collect()
-}
-
-/// Levenshtein distance.
-fn edits(a: &[char], b: &str) -> usize {
-    let mut row: Vec<usize> = (0..=a.len()).collect();
-    for (line, letter) in b.chars().enumerate() {
-        let mut next = Vec::with_capacity(row.len());
-        next.push(line + 1);
-        for ((above, before), known) in row.iter().skip(1).zip(&row).zip(a) {
-            let left = next.last().copied().unwrap_or(0);
-            next.push((above + 1).min(left + 1).min(before + usize::from(*known != letter)));
-        }
-        row = next;
-    }
-    row.last().copied().unwrap_or(0)
 }
 
 #[cfg(test)]

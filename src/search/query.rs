@@ -3,6 +3,7 @@
 //! A Query is made by [`parse`](super::parse) (or compiled from a scope filter) and holds hashes and folded texts, not the words
 //! of the request; those stand in `self_parameters` alone, for the self link.
 
+use crate::error::Issue;
 use jiff::Timestamp;
 
 /// One search of one resource type.
@@ -15,14 +16,19 @@ pub struct Query {
     pub patient: Option<Vec<String>>,
     /// Some clause is on an identifying parameter: few rows are to be expected, so plan P goes first.
     pub selective: bool,
-    pub sort: Sort,
+    /// Never empty; the id is always the last key of the order, in the direction of the first.
+    pub sort: Vec<Sort>,
     /// Rows a page; 0 = only the total is wanted (`_count=0`, `_summary=count`).
     pub count: u32,
     pub total: Total,
+    /// The page token that was given; whoever knows the caller reads it into `cursor` ([`page`](super::page)).
+    pub page: Option<String>,
     /// Where the page starts (after this row); `None` for the first page.
     pub cursor: Option<Cursor>,
     /// What is really executed, decoded, for the self link; `_page` last when there is one.
     pub self_parameters: Vec<(String, String)>,
+    /// What was left out because the caller asked for lenient handling.
+    pub ignored: Vec<Issue>,
 }
 
 /// One condition. The values inside are alternatives.
@@ -34,14 +40,38 @@ pub enum Clause {
     Not(Vec<i64>),
     /// The row's id is one of these.
     Ids(Vec<String>),
-    /// A row of `search_string` under `key` starts with one of these folded texts.
-    Prefix { key: i64, any: Vec<String> },
+    /// A row of `search_string` under one of `keys` holds one of these folded texts.
+    Text {
+        keys: Vec<i64>,
+        place: Place,
+        any: Vec<String>,
+    },
     /// The main date (`date_lo`, `date_hi`).
     Date(Vec<Comparison>),
-    /// Another date: a row of `search_range` under `key`.
-    Range { key: i64, any: Vec<Comparison> },
+    /// Another date, a number, a quantity: a row of `search_range` fulfils one of these.
+    Range(Vec<Term>),
+    /// The main quantity, in the columns of the row.
+    Number(Vec<Amount>),
     /// `_lastUpdated`.
     Updated(Vec<Comparison>),
+    /// `:missing`: whether the parameter has a value. Answered by the shapes that the type has: [`Query::know_shapes`].
+    Missing {
+        code: &'static str,
+        missing: bool,
+    },
+    All(Vec<Clause>),
+    Either(Vec<Clause>),
+    /// What no row fulfils.
+    Never,
+}
+
+/// Where in a value a text must stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    Start,
+    /// At the start or after a blank.
+    Word,
+    Anywhere,
 }
 
 /// A prefix with the closed interval of instants that the given value stands for.
@@ -50,6 +80,30 @@ pub struct Comparison {
     pub prefix: Prefix,
     pub lo: Timestamp,
     pub hi: Timestamp,
+}
+
+/// A prefix with the closed interval of numbers (or of epoch seconds) that the given value stands for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    pub prefix: Prefix,
+    pub lo: f64,
+    pub hi: f64,
+}
+
+/// A row of `search_range` with this key and all these marks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Term {
+    pub key: i64,
+    pub marks: Vec<i64>,
+    pub interval: Interval,
+}
+
+/// The main quantity of a row that has all these keys: as it was written, or in base units.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Amount {
+    pub canonical: bool,
+    pub keys: Vec<i64>,
+    pub interval: Interval,
 }
 
 /// <https://hl7.org/fhir/R4/search.html#prefix>
@@ -69,13 +123,33 @@ pub enum Prefix {
     Ap,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+impl Prefix {
+    /// Splits a query value into its prefix, `eq` when there is none, and the rest.
+    pub fn split(value: &str) -> (Prefix, &str) {
+        let prefix = match value.get(..2) {
+            Some("eq") => Prefix::Eq,
+            Some("ne") => Prefix::Ne,
+            Some("lt") => Prefix::Lt,
+            Some("gt") => Prefix::Gt,
+            Some("ge") => Prefix::Ge,
+            Some("le") => Prefix::Le,
+            Some("sa") => Prefix::Sa,
+            Some("eb") => Prefix::Eb,
+            Some("ap") => Prefix::Ap,
+            _ => return (Prefix::Eq, value),
+        };
+        (prefix, value.get(2..).unwrap_or_default())
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sort {
     pub by: SortBy,
     pub descending: bool,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What has no value stands before all that have one.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SortBy {
     /// The main date of the type (`sort_date`); rows without it are the oldest. The default, descending.
     Date,
@@ -83,6 +157,12 @@ pub enum SortBy {
     Updated,
     /// `_id`.
     Id,
+    /// The whole values of a string parameter, folded: the first of them, descending the last.
+    Text { key: i64 },
+    /// The numbers or further dates under a key of `search_range`: the lowest, descending the highest.
+    Range { key: i64 },
+    /// A code of a closed list: these keys, in the order of the codes.
+    Code { keys: Vec<i64> },
 }
 
 /// `_total`; `Unasked` when the parameter was not given.
@@ -94,11 +174,39 @@ pub enum Total {
     Accurate,
 }
 
-/// The last row of the page before: its sort value (`sort_date` or `updated`; `None` for a row without date or a sort by id) and id.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// The last row of the page before: the values of its sort keys, as PostgreSQL writes them (`_id` excepted), and its id.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Cursor {
-    pub at: Option<Timestamp>,
+    pub values: Vec<String>,
     pub id: String,
+}
+
+impl Clause {
+    /// Whether it demands a key, so that GIN can find the rows and their type.
+    pub fn demands_key(&self) -> bool {
+        match self {
+            Clause::Any(_) => true,
+            Clause::Number(any) => any.iter().all(|amount| !amount.keys.is_empty()),
+            Clause::All(all) => all.iter().any(Clause::demands_key),
+            Clause::Either(any) => any.iter().all(Clause::demands_key),
+            _ => false,
+        }
+    }
+
+    fn asks_for_shapes(&self) -> bool {
+        match self {
+            Clause::Missing { .. } => true,
+            Clause::All(inner) | Clause::Either(inner) => inner.iter().any(Clause::asks_for_shapes),
+            _ => false,
+        }
+    }
+
+    fn each(&mut self, change: &mut impl FnMut(&mut Clause)) {
+        change(self);
+        if let Clause::All(inner) | Clause::Either(inner) = self {
+            inner.iter_mut().for_each(|clause| clause.each(change));
+        }
+    }
 }
 
 impl Query {
@@ -112,6 +220,36 @@ impl Query {
 
     /// Whether some clause demands a key: GIN can find the rows.
     pub fn has_positive_key(&self) -> bool {
-        self.clauses.iter().any(|clause| matches!(clause, Clause::Any(_)))
+        self.clauses.iter().any(Clause::demands_key)
+    }
+
+    /// The only sort key, when the order is that of an index.
+    pub fn walk_order(&self) -> Option<&Sort> {
+        match self.sort.as_slice() {
+            [one] if matches!(one.by, SortBy::Date | SortBy::Updated) => Some(one),
+            _ => None,
+        }
+    }
+
+    /// Whether [`Self::know_shapes`] is due before the query can be run.
+    pub fn asks_for_shapes(&self) -> bool {
+        self.clauses.iter().any(Clause::asks_for_shapes)
+    }
+
+    /// Answers `:missing` by the shapes of the type: (key, parameters that have a value). They are read afresh for each
+    /// search: a shape is committed before the first row that has it.
+    pub fn know_shapes(&mut self, shapes: &[(i64, Vec<String>)]) {
+        let mut answer = |clause: &mut Clause| {
+            if let Clause::Missing { code, missing } = clause {
+                let absent = |parameters: &[String]| !parameters.iter().any(|one| one == code);
+                let keys: Vec<i64> = shapes
+                    .iter()
+                    .filter(|(_, parameters)| absent(parameters) == *missing)
+                    .map(|(key, _)| *key)
+                    .collect();
+                *clause = if keys.is_empty() { Clause::Never } else { Clause::Any(keys) };
+            }
+        };
+        self.clauses.iter_mut().for_each(|clause| clause.each(&mut answer));
     }
 }

@@ -2,15 +2,17 @@
 //! ever part of the text.
 //!
 //! Every statement holds the whole guard before any limit, and every one but the counts answers the same twelve columns:
-//! `documento_id text, id text, version int8, updated timestamptz, sort_date timestamptz (null when absent), body bytea,
-//! encoding int2, owner text[], labels text[], patient text[], found int8, capped bool`, in the order of the query, at most `count + 1` rows: the one too many says that
-//! there is a next page. `found` (plan P) is the number of matches; `capped` (W, P) on any row says that the cap was
+//! `documento_id text, id text, version int8, updated timestamptz, sort text[] (the values of the sort keys), body bytea,
+//! encoding int2, owner text[], labels text[], patient text[], found int8, capped bool`, in the order of the query, at most
+//! `count + 1` rows: the one too many says that there is a next page. `found` (plan P) is the number of matches; `capped` (W, P) on any row says that the cap was
 //! reached, so that a page which is not full (W) or the order (P) is not to be trusted and the next plan must be tried.
 //! A row whose `id` is null only carries `capped`.
 
-use crate::search::param::date;
-use crate::search::query::{Clause, Comparison, Prefix, Query, SortBy};
+mod text;
+
+use crate::search::query::{Clause, Place, Prefix, Query};
 use jiff::Timestamp;
+use text::Text;
 
 /// A statement ready to run: the text is one of few shapes, so it may be prepared and kept.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,7 +64,7 @@ pub enum Plan {
 }
 
 /// Which plans to try, in this order, until one is complete. Without statistics yet: a clause is taken as rare by its
-/// parameter alone (`Query::selective`). A walk needs an index in the order of the sort, which `_id` has not.
+/// parameter alone (`Query::selective`). A walk needs an index in the order of the sort: main date and `_lastUpdated` only.
 ///
 /// `documents` as for [`timeline`]. `distributed`: the rows lie on several nodes. Citus sends a plain statement to each of
 /// them, order and limit included; what stands behind a fence it would gather on the coordinator first, or refuse.
@@ -75,10 +77,17 @@ pub fn plans(query: &Query, documents: &[String], distributed: bool) -> &'static
         false if distributed => return &[Plan::Plain],
         false => {}
     }
-    let prefix = query.clauses.iter().any(|clause| matches!(clause, Clause::Prefix { .. }));
-    let walks = query.sort.by != SortBy::Id;
-    match (query.has_positive_key() || prefix, walks) {
-        (true, true) if query.selective || !query.has_positive_key() => &[Plan::Pick, Plan::Walk, Plan::Plain],
+    let walks = query.walk_order().is_some();
+    let source = by_index(query).and_then(|at| query.clauses.get(at));
+    // What an index answers at once, and few rows have.
+    let picks = match source {
+        Some(Clause::Text { place, .. }) => *place == Place::Start,
+        Some(Clause::Range(any)) => any.iter().all(|term| term.interval.prefix == Prefix::Eq),
+        _ => false,
+    };
+    let positive = query.has_positive_key();
+    match (positive || source.is_some(), walks) {
+        (true, true) if query.selective || (picks && !positive) => &[Plan::Pick, Plan::Walk, Plan::Plain],
         (true, true) => &[Plan::Walk, Plan::Pick, Plan::Plain],
         (true, false) => &[Plan::Pick, Plan::Plain],
         (false, true) => &[Plan::Walk, Plan::Plain],
@@ -86,28 +95,29 @@ pub fn plans(query: &Query, documents: &[String], distributed: bool) -> &'static
     }
 }
 
-const ROW: &str = "select w.documento_id, w.id, w.version, w.updated, nullif(w.sort_date, '-infinity') as sort_date, w.body, w.encoding, w.owner, w.labels, w.patient";
-const CAPPED_ROW: &str = "select null::text, null::text, null::int8, null::timestamptz, null::timestamptz, null::bytea, null::int2, null::text[], null::text[], null::text[], null::int8, true";
+/// The first clause that an index of `search_string` or `search_range` can answer.
+fn by_index(query: &Query) -> Option<usize> {
+    query.clauses.iter().position(|clause| matches!(clause, Clause::Text { .. } | Clause::Range(_)))
+}
+
+/// Documents that get an arm each in the union of T.
+const ARMS: usize = 8;
+
+const CAPPED_ROW: &str = "select null::text, null::text, null::int8, null::timestamptz, null::text[], null::bytea, null::int2, null::text[], null::text[], null::text[], null::int8, true";
 
 /// T. `documents`: the keys under which the rows of `query.patient` (else of `query.ids()`) may lie. Complete; never GIN.
+///
+/// One arm for each document: only with equality is the index read in its order, and left when the page is full. `= any`
+/// sorts the whole chart.
 pub fn timeline(query: &Query, guard: &Guard, documents: &[String]) -> Statement {
-    let mut text = Text { documents: Some(documents.to_vec()), ..Text::default() };
-    text.add(ROW).add(", null::int8 as found, false as capped from (select * from resource w where w.documento_id = ");
-    match documents {
-        // Only with equality is the index read in its order, and left when the page is full: `= any` sorts the whole chart.
-        [one] => text.bind(Bind::Text(one.clone())),
-        _ => text.add("any(").bind(Bind::Texts(documents.to_vec())).add(")"),
-    };
-    text.of_type(query).guard(guard);
-    if query.sort.by == SortBy::Date {
-        text.order(query, "w");
+    let mut text = Text::under(documents);
+    let arms: Vec<&[String]> = if documents.len() > ARMS { vec![documents] } else { documents.chunks(1).collect() };
+    text.row(query, "w").add(", null::int8 as found, false as capped from (");
+    for (n, arm) in arms.iter().enumerate() {
+        text.add(if n == 0 { "(" } else { " union all (" });
+        text.rows_under(query, guard, arm).page(query).add(")");
     }
-    // The fence: without it the planner would intersect the patient with the key over the whole site.
-    text.add(" offset 0) w where not w.deleted");
-    if let Some(patients) = &query.patient {
-        text.add(" and w.patient && ").bind(Bind::Texts(patients.clone()));
-    }
-    text.clauses(query, None).cursor(query).order(query, "w").page(query);
+    text.add(") w").order(query, "w").page(query);
     text.finish()
 }
 
@@ -119,7 +129,7 @@ pub fn walk(query: &Query, guard: &Guard, cap: i64) -> Statement {
     text.add("with beyond as materialized (select 1 from resource w where true");
     text.fence(query, guard).order(query, "w").add(" offset ").bind(Bind::Int(cap)).add(" limit 1) ");
     text.add("select * from ((")
-        .add(ROW)
+        .row(query, "w")
         .add(", null::int8 as found, false as capped from (select * from resource w where true");
     text.fence(query, guard).order(query, "w").add(" limit ").bind(Bind::Int(cap));
     text.add(") w where not w.deleted").clauses(query, None).order(query, "w").page(query);
@@ -127,30 +137,44 @@ pub fn walk(query: &Query, guard: &Guard, cap: i64) -> Statement {
     text.finish()
 }
 
-/// P. All matches of the key clauses by GIN, or, when there are none, those of the first string clause by its index, up to
+/// P. All matches of the key clauses by GIN, or, when there are none, those of the first text or range by its index, up to
 /// `cap`, then sorted.
 pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
-    let mut text = Text::default();
-    let by_text = query.clauses.iter().position(|clause| matches!(clause, Clause::Prefix { .. }));
-    let source = match by_text {
+    let mut text = Text::within_guard(guard, None);
+    // A computed sort key is known only outside of the statement that computes it.
+    let computed = text::is_computed(query);
+    let source = match by_index(query) {
         Some(at) if !query.has_positive_key() => {
             text.candidates(query, at, cap);
-            text.add("p as materialized (select w.documento_id, w.resource_type, w.id, w.sort_date, w.updated from (select distinct documento_id, resource_type, id from s) c ")
+            text.add("p as materialized (select w.documento_id, w.resource_type, w.id, w.sort_date, w.updated")
+                .computed(query);
+            text.add(" from (select distinct documento_id, resource_type, id from s) c ")
                 .add("cross join lateral (select * from resource r where r.documento_id = c.documento_id and r.resource_type = c.resource_type and r.id = c.id limit 1) w ")
                 .add("where not w.deleted");
-            text.of_type(query).guard(guard).clauses(query, Some(at)).cursor(query).add(")");
+            text.of_type(query).guard(guard).clauses(query, Some(at));
             "s"
         }
         _ => {
-            text.add("with p as materialized (select w.documento_id, w.resource_type, w.id, w.sort_date, w.updated from resource w where not w.deleted");
-            text.guard(guard).keyed_type(query).clauses(query, None).cursor(query);
-            text.add(" limit ").bind(Bind::Int(cap)).add(")");
+            text.add("with p as materialized (select w.documento_id, w.resource_type, w.id, w.sort_date, w.updated")
+                .computed(query);
+            text.add(" from resource w where not w.deleted");
+            text.guard(guard).keyed_type(query).clauses(query, None);
             "p"
         }
     };
-    text.add(", t as (select * from p").order(query, "p").page(query).add(") ");
+    if !computed {
+        text.cursor(query, "w");
+    }
+    if source == "p" {
+        text.add(" limit ").bind(Bind::Int(cap));
+    }
+    text.add("), t as (select * from p where true");
+    if computed {
+        text.cursor(query, "p");
+    }
+    text.order(query, "p").page(query).add(") ");
     text.add("select * from ((")
-        .add(ROW)
+        .row(query, "t")
         .add(", (select count(*) from p) as found, (select count(*) from ")
         .add(source);
     text.add(") >= ")
@@ -164,16 +188,11 @@ pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
 
 /// The planner's choice: right for every query, fast for most. `documents` as for [`count`].
 pub fn plain(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Statement {
-    let mut text = Text::default();
-    text.add(ROW).add(", null::int8 as found, false as capped from resource w where not w.deleted");
-    text.of_type(query)
-        .within(query, documents)
-        .guard(guard)
-        .clauses(query, None)
-        .bounds(query)
-        .cursor(query)
-        .order(query, "w")
-        .page(query);
+    let mut text = Text::within_guard(guard, documents);
+    text.row(query, "w").add(", null::int8 as found, false as capped from (select w.*").computed(query);
+    text.add(" from resource w where not w.deleted");
+    text.of_type(query).within(query, documents).guard(guard).clauses(query, None).bounds(query);
+    text.add(") w where true").cursor(query, "w").order(query, "w").page(query);
     text.finish()
 }
 
@@ -211,284 +230,20 @@ pub fn compartment(
 }
 
 /// Exact number of matches over all pages: one row, one int8. `documents` as for [`timeline`], `None` when the query is not
-/// restricted to a patient or ids.
-pub fn count(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Statement {
+/// restricted to a patient or ids. `fenced`: the rows under the documents are read and then judged, never found by GIN,
+/// which would go over the whole site; so the plan may be kept.
+pub fn count(query: &Query, guard: &Guard, documents: Option<&[String]>, fenced: bool) -> Statement {
     let mut text = Text::default();
-    text.add("select count(*) from resource w where not w.deleted").matching(query, guard, documents);
+    text.add("select count(*) from ").matching(query, guard, documents, fenced);
     text.finish()
 }
 
 /// As [`count`], but stops at `cap`: an answer below it is exact.
-pub fn count_up_to(query: &Query, guard: &Guard, documents: Option<&[String]>, cap: i64) -> Statement {
+pub fn count_up_to(query: &Query, guard: &Guard, documents: Option<&[String]>, fenced: bool, cap: i64) -> Statement {
     let mut text = Text::default();
-    text.add("select count(*) from (select 1 from resource w where not w.deleted").matching(query, guard, documents);
+    text.add("select count(*) from (select 1 from ").matching(query, guard, documents, fenced);
     text.add(" limit ").bind(Bind::Int(cap)).add(") c");
     text.finish()
-}
-
-/// A statement in the making. Everything added is a constant of this file or a `$n`.
-#[derive(Default)]
-struct Text {
-    sql: String,
-    params: Vec<Bind>,
-    /// Where the rows lie. Citus must be told so of each table: `= any` does not go over from one to the other.
-    documents: Option<Vec<String>>,
-}
-
-impl Text {
-    fn add(&mut self, sql: &'static str) -> &mut Self {
-        self.sql.push_str(sql);
-        self
-    }
-
-    fn bind(&mut self, value: Bind) -> &mut Self {
-        let cast = match &value {
-            Bind::Text(_) => "text",
-            Bind::Texts(_) => "text[]",
-            Bind::Int(_) => "int8",
-            Bind::Ints(_) => "int8[]",
-            Bind::Float(_) => "float8",
-            Bind::Time(_) => "timestamptz",
-            Bind::Bool(_) => "bool",
-        };
-        self.params.push(value);
-        self.sql.push_str(&format!("${}::{cast}", self.params.len()));
-        self
-    }
-
-    /// The rows of a search table that belong to the row `w`, without the closing parenthesis.
-    fn exists(&mut self, from: &'static str) -> &mut Self {
-        self.add(" and exists (select 1 from ").add(from);
-        self.add(" s where s.documento_id = w.documento_id and s.resource_type = w.resource_type and s.id = w.id");
-        if let Some(documents) = self.documents.clone() {
-            self.add(" and s.documento_id = any(").bind(Bind::Texts(documents)).add(")");
-        }
-        self
-    }
-
-    fn finish(self) -> Statement {
-        Statement { sql: self.sql, params: self.params }
-    }
-
-    fn of_type(&mut self, query: &Query) -> &mut Self {
-        self.add(" and w.resource_type = ").bind(Bind::Text(query.resource_type.to_owned()))
-    }
-
-    /// The type is part of each key: beside `keys @>` its own condition would halve the planner's estimate.
-    fn keyed_type(&mut self, query: &Query) -> &mut Self {
-        if query.has_positive_key() { self } else { self.of_type(query) }
-    }
-
-    fn guard(&mut self, guard: &Guard) -> &mut Self {
-        if let Some(documents) = &guard.documents {
-            self.documents.get_or_insert_with(|| documents.clone());
-            self.add(" and w.documento_id = any(").bind(Bind::Texts(documents.clone())).add(")");
-        }
-        if let Some(owner) = &guard.owner {
-            self.add(" and w.owner @> ").bind(Bind::Texts(vec![owner.clone()]));
-        }
-        if let Some(rule) = &guard.label_rule {
-            self.add(" and (not w.labels && ").bind(Bind::Texts(rule.if_any.clone()));
-            self.add(" or w.labels && ").bind(Bind::Texts(rule.then_any.clone())).add(")");
-        }
-        self
-    }
-
-    /// The rows of the patient, or of the ids, that a query is about.
-    fn within(&mut self, query: &Query, documents: Option<&[String]>) -> &mut Self {
-        if let Some(documents) = documents {
-            self.documents = Some(documents.to_vec());
-            self.add(" and w.documento_id = any(").bind(Bind::Texts(documents.to_vec())).add(")");
-        }
-        if let Some(patients) = &query.patient {
-            self.add(" and w.patient && ").bind(Bind::Texts(patients.clone()));
-        }
-        self
-    }
-
-    /// The rows that a walk passes over.
-    fn fence(&mut self, query: &Query, guard: &Guard) -> &mut Self {
-        self.of_type(query).guard(guard).bounds(query).cursor(query)
-    }
-
-    /// What a count counts.
-    fn matching(&mut self, query: &Query, guard: &Guard, documents: Option<&[String]>) -> &mut Self {
-        if documents.is_some() {
-            self.of_type(query)
-        } else {
-            self.keyed_type(query)
-        };
-        self.within(query, documents);
-        self.guard(guard).clauses(query, None)
-    }
-
-    fn cursor(&mut self, query: &Query) -> &mut Self {
-        let Some(cursor) = &query.cursor else { return self };
-        self.add(match query.sort.by {
-            SortBy::Date => " and (w.sort_date, w.id) ",
-            SortBy::Updated => " and (w.updated, w.id) ",
-            SortBy::Id => " and w.id ",
-        });
-        self.add(if query.sort.descending { "< " } else { "> " });
-        if query.sort.by == SortBy::Id {
-            return self.bind(Bind::Text(cursor.id.clone()));
-        }
-        self.add("(");
-        match cursor.at {
-            Some(at) => self.bind(Bind::Time(at)),
-            None => self.add("'-infinity'::timestamptz"),
-        };
-        self.add(", ").bind(Bind::Text(cursor.id.clone())).add(")")
-    }
-
-    /// `order by` of the query on a row source that has `sort_date, updated, id`.
-    fn order(&mut self, query: &Query, source: &'static str) -> &mut Self {
-        let direction = if query.sort.descending { " desc" } else { " asc" };
-        self.add(" order by ");
-        if query.sort.by != SortBy::Id {
-            let column = if query.sort.by == SortBy::Date { ".sort_date" } else { ".updated" };
-            self.add(source).add(column).add(direction).add(", ");
-        }
-        self.add(source).add(".id").add(direction)
-    }
-
-    fn page(&mut self, query: &Query) -> &mut Self {
-        self.add(" limit ").bind(Bind::Int(i64::from(query.count) + 1))
-    }
-
-    /// Conditions implied by the clauses that bound the column of the sort, so that an index in that order can start or
-    /// stop early. `le` and `lt` bound nothing: a period without start has its end as sort_date.
-    fn bounds(&mut self, query: &Query) -> &mut Self {
-        for clause in &query.clauses {
-            match (clause, query.sort.by) {
-                (Clause::Date(any), SortBy::Date) => {
-                    let [one] = any.as_slice() else { continue };
-                    match one.prefix {
-                        Prefix::Eq => self
-                            .add(" and w.sort_date >= ")
-                            .bind(Bind::Time(one.lo))
-                            .add(" and w.sort_date <= ")
-                            .bind(Bind::Time(one.hi)),
-                        Prefix::Sa => self.add(" and w.sort_date > ").bind(Bind::Time(one.hi)),
-                        _ => self,
-                    };
-                }
-                (Clause::Updated(any), SortBy::Updated) => {
-                    let [one] = any.as_slice() else { continue };
-                    if one.prefix != Prefix::Ne {
-                        self.add(" and ").updated(one);
-                    }
-                }
-                _ => {}
-            }
-        }
-        self
-    }
-
-    /// All clauses but the one at `except`.
-    fn clauses(&mut self, query: &Query, except: Option<usize>) -> &mut Self {
-        let mut all = Vec::new();
-        for (at, clause) in query.clauses.iter().enumerate() {
-            match clause {
-                _ if Some(at) == except => continue,
-                Clause::Any(keys) => match keys.as_slice() {
-                    [key] => {
-                        all.push(*key);
-                        continue;
-                    }
-                    _ => self.add(" and w.keys && ").bind(Bind::Ints(keys.clone())),
-                },
-                Clause::Not(keys) => self.add(" and not w.keys && ").bind(Bind::Ints(keys.clone())),
-                Clause::Ids(ids) => self.add(" and w.id = any(").bind(Bind::Texts(ids.clone())).add(")"),
-                Clause::Prefix { key, any } => {
-                    self.exists("search_string");
-                    self.starts(*key, any).add(")")
-                }
-                Clause::Date(any) => self.any(any, |text, one| text.date(one)),
-                Clause::Range { key, any } => {
-                    self.exists("search_range").add(" and s.key = ");
-                    self.bind(Bind::Int(*key)).any(any, |text, one| text.range(one)).add(")")
-                }
-                Clause::Updated(any) => self.any(any, |text, one| text.updated(one)),
-            };
-        }
-        if !all.is_empty() {
-            self.add(" and w.keys @> ").bind(Bind::Ints(all));
-        }
-        self
-    }
-
-    /// The rows of `search_string` that match the string clause at `at`, up to `cap`, as CTE `s`.
-    fn candidates(&mut self, query: &Query, at: usize, cap: i64) {
-        self.add(
-            "with s as materialized (select s.documento_id, s.resource_type, s.id from search_string s where true",
-        );
-        if let Some(Clause::Prefix { key, any }) = query.clauses.get(at) {
-            self.starts(*key, any);
-        }
-        self.add(" limit ").bind(Bind::Int(cap)).add("), ");
-    }
-
-    fn starts(&mut self, key: i64, any: &[String]) -> &mut Self {
-        self.add(" and s.key = ").bind(Bind::Int(key)).add(" and (false");
-        for prefix in any {
-            // Collation "C" orders by bytes, and no stored text holds the last code point.
-            self.add(" or (s.value >= ").bind(Bind::Text(prefix.clone()));
-            self.add(" and s.value < ").bind(Bind::Text(format!("{prefix}\u{10FFFF}"))).add(")");
-        }
-        self.add(")")
-    }
-
-    fn any(&mut self, any: &[Comparison], mut one: impl FnMut(&mut Self, &Comparison)) -> &mut Self {
-        self.add(" and (false");
-        for comparison in any {
-            self.add(" or ");
-            one(self, comparison);
-        }
-        self.add(")")
-    }
-
-    fn date(&mut self, one: &Comparison) {
-        self.compare(one.prefix, "w.date_lo", "w.date_hi", Bind::Time(one.lo), Bind::Time(one.hi));
-    }
-
-    fn range(&mut self, one: &Comparison) {
-        let (lo, hi) = date::seconds(one.lo, one.hi);
-        self.compare(one.prefix, "s.lo", "s.hi", Bind::Float(lo), Bind::Float(hi));
-    }
-
-    /// `updated` is a point: each comparison is one that an index can start from.
-    fn updated(&mut self, one: &Comparison) {
-        match one.prefix {
-            Prefix::Ge => self.add("w.updated >= ").bind(Bind::Time(one.lo)),
-            Prefix::Le => self.add("w.updated <= ").bind(Bind::Time(one.hi)),
-            prefix => {
-                self.compare(prefix, "w.updated", "w.updated", Bind::Time(one.lo), Bind::Time(one.hi));
-                self
-            }
-        };
-    }
-
-    /// <https://hl7.org/fhir/R4/search.html#prefix> between the interval of the row (`lo`..`hi`) and that of the request
-    /// (`from`..`to`), both closed.
-    fn compare(&mut self, prefix: Prefix, lo: &'static str, hi: &'static str, from: Bind, to: Bind) {
-        match prefix {
-            Prefix::Eq => {
-                self.add("(").add(lo).add(" >= ").bind(from).add(" and ").add(hi).add(" <= ").bind(to).add(")")
-            }
-            Prefix::Ne => self.add("(").add(lo).add(" < ").bind(from).add(" or ").add(hi).add(" > ").bind(to).add(")"),
-            // Contained or reaching above: then it begins within, or ends above.
-            Prefix::Ge => self.add("(").add(lo).add(" >= ").bind(from).add(" or ").add(hi).add(" > ").bind(to).add(")"),
-            Prefix::Le => self.add("(").add(hi).add(" <= ").bind(to).add(" or ").add(lo).add(" < ").bind(from).add(")"),
-            Prefix::Lt => self.add(lo).add(" < ").bind(from),
-            Prefix::Gt => self.add(hi).add(" > ").bind(to),
-            Prefix::Sa => self.add(lo).add(" > ").bind(to),
-            Prefix::Eb => self.add(hi).add(" < ").bind(from),
-            Prefix::Ap => {
-                self.add("(").add(lo).add(" <= ").bind(to).add(" and ").add(hi).add(" >= ").bind(from).add(")")
-            }
-        };
-    }
 }
 
 #[cfg(test)]

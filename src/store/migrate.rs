@@ -9,7 +9,12 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0001_foundation", include_str!("../../sql/migrations/0001_foundation.sql")),
     ("0002_pages", include_str!("../../sql/migrations/0002_pages.sql")),
     ("0003_desk", include_str!("../../sql/migrations/0003_desk.sql")),
+    ("0004_search", include_str!("../../sql/migrations/0004_search.sql")),
 ];
+
+/// What is extracted of a resource changed with these: rows that are there would not be found by everything they have.
+const EXTRACTION: &[&str] = &["0004_search"];
+const HAS_ROWS: &str = "select exists (select 1 from resource)";
 
 /// Chosen once; any number that nobody else in the database uses.
 const LOCK: &str = "select pg_advisory_lock(7166214)";
@@ -40,6 +45,15 @@ async fn apply(conn: &Conn) -> Result<Vec<&'static str>> {
     let mut now = Vec::new();
     for (name, sql) in MIGRATIONS {
         if !applied.iter().any(|done| done == name) {
+            if EXTRACTION.contains(name)
+                && !applied.is_empty()
+                && conn.query_opt(HAS_ROWS, &[]).await?.is_some_and(|row| row.get(0))
+            {
+                let text = format!(
+                    "{name}: the resources that are there were stored by a version that extracts less of them for searches. Store them again in an empty database"
+                );
+                return Err(Error::at(Kind::Invalid, "database", text));
+            }
             conn.batch("begin").await?;
             if conn.is_citus() {
                 conn.batch(cluster::ONE_BY_ONE).await?;

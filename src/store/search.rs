@@ -2,16 +2,15 @@
 
 use crate::access::Access;
 use crate::error::{Error, Result};
-use crate::search::query::{Cursor, Query, SortBy};
+use crate::search::query::{Cursor, Query};
 use crate::search::sql::{self, Bind, Guard, Plan, Statement};
 use crate::store::cluster;
 use crate::store::pool::Conn;
 use crate::store::resource::Stored;
-use jiff::Timestamp;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-pub const STATEMENTS: &[&str] = &[BY_KEYS, HOLDER, ADVISORY_LOCKS, CLEAN_PENDING, BYTES];
+pub const STATEMENTS: &[&str] = &[BY_KEYS, SHAPES, HOLDER, ADVISORY_LOCKS, CLEAN_PENDING, BYTES];
 
 /// Rows that a walk looks at, matches that a pick gathers (measured: docs of the search plans).
 const WALKED: i64 = 3_000;
@@ -67,7 +66,7 @@ pub async fn page(conn: &Conn, access: &Access, guard: &Guard, query: &Query, do
         }
     }
     let wanted = query.count as usize;
-    let mut found: Vec<(Stored, Option<Timestamp>)> = Vec::with_capacity(rows.len());
+    let mut found: Vec<(Stored, Vec<String>)> = Vec::with_capacity(rows.len());
     for row in &rows {
         if row.get::<_, Option<&str>>(1).is_some() {
             found.push((hit(row, access)?, row.get(4)));
@@ -75,17 +74,9 @@ pub async fn page(conn: &Conn, access: &Access, guard: &Guard, query: &Query, do
     }
     let more = found.len() > wanted;
     found.truncate(wanted);
-    let next = if more { found.last().map(|(row, sort_date)| cursor(query, row, *sort_date)) } else { None };
+    let next = found.last().filter(|_| more);
+    let next = next.map(|(row, values)| Cursor { values: values.clone(), id: row.id.clone() });
     Ok(Page { rows: found.into_iter().map(|(row, _)| row).collect(), next })
-}
-
-fn cursor(query: &Query, row: &Stored, sort_date: Option<Timestamp>) -> Cursor {
-    let at = match query.sort.by {
-        SortBy::Date => sort_date,
-        SortBy::Updated => Some(row.updated),
-        SortBy::Id => None,
-    };
-    Cursor { at, id: row.id.clone() }
 }
 
 /// Whether the rows of a plan are the answer. A walk that filled its page is, whatever lies behind its cap.
@@ -138,12 +129,22 @@ pub async fn count(
         return Ok(0);
     }
     reach(conn, guard, documents)?;
+    // Citus takes a fence on one node only.
+    let fenced = documents.is_some_and(|documents| documents.len() == 1 || !conn.is_citus());
     let statement = match cap {
-        Some(cap) => sql::count_up_to(query, guard, documents, cap),
-        None => sql::count(query, guard, documents),
+        Some(cap) => sql::count_up_to(query, guard, documents, fenced, cap),
+        None => sql::count(query, guard, documents, fenced),
     };
-    let rows = conn.query_generated(&statement.sql, false, &bound(&statement)).await?;
+    let rows = conn.query_generated(&statement.sql, fenced, &bound(&statement)).await?;
     rows.first().map(|row| row.get(0)).ok_or_else(|| Error::internal("no count"))
+}
+
+const SHAPES: &str = "select key, parameters from shape where resource_type = $1";
+
+/// The sets of parameters that occur in a type: (key, parameters that have a value).
+pub async fn shapes(conn: &Conn, access: &Access) -> Result<Vec<(i64, Vec<String>)>> {
+    let rows = conn.query(SHAPES, &[&access.resource_type().name()]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 const BY_KEYS: &str = "\

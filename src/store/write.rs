@@ -10,7 +10,7 @@ pub mod rows;
 use crate::access::Access;
 use crate::error::Result;
 use crate::fhir::definitions::ResourceType;
-use crate::search::index::Columns;
+use crate::search::index::{Columns, Range};
 use crate::store::audit::{Batch, Event};
 use crate::store::pool::Conn;
 use jiff::Timestamp;
@@ -93,16 +93,16 @@ impl Set {
 const CREATE_ONE: &str = "\
 with r as (
   insert into resource (documento_id, resource_type, id, version, method, updated, deleted, patient, owner, labels, sort_date,
-      date_lo, date_hi, num_lo, num_hi, keys, body)
-  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, '-infinity'::timestamptz), $12, $13, $14, $15, $16, $17)
+      date_lo, date_hi, num_lo, num_hi, raw_lo, raw_hi, keys, body)
+  values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, '-infinity'::timestamptz), $12, $13, $14, $15, $16, $17, $18, $19)
   on conflict do nothing returning 1),
 s as (insert into search_string (documento_id, resource_type, id, key, value)
-  select $1, $2, $3, k.key, k.value from r, unnest($18::int8[], $19::text[]) k(key, value)),
-g as (insert into search_range (documento_id, resource_type, id, key, lo, hi)
-  select $1, $2, $3, k.key, k.lo, k.hi from r, unnest($20::int8[], $21::float8[], $22::float8[]) k(key, lo, hi)),
+  select $1, $2, $3, k.key, k.value from r, unnest($20::int8[], $21::text[]) k(key, value)),
+g as (insert into search_range (documento_id, resource_type, id, key, lo, hi, marks)
+  select $1, $2, $3, k.key, k.lo, k.hi, k.marks::int8[] from r, unnest($22::int8[], $23::float8[], $24::float8[], $25::text[]) k(key, lo, hi, marks)),
 a as (insert into audit_event (documento_id, recorded, id, action, outcome, actor, role, patient_id, resource_type, resource_id, version, request_id, detail)
-  select k.* from r, unnest($23::text[], $24::timestamptz[], $25::uuid[], $26::text[], $27::int2[], $28::text[], $29::text[], $30::text[],
-      $31::text[], $32::text[], $33::int8[], $34::text[], $35::text[]) k)
+  select k.* from r, unnest($26::text[], $27::timestamptz[], $28::uuid[], $29::text[], $30::int2[], $31::text[], $32::text[], $33::text[],
+      $34::text[], $35::text[], $36::int8[], $37::text[], $38::text[]) k)
 select count(*) from r";
 
 // The history row is the guard of the race: the second of two writers waits for its key, then finds it taken, and
@@ -111,21 +111,21 @@ const UPDATE_ONE: &str = "\
 with h as (
   insert into resource_history (documento_id, resource_type, id, version, method, updated, deleted, patient, owner, labels, body, encoding)
   select o.documento_id, o.resource_type, o.id, o.version, o.method, o.updated, o.deleted, o.patient, o.owner, o.labels, o.body, o.encoding
-  from resource o where o.documento_id = $1 and o.resource_type = $2 and o.id = $3 and o.version = $36
+  from resource o where o.documento_id = $1 and o.resource_type = $2 and o.id = $3 and o.version = $39
   on conflict do nothing returning 1),
 r as (
   update resource o set version = $4, method = $5, updated = $6, deleted = $7, patient = $8, owner = $9, labels = $10,
-      sort_date = coalesce($11, '-infinity'::timestamptz), date_lo = $12, date_hi = $13, num_lo = $14, num_hi = $15, keys = $16, body = $17, encoding = 0
-  from h where o.documento_id = $1 and o.resource_type = $2 and o.id = $3 and o.version = $36 returning 1),
+      sort_date = coalesce($11, '-infinity'::timestamptz), date_lo = $12, date_hi = $13, num_lo = $14, num_hi = $15, raw_lo = $16, raw_hi = $17, keys = $18, body = $19, encoding = 0
+  from h where o.documento_id = $1 and o.resource_type = $2 and o.id = $3 and o.version = $39 returning 1),
 ds as (delete from search_string o using r where o.documento_id = $1 and o.resource_type = $2 and o.id = $3),
 dg as (delete from search_range o using r where o.documento_id = $1 and o.resource_type = $2 and o.id = $3),
 s as (insert into search_string (documento_id, resource_type, id, key, value)
-  select $1, $2, $3, k.key, k.value from r, unnest($18::int8[], $19::text[]) k(key, value)),
-g as (insert into search_range (documento_id, resource_type, id, key, lo, hi)
-  select $1, $2, $3, k.key, k.lo, k.hi from r, unnest($20::int8[], $21::float8[], $22::float8[]) k(key, lo, hi)),
+  select $1, $2, $3, k.key, k.value from r, unnest($20::int8[], $21::text[]) k(key, value)),
+g as (insert into search_range (documento_id, resource_type, id, key, lo, hi, marks)
+  select $1, $2, $3, k.key, k.lo, k.hi, k.marks::int8[] from r, unnest($22::int8[], $23::float8[], $24::float8[], $25::text[]) k(key, lo, hi, marks)),
 a as (insert into audit_event (documento_id, recorded, id, action, outcome, actor, role, patient_id, resource_type, resource_id, version, request_id, detail)
-  select k.* from r, unnest($23::text[], $24::timestamptz[], $25::uuid[], $26::text[], $27::int2[], $28::text[], $29::text[], $30::text[],
-      $31::text[], $32::text[], $33::int8[], $34::text[], $35::text[]) k)
+  select k.* from r, unnest($26::text[], $27::timestamptz[], $28::uuid[], $29::text[], $30::int2[], $31::text[], $32::text[], $33::text[],
+      $34::text[], $35::text[], $36::int8[], $37::text[], $38::text[]) k)
 select count(*) from r";
 
 /// Stores one version and its audit records in one statement. False: somebody else was faster, nothing was written.
@@ -151,6 +151,8 @@ pub async fn one(conn: &Conn, _: &Access, version: &Version, events: &[Event]) -
         &c.date_hi,
         &c.num_lo,
         &c.num_hi,
+        &c.raw_lo,
+        &c.raw_hi,
         &c.keys,
         &version.body,
         &strings.key,
@@ -158,6 +160,7 @@ pub async fn one(conn: &Conn, _: &Access, version: &Version, events: &[Event]) -
         &ranges.key,
         &ranges.lo,
         &ranges.hi,
+        &ranges.marks,
     ];
     params.extend(audit.params());
     let sql = match &version.replaces {
@@ -174,12 +177,12 @@ pub async fn one(conn: &Conn, _: &Access, version: &Version, events: &[Event]) -
 // RETURNING: Citus counts the rows that it was given, not those that met nothing; what is returned it counts.
 const CREATE: &str = "\
 insert into resource (documento_id, resource_type, id, version, method, updated, deleted, patient, owner, labels, sort_date,
-    date_lo, date_hi, num_lo, num_hi, keys, body)
+    date_lo, date_hi, num_lo, num_hi, raw_lo, raw_hi, keys, body)
 select $1, k.resource_type, k.id, k.version, k.method, k.updated, k.deleted, k.patient::text[], k.owner::text[], k.labels::text[],
-    coalesce(k.sort_date, '-infinity'::timestamptz), k.date_lo, k.date_hi, k.num_lo, k.num_hi, k.keys::int8[], k.body
+    coalesce(k.sort_date, '-infinity'::timestamptz), k.date_lo, k.date_hi, k.num_lo, k.num_hi, k.raw_lo, k.raw_hi, k.keys::int8[], k.body
 from unnest($2::text[], $3::text[], $4::int8[], $5::text[], $6::timestamptz[], $7::bool[], $8::text[], $9::text[], $10::text[], $11::timestamptz[],
-    $12::timestamptz[], $13::timestamptz[], $14::float8[], $15::float8[], $16::text[], $17::bytea[])
-  k(resource_type, id, version, method, updated, deleted, patient, owner, labels, sort_date, date_lo, date_hi, num_lo, num_hi, keys, body)
+    $12::timestamptz[], $13::timestamptz[], $14::float8[], $15::float8[], $16::float8[], $17::float8[], $18::text[], $19::bytea[])
+  k(resource_type, id, version, method, updated, deleted, patient, owner, labels, sort_date, date_lo, date_hi, num_lo, num_hi, raw_lo, raw_hi, keys, body)
 on conflict do nothing returning 1";
 
 const HISTORY: &str = "\
@@ -194,8 +197,8 @@ on conflict do nothing returning 1";
 // UPDATE that casts a column of its source to an array (a stable function). Pipelined it costs no more.
 const UPDATE: &str = "\
 update resource set version = $4, method = $5, updated = $6, deleted = $7, patient = $8, owner = $9, labels = $10,
-    sort_date = coalesce($11, '-infinity'::timestamptz), date_lo = $12, date_hi = $13, num_lo = $14, num_hi = $15, keys = $16, body = $17, encoding = 0
-where documento_id = $1 and resource_type = $2 and id = $3 and version = $18";
+    sort_date = coalesce($11, '-infinity'::timestamptz), date_lo = $12, date_hi = $13, num_lo = $14, num_hi = $15, raw_lo = $16, raw_hi = $17, keys = $18, body = $19, encoding = 0
+where documento_id = $1 and resource_type = $2 and id = $3 and version = $20";
 
 const CLEAR_STRING: &str = "\
 delete from search_string s using unnest($2::text[], $3::text[]) k(resource_type, id)
@@ -210,9 +213,9 @@ insert into search_string (documento_id, resource_type, id, key, value)
 select $1, k.resource_type, k.id, k.key, k.value from unnest($2::text[], $3::text[], $4::int8[], $5::text[]) k(resource_type, id, key, value)";
 
 const RANGES: &str = "\
-insert into search_range (documento_id, resource_type, id, key, lo, hi)
-select $1, k.resource_type, k.id, k.key, k.lo, k.hi
-from unnest($2::text[], $3::text[], $4::int8[], $5::float8[], $6::float8[]) k(resource_type, id, key, lo, hi)";
+insert into search_range (documento_id, resource_type, id, key, lo, hi, marks)
+select $1, k.resource_type, k.id, k.key, k.lo, k.hi, k.marks::int8[]
+from unnest($2::text[], $3::text[], $4::int8[], $5::float8[], $6::float8[], $7::text[]) k(resource_type, id, key, lo, hi, marks)";
 
 const RECORDS: &str = "\
 insert into record (record_id, documento_id, patient_id, identity)
@@ -344,6 +347,8 @@ fn versions<'a>(documento_id: &'a str, rows: &[&'a Version]) -> Vec<Box<dyn ToSq
         Box::new(column(rows, |r| r.columns.date_hi)),
         Box::new(column(rows, |r| r.columns.num_lo)),
         Box::new(column(rows, |r| r.columns.num_hi)),
+        Box::new(column(rows, |r| r.columns.raw_lo)),
+        Box::new(column(rows, |r| r.columns.raw_hi)),
         Box::new(column(rows, |r| ints_literal(&r.columns.keys))),
         Box::new(column(rows, |r| r.body.as_slice())),
     ]
@@ -368,6 +373,8 @@ fn replacement(v: &Version) -> Vec<Box<dyn ToSql + Sync + Send + '_>> {
         Box::new(c.date_hi),
         Box::new(c.num_lo),
         Box::new(c.num_hi),
+        Box::new(c.raw_lo),
+        Box::new(c.raw_hi),
         Box::new(&c.keys),
         Box::new(v.body.as_slice()),
         Box::new(v.replaces),
@@ -415,6 +422,7 @@ fn search_rows<'a>(documento_id: &'a str, rows: impl Iterator<Item = &'a Version
             Box::new(ranges.key),
             Box::new(ranges.lo),
             Box::new(ranges.hi),
+            Box::new(ranges.marks),
         ];
         steps.push(Step { sql: RANGES, params, rows: None });
     }
@@ -437,15 +445,18 @@ struct Ranges {
     key: Vec<i64>,
     lo: Vec<f64>,
     hi: Vec<f64>,
+    /// As array literals.
+    marks: Vec<String>,
 }
 
 impl Ranges {
-    fn of<'a>(rows: impl Iterator<Item = &'a (i64, f64, f64)>) -> Self {
+    fn of<'a>(rows: impl Iterator<Item = &'a Range>) -> Self {
         let mut ranges = Ranges::default();
-        for (key, lo, hi) in rows {
-            ranges.key.push(*key);
-            ranges.lo.push(*lo);
-            ranges.hi.push(*hi);
+        for row in rows {
+            ranges.key.push(row.key);
+            ranges.lo.push(row.lo);
+            ranges.hi.push(row.hi);
+            ranges.marks.push(ints_literal(&row.marks));
         }
         ranges
     }

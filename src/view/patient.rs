@@ -180,7 +180,7 @@ pub struct Found {
 /// A search by the parameters of FHIR, values encoded by `visit::encoded`.
 pub async fn search(unit: &mut Unit<'_>, resource_type: &str, query: &str) -> Result<Found> {
     let resource_type = named(resource_type)?;
-    let answer = unit.run(&Interaction::SearchType { resource_type, query: query.to_owned() }).await?;
+    let answer = unit.run(&Interaction::SearchType { resource_type, query: query.to_owned(), lenient: false }).await?;
     let mut bundle = parsed(answer.body)?;
     let total = bundle.get("total").and_then(Value::as_u64);
     let links = bundle.get("link").and_then(Value::as_array).into_iter().flatten();

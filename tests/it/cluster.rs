@@ -259,6 +259,14 @@ const SEARCHES: &[(&str, &str, bool)] = &[
     ("Observation", "status=final,amended&date=ap2024", false),
     ("Condition", "recorded-date=ge2024-01-01", false),
     ("Organization", "name=hospital", false),
+    ("Observation", "patient=p1&value-quantity=gt5|http://unitsofmeasure.org|mg&_sort=status,-date,value-string", true),
+    ("Observation", "patient=p1&component-code-value-quantity=8480-6$ge140", true),
+    ("Observation", "combo-code-value-quantity=8480-6$ge140&combo-value-quantity=5", false),
+    ("Observation", "value-quantity=ne5||mg,6&code:text=peso", false),
+    ("Observation", "component-value-quantity=5&_sort=-value-date,_id", false),
+    ("Patient", "name:contains=ana&identifier:of-type=a|b|c&_sort=-family,gender", false),
+    ("ValueSet", "url:below=http://a/b", false),
+    ("RiskAssessment", "probability=ap0.5", false),
 ];
 
 fn value(bind: &Bind) -> String {
@@ -297,6 +305,7 @@ fn every_search_is_taken_and_that_of_one_patient_is_one_task() {
             {
                 let mut statements: Vec<(String, Statement)> = Vec::new();
                 let within = one_patient.then_some(documents.as_slice());
+                let one = within.is_some_and(|documents| documents.len() == 1);
                 for plan in sql::plans(&query, within.unwrap_or_default(), true) {
                     let statement = match plan {
                         Plan::Timeline => sql::timeline(&query, guard, documents),
@@ -306,8 +315,8 @@ fn every_search_is_taken_and_that_of_one_patient_is_one_task() {
                     };
                     statements.push((format!("{plan:?}"), statement));
                 }
-                statements.push(("count".to_owned(), sql::count(&query, guard, within)));
-                statements.push(("count up to".to_owned(), sql::count_up_to(&query, guard, within, 10_000)));
+                statements.push(("count".to_owned(), sql::count(&query, guard, within, one)));
+                statements.push(("count up to".to_owned(), sql::count_up_to(&query, guard, within, one, 10_000)));
                 for (plan, statement) in statements {
                     let name = format!("{resource_type}?{text} ({plan})");
                     let values: Vec<String> = statement.params.iter().map(value).collect();

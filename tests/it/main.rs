@@ -36,5 +36,7 @@ mod races;
 mod record;
 mod roles;
 mod search;
+mod search_cases;
+mod search_random;
 mod statements;
 mod tokens;

@@ -6,6 +6,7 @@ use crate::harness::{Fhir, Instance, Start, fhir, run, skip};
 use futures_util::stream::{self, StreamExt};
 use historia::fhir::definitions::{self, ResourceType, SearchKind, SearchParameter};
 use historia::fhir::path::Node;
+use historia::search::param::composite::{self, Way};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -164,8 +165,49 @@ fn values(kind: SearchKind, node: Node<'_>) -> Vec<(String, String)> {
         (SearchKind::Uri, _) => {
             value.as_str().map(|uri| (escaped(uri), format!("{}x", escaped(uri)))).into_iter().collect()
         }
+        (SearchKind::Number, _) => match value {
+            Value::Number(number) => vec![(number.to_string(), ELSEWHERE.to_owned())],
+            _ => Vec::new(),
+        },
+        (SearchKind::Quantity, "Range") => {
+            let high = value["high"]["value"].as_number().map(|high| format!("le{high}"));
+            high.map(|own| (own, ELSEWHERE.to_owned())).into_iter().collect()
+        }
+        (SearchKind::Quantity, fhir_type) => {
+            let (Some(number), None) = (value["value"].as_number(), text(value, "comparator")) else {
+                return Vec::new();
+            };
+            let (system, code) = match fhir_type {
+                "Money" => (Some("urn:iso:std:iso:4217"), text(value, "currency")),
+                _ => (text(value, "system"), text(value, "code")),
+            };
+            let mut own = vec![number.to_string()];
+            own.extend(text(value, "unit").map(|unit| format!("{number}||{}", escaped(unit))));
+            if let (Some(system), Some(code)) = (system, code) {
+                own.push(format!("{number}|{}|{}", escaped(system), escaped(code)));
+            }
+            own.into_iter().map(|own| (own.clone(), own.replacen(&number.to_string(), ELSEWHERE, 1))).collect()
+        }
         _ => Vec::new(),
     }
+}
+
+/// A number that no example has.
+const ELSEWHERE: &str = "-98765.5";
+
+/// The first values of the parts of a composite, with the last of them changed as the other.
+fn together(parameter: &SearchParameter, node: Node<'_>, resource: &Value) -> Option<(String, String)> {
+    let mut own = Vec::new();
+    let mut last = String::new();
+    for component in &parameter.components {
+        let mut found = Vec::new();
+        component.expression.evaluate_on(node, resource, &mut found);
+        let (value, other) = found.into_iter().flat_map(|part| values(composite::kind(component), part)).next()?;
+        last = other;
+        own.push(value);
+    }
+    let before = own.split_last()?.1.join("$");
+    Some((own.join("$"), format!("{before}${last}")))
 }
 
 /// Everything that a resource is to be found by.
@@ -173,8 +215,12 @@ fn asked(resource: &Value) -> Vec<Asked> {
     let resource_type = ResourceType::parse(resource["resourceType"].as_str().unwrap()).unwrap();
     let mut all = Vec::new();
     for parameter in definitions::r4().search_parameters(resource_type) {
-        let own: Vec<(String, String)> =
-            nodes(parameter, resource).into_iter().flat_map(|node| values(parameter.kind, node)).collect();
+        let found = nodes(parameter, resource).into_iter();
+        let own: Vec<(String, String)> = match parameter.kind {
+            SearchKind::Composite if composite::way(parameter, resource_type) == Way::Unsupported => continue,
+            SearchKind::Composite => found.filter_map(|node| together(parameter, node, resource)).collect(),
+            kind => found.flat_map(|node| values(kind, node)).collect(),
+        };
         let present: BTreeSet<String> = own.iter().map(|(own, _)| own.clone()).collect();
         for (own, other) in own {
             // A changed value may be another one of the same resource.

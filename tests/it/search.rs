@@ -414,12 +414,13 @@ fn what_is_not_known_is_refused_with_what_is_near() {
             assert!(reply.diagnostics().contains(text), "{}", reply.diagnostics());
         }
         for (query, code) in [
-            ("Patient?name:contains=x", "not-supported"),
-            ("Patient?gender:missing=true", "not-supported"),
+            ("Patient?name:above=x", "not-supported"),
+            ("Patient?gender:in=x", "not-supported"),
+            ("Patient?gender:missing=x", "value"),
             ("Patient?organization.name=x", "not-supported"),
             ("Patient?_has:Observation:patient:code=x", "not-supported"),
             ("Patient?_include=Patient:organization", "not-supported"),
-            ("Patient?_sort=family", "not-supported"),
+            ("Patient?_sort=identifier", "not-supported"),
             ("Patient?_summary=true", "not-supported"),
             ("Patient?birthdate=ayer", "value"),
             ("Patient?_count=x", "value"),
@@ -428,7 +429,8 @@ fn what_is_not_known_is_refused_with_what_is_near() {
             ("Patient?name=%FF", "value"),
             ("Patient?_id=a_b", "value"),
             ("Patient?_page=x", "value"),
-            ("Observation?value-quantity=5", "not-supported"),
+            ("Observation?value-quantity=mucho", "value"),
+            ("Location?near=4.6|-74.1", "not-supported"),
         ] {
             let reply = medico.get(query).await.expect(400);
             assert!(reply.codes().iter().any(|c| c == code), "{query}: {}", reply.text());
@@ -443,5 +445,49 @@ fn what_is_not_known_is_refused_with_what_is_near() {
         // A larger page than the limit is served, and the self link says so.
         let large = medico.get("Patient?_count=5000&_tag=nada").await.expect(200);
         assert!(large.link("self").unwrap().contains("_count=1000"));
+    });
+}
+
+#[test]
+fn lenient_handling_tells_what_it_left_out() {
+    run(async {
+        let medico = fhir("medico").await;
+        let number = unique();
+        let id = medico.create(patient_with(&number)).await["id"].as_str().unwrap().to_owned();
+        let query = format!("Patient?identifier={number}&famly=x&gender:in=y&_sort=identifier");
+        medico.get(&query).await.refused(400, "not-supported");
+        medico.get_with(&query, &[("prefer", "handling=strict")]).await.refused(400, "not-supported");
+        let reply = medico.get_with(&query, &[("prefer", "return=minimal, handling=lenient")]).await.expect(200);
+        let bundle = reply.json();
+        assert_eq!(reply.ids(), [id]);
+        assert_eq!(reply.total(), Some(1));
+        assert_eq!(reply.link("self").unwrap().split('?').nth(1), Some(format!("identifier={number}").as_str()));
+        let outcome = &bundle["entry"][1];
+        assert_eq!(outcome["search"]["mode"], "outcome");
+        assert_eq!(outcome["resource"]["resourceType"], "OperationOutcome");
+        let told: Vec<&Value> =
+            outcome["resource"]["issue"].as_array().unwrap().iter().map(|i| &i["expression"][0]).collect();
+        assert_eq!(told, ["famly", "gender", "_sort"]);
+        // A value that is wrong stays wrong.
+        medico.get_with("Patient?birthdate=ayer", &[("prefer", "handling=lenient")]).await.refused(400, "value");
+    });
+}
+
+#[test]
+fn pages_are_for_one_caller_and_one_query() {
+    run(async {
+        let (medico, other) = (fhir("medico").await, fhir("integracion").await);
+        let family = format!("Paginada{}", unique());
+        for _ in 0..3 {
+            person(&medico, &family, |_| {}).await;
+        }
+        let first = medico.get(&format!("Patient?family={family}&_sort=family&_count=1")).await.expect(200);
+        let next = first.link("next").unwrap();
+        assert!(!next.split("_page=").nth(1).unwrap().to_lowercase().contains("paginada"));
+        assert_eq!(medico.get(&next).await.expect(200).ids().len(), 1);
+        other.get(&next).await.refused(400, "value");
+        medico.get(&next.replace("_sort=family", "_sort=-family")).await.refused(400, "value");
+        medico.get(&next.replace("_count=1", "_count=2")).await.refused(400, "value");
+        medico.get(&format!("{next}A")).await.refused(400, "value");
     });
 }

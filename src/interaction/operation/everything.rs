@@ -7,6 +7,7 @@
 
 use crate::access::{self, Access, Action, Column, role};
 use crate::audit::Event;
+use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::bundle::{Entry, Writer};
 use crate::fhir::datetime::{DateTime, Form};
@@ -45,8 +46,11 @@ pub(in crate::interaction) async fn run(unit: &mut Unit<'_>, id: &str, query: &s
     let after = match &parameters.page {
         None => None,
         Some(token) => {
-            let cursor = page::read(&unit.app.hasher, &place, &parameters.shown, token);
-            Some(cursor.ok_or_else(|| Error::at(Kind::Value, "_page", "is not a page of this request"))?.id)
+            let cursor = binding(unit, &place, &parameters).read(token);
+            let cursor = cursor.ok_or_else(|| {
+                Error::at(Kind::Value, "_page", "is not a page of this request, or is older than a day")
+            })?;
+            Some(cursor.id)
         }
     };
     let limit = parameters.count.unwrap_or(limits.everything);
@@ -70,8 +74,8 @@ pub(in crate::interaction) async fn run(unit: &mut Unit<'_>, id: &str, query: &s
     let next = rows.last().filter(|_| more).map(|(ty, row)| {
         // The Patient stands before all types.
         let id = if *ty == patient_type { String::new() } else { format!("{ty}/{}", row.id) };
-        let token = page::token_of(&unit.app.hasher, &place, &parameters.shown, &Cursor { at: None, id });
-        search::address(&url, &parameters.shown, Some(&token))
+        let token = binding(unit, &place, &parameters).token(&Cursor { values: Vec::new(), id });
+        search::address(&url, &parameters.shown, token.as_deref())
     });
     let whole = after.is_none() && next.is_none();
     tell(unit, patient_type, &patient, &parameters);
@@ -83,6 +87,11 @@ pub(in crate::interaction) async fn run(unit: &mut Unit<'_>, id: &str, query: &s
         &rows,
         &included,
     )))
+}
+
+fn binding<'a>(unit: &'a Unit<'_>, place: &'a str, parameters: &'a Parameters) -> page::Binding<'a> {
+    let (hasher, actor) = (&unit.app.hasher, unit.caller.actor.as_str());
+    page::Binding { hasher, actor, place, parameters: &parameters.shown, now: clock::now() }
 }
 
 impl Parameters {

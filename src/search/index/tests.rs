@@ -1,7 +1,7 @@
 use super::*;
 use crate::fhir::definitions::r4;
 use crate::search::parse::{Limits, parse};
-use crate::search::query::{Clause, Comparison, Prefix, Query};
+use crate::search::query::{Clause, Interval, Place, Prefix, Query};
 use serde_json::json;
 
 const BASE: &str = "https://h.example/fhir";
@@ -26,8 +26,8 @@ fn ask(resource: &Value, raw: &str) -> Query {
 }
 
 /// R4's comparison of intervals, said with points instead of the operators of the SQL.
-fn holds(one: &Comparison, lo: f64, hi: f64) -> bool {
-    let (from, to) = date::seconds(one.lo, one.hi);
+fn holds(one: &Interval, lo: f64, hi: f64) -> bool {
+    let (from, to) = (one.lo, one.hi);
     let contained = from <= lo && hi <= to;
     match one.prefix {
         Prefix::Eq => contained,
@@ -44,27 +44,48 @@ fn holds(one: &Comparison, lo: f64, hi: f64) -> bool {
 
 /// The clauses as the SQL means them, on columns in memory.
 fn matches(query: &Query, columns: &Columns, id: &str) -> bool {
+    query.clauses.iter().all(|clause| fulfils(clause, columns, id))
+}
+
+fn fulfils(clause: &Clause, columns: &Columns, id: &str) -> bool {
     let has = |keys: &[i64]| keys.iter().any(|key| columns.keys.contains(key));
-    query.clauses.iter().all(|clause| match clause {
+    let stands = |place: Place, value: &str, text: &str| match place {
+        Place::Start => value.starts_with(text),
+        Place::Word => format!(" {value}").contains(&format!(" {text}")),
+        Place::Anywhere => value.contains(text),
+    };
+    match clause {
         Clause::Any(keys) => has(keys),
         Clause::Not(keys) => !has(keys),
         Clause::Ids(ids) => ids.iter().any(|one| one == id),
-        Clause::Prefix { key, any } => columns
-            .strings
-            .iter()
-            .any(|(k, value)| k == key && any.iter().any(|prefix| value.starts_with(prefix.as_str()))),
+        Clause::Text { keys, place, any } => {
+            let texts = columns.strings.iter().filter(|(key, _)| keys.contains(key));
+            texts.into_iter().any(|(_, value)| any.iter().any(|text| stands(*place, value, text)))
+        }
         Clause::Date(any) => match (columns.date_lo, columns.date_hi) {
             (Some(lo), Some(hi)) => {
                 let (lo, hi) = date::seconds(lo, hi);
-                any.iter().any(|one| holds(one, lo, hi))
+                any.iter().any(|one| holds(&date::interval(one), lo, hi))
             }
             _ => false,
         },
-        Clause::Range { key, any } => {
-            columns.ranges.iter().any(|(k, lo, hi)| k == key && any.iter().any(|one| holds(one, *lo, *hi)))
-        }
+        Clause::Range(any) => any.iter().any(|term| {
+            let rows = columns.ranges.iter().filter(|row| row.key == term.key);
+            rows.filter(|row| term.marks.iter().all(|mark| row.marks.contains(mark)))
+                .any(|row| holds(&term.interval, row.lo, row.hi))
+        }),
+        Clause::Number(any) => any.iter().any(|amount| {
+            let ends =
+                if amount.canonical { (columns.num_lo, columns.num_hi) } else { (columns.raw_lo, columns.raw_hi) };
+            let (Some(lo), Some(hi)) = ends else { return false };
+            amount.keys.iter().all(|key| columns.keys.contains(key)) && holds(&amount.interval, lo, hi)
+        }),
         Clause::Updated(_) => true,
-    })
+        Clause::Missing { code, missing } => columns.shape.contains(code) != *missing,
+        Clause::All(all) => all.iter().all(|one| fulfils(one, columns, id)),
+        Clause::Either(any) => any.iter().any(|one| fulfils(one, columns, id)),
+        Clause::Never => false,
+    }
 }
 
 fn found(resource: &Value, expected: bool, queries: &[&str]) {
@@ -280,7 +301,7 @@ fn compartment_and_shape() {
     assert!(columns.keys.contains(&shape_key(&hasher, t, &columns.shape)));
     assert!(columns.keys.contains(&year_key(&hasher, t, 2020)));
     assert!(columns.keys.is_sorted());
-    assert_eq!(columns.num_lo, None);
+    assert_eq!((columns.num_lo, columns.raw_lo), (None, Some(1.0)));
 }
 
 #[test]

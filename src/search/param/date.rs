@@ -4,7 +4,7 @@
 use super::bad_value;
 use crate::error::Result;
 use crate::fhir::datetime::{DateTime, Form, Range};
-use crate::search::query::{Comparison, Prefix};
+use crate::search::query::{Comparison, Interval, Prefix};
 use jiff::Timestamp;
 
 /// `date_lo` of a period without start: before every date of FHIR, and finite, so that intervals can be subtracted.
@@ -47,10 +47,7 @@ pub fn sort_date(range: Range) -> Option<Timestamp> {
 
 /// Reads a query value: prefix and date. `now` is for `ap`.
 pub fn comparison(parameter: &str, value: &str, local: i32, now: Timestamp) -> Result<Comparison> {
-    let (prefix, text) = match value.get(..2).and_then(prefix_of) {
-        Some(prefix) => (prefix, value.get(2..).unwrap_or_default()),
-        None => (Prefix::Eq, value),
-    };
+    let (prefix, text) = Prefix::split(value);
     // A `+` of a zone that was not encoded has become a blank.
     let text = text.replace(' ', "+");
     let date = DateTime::parse(&text, Form::Search).ok_or_else(|| bad_value(parameter, "a date (yyyy, yyyy-mm, yyyy-mm-dd, yyyy-mm-ddThh:mm[:ss[.fff]][zone]), perhaps with a prefix (eq ne gt lt ge le sa eb ap)"))?;
@@ -64,19 +61,10 @@ pub fn comparison(parameter: &str, value: &str, local: i32, now: Timestamp) -> R
     Ok(Comparison { prefix, lo, hi })
 }
 
-fn prefix_of(text: &str) -> Option<Prefix> {
-    Some(match text {
-        "eq" => Prefix::Eq,
-        "ne" => Prefix::Ne,
-        "lt" => Prefix::Lt,
-        "gt" => Prefix::Gt,
-        "ge" => Prefix::Ge,
-        "le" => Prefix::Le,
-        "sa" => Prefix::Sa,
-        "eb" => Prefix::Eb,
-        "ap" => Prefix::Ap,
-        _ => return None,
-    })
+/// As rows of `search_range` hold it.
+pub fn interval(one: &Comparison) -> Interval {
+    let (lo, hi) = seconds(one.lo, one.hi);
+    Interval { prefix: one.prefix, lo, hi }
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! One file per parameter type: what is indexed and what a query asks for stand side by side, so that they cannot differ.
 //! <https://hl7.org/fhir/R4/search.html#ptypes>
 
+pub mod composite;
 pub mod date;
+pub mod number;
+pub mod quantity;
 pub mod reference;
 pub mod string;
 pub mod token;

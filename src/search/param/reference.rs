@@ -2,53 +2,67 @@
 //!
 //! A reference to this server is found by `Type/id`, by `id`, by either with the server's address, and by
 //! `Type/id/_history/version` when it names one; one to elsewhere by its address with and without version; a canonical
-//! by url and `url|version`. References into the resource itself (`#id`) and logical ones (identifier) are not found.
+//! by url and `url|version`; a logical one by its identifier (`:identifier`). References into the resource itself (`#id`)
+//! are not found.
 
-use super::{bad_value, unescape, uri};
+use super::{bad_value, token, unescape, uri};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{ResourceType, SearchParameter};
 use crate::fhir::path::Node;
 use crate::fhir::reference::{Reference, is_id};
-use crate::search::hash::{Form, Slot};
+use crate::search::hash::{Form, Hasher, Slot};
 use serde_json::Value;
 
-/// The keys of one node; answers the id when it is a Patient of this server.
-pub fn index<'a>(slot: &Slot, node: Node<'a>, base: &str, keys: &mut Vec<i64>) -> Option<&'a str> {
+/// The keys of one node; answers the id when it is a Patient of this server. `logical`: the slot of `:identifier`.
+pub fn index<'a>(slot: &Slot, logical: &Slot, node: Node<'a>, base: &str, keys: &mut Vec<i64>) -> Option<&'a str> {
+    if let Some(identifier) = node.value.get("identifier").filter(|_| node.fhir_type == "Reference") {
+        token::identifier(logical, identifier, keys);
+    }
+    forms(node, base, &mut |form, parts| keys.push(slot.key(form, parts)))
+}
+
+/// The slot of the logical references (`:identifier`) of a parameter.
+pub fn logical(hasher: &Hasher, resource_type: &str, code: &str) -> Slot {
+    hasher.slot(resource_type, &format!("{code}:identifier"))
+}
+
+/// The forms in which a node is found; answers the id when it is a Patient of this server.
+pub fn forms<'a>(node: Node<'a>, base: &str, put: &mut dyn FnMut(Form, &[&'a str])) -> Option<&'a str> {
     let text = match node.value {
         Value::String(text) => text.as_str(),
         // Bundle.composition: the entry itself.
         Value::Object(members) if members.contains_key("resourceType") => {
-            put_local(slot, text_of(node.value, "resourceType")?, text_of(node.value, "id")?, None, keys);
+            local(text_of(node.value, "resourceType")?, text_of(node.value, "id")?, None, put);
             return None;
         }
         value => text_of(value, "reference")?,
     };
     match Reference::parse(text, base) {
         Some(Reference::Relative { resource_type, id, version }) => {
-            put_local(slot, resource_type.name(), id, version, keys);
+            local(resource_type.name(), id, version, put);
             (resource_type.name() == "Patient").then_some(id)
         }
         Some(Reference::Absolute(address) | Reference::Urn(address)) => {
-            uri::put(slot, address, keys);
+            uri::forms(address, put);
             if let Some((unversioned, _)) = address.split_once("/_history/") {
-                keys.push(slot.key(Form::Address, &[unversioned]));
+                put(Form::Address, &[unversioned]);
             }
             None
         }
         Some(Reference::Fragment(_) | Reference::Conditional { .. }) => None,
         // A canonical that is no address, as some definitions have it.
         None => {
-            keys.push(slot.key(if is_id(text) { Form::Untyped } else { Form::Address }, &[text]));
+            put(if is_id(text) { Form::Untyped } else { Form::Address }, &[text]);
             None
         }
     }
 }
 
-fn put_local(slot: &Slot, name: &str, id: &str, version: Option<&str>, keys: &mut Vec<i64>) {
-    keys.push(slot.key(Form::Typed, &[name, id]));
-    keys.push(slot.key(Form::Untyped, &[id]));
+fn local<'a>(name: &'a str, id: &'a str, version: Option<&'a str>, put: &mut dyn FnMut(Form, &[&'a str])) {
+    put(Form::Typed, &[name, id]);
+    put(Form::Untyped, &[id]);
     if let Some(version) = version {
-        keys.push(slot.key(Form::Versioned, &[name, id, version]));
+        put(Form::Versioned, &[name, id, version]);
     }
 }
 
@@ -62,53 +76,60 @@ pub fn modifier_type(parameter: &SearchParameter, modifier: &str) -> Option<Reso
     (parameter.targets.is_empty() || parameter.targets.contains(&named)).then_some(named)
 }
 
-/// What a query value asks for: the key, and the target when its type is known.
+/// What a query value asks for: form and parts of the key, and the target when its type is known.
 pub struct Target {
-    pub key: i64,
+    pub form: Form,
+    pub parts: Vec<String>,
     pub local: Option<(ResourceType, String)>,
 }
 
-/// Reads a query value (escapes still in it); `of_type` is that of the modifier.
+impl Target {
+    pub fn key(&self, slot: &Slot) -> i64 {
+        slot.key(self.form, &self.parts.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    fn new(form: Form, parts: &[&str], local: Option<(ResourceType, String)>) -> Target {
+        Target { form, parts: parts.iter().map(|part| (*part).to_owned()).collect(), local }
+    }
+}
+
+/// Reads a query value (escapes still in it); `of_type` is that of the modifier, `targets` those of the parameter `code`.
 pub fn target(
-    slot: &Slot,
-    parameter: &SearchParameter,
+    code: &str,
+    targets: &[ResourceType],
     of_type: Option<ResourceType>,
     value: &str,
     base: &str,
 ) -> Result<Target> {
     let value = unescape(value);
-    let only = match parameter.targets.as_slice() {
+    let only = match targets {
         [one] => Some(*one),
         // One definition for many types (`clinical-patient`) lists the targets of all; what it says is a Patient.
-        _ if parameter.code == "patient" => ResourceType::parse("Patient"),
+        _ if code == "patient" => ResourceType::parse("Patient"),
         _ => None,
     };
     if is_id(&value) {
         return Ok(match of_type.or(only) {
-            Some(t) => Target { key: slot.key(Form::Typed, &[t.name(), &value]), local: Some((t, value.into_owned())) },
-            None => Target { key: slot.key(Form::Untyped, &[&value]), local: None },
+            Some(t) => Target::new(Form::Typed, &[t.name(), &value], Some((t, value.clone().into_owned()))),
+            None => Target::new(Form::Untyped, &[&value], None),
         });
     }
     match Reference::parse(&value, base) {
         Some(Reference::Relative { resource_type, id, version }) => {
             if of_type.is_some_and(|t| t != resource_type) {
-                return Err(Error::at(
-                    Kind::Value,
-                    parameter.code,
-                    "the type of the value is not that of the modifier",
-                ));
+                return Err(Error::at(Kind::Value, code, "the type of the value is not that of the modifier"));
             }
-            let key = match version {
-                Some(version) => slot.key(Form::Versioned, &[resource_type.name(), id, version]),
-                None => slot.key(Form::Typed, &[resource_type.name(), id]),
-            };
-            Ok(Target { key, local: Some((resource_type, id.to_owned())) })
+            let local = Some((resource_type, id.to_owned()));
+            Ok(match version {
+                Some(version) => Target::new(Form::Versioned, &[resource_type.name(), id, version], local),
+                None => Target::new(Form::Typed, &[resource_type.name(), id], local),
+            })
         }
         Some(Reference::Absolute(address) | Reference::Urn(address)) => {
-            Ok(Target { key: slot.key(Form::Address, &[address]), local: None })
+            Ok(Target::new(Form::Address, &[address], None))
         }
         Some(Reference::Fragment(_) | Reference::Conditional { .. }) | None => {
-            Err(bad_value(parameter.code, "Type/id, an id or an absolute address"))
+            Err(bad_value(code, "Type/id, an id or an absolute address"))
         }
     }
 }

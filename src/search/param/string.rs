@@ -2,7 +2,7 @@
 //! <https://hl7.org/fhir/R4/search.html#string>
 //!
 //! `garcia mar` finds `García Márquez`, and so does `marquez`. Of one value the first 16 words can be found, and the
-//! comparison ends after 128 characters; `:exact` compares the whole original text.
+//! comparison ends after 128 characters; `:contains` looks anywhere in that; `:exact` compares the whole original text.
 
 use crate::fhir::path::Node;
 use crate::search::hash::{Form, Slot};
@@ -15,13 +15,19 @@ const CHARACTERS: usize = 128;
 /// Enough for 16 words of 128 characters; the rest of a long text is not read.
 const READ: usize = 4096;
 
-/// Rows of `search_string` (under the parameter's `Strings` key) and the keys for `:exact` of one node.
+/// Rows of `search_string` (whole values under the parameter's `Strings` key, what follows under `Words`) and the keys for
+/// `:exact` of one node.
 pub fn index(slot: &Slot, node: Node<'_>, strings: &mut Vec<(i64, String)>, keys: &mut Vec<i64>) {
-    let rows = slot.key(Form::Strings, &[]);
+    let [whole, words] = both(slot);
     let mut put = |value: &Value| {
         let Some(text) = value.as_str() else { return };
         keys.push(slot.key(Form::Exact, &[text]));
-        strings.extend(starts(&fold(text)).map(|start| (rows, start.to_owned())));
+        let folded = fold(text);
+        strings.extend(
+            starts(&folded)
+                .zip(std::iter::once(whole).chain(std::iter::repeat(words)))
+                .map(|(start, key)| (key, start.to_owned())),
+        );
     };
     let parts: &[&str] = match node.fhir_type {
         "HumanName" => &["text", "family", "given", "prefix", "suffix"],
@@ -36,6 +42,16 @@ pub fn index(slot: &Slot, node: Node<'_>, strings: &mut Vec<(i64, String)>, keys
             None => {}
         }
     }
+}
+
+/// The keys of whole values and of what follows their first words: together every place where a word begins.
+pub fn both(slot: &Slot) -> [i64; 2] {
+    [slot.key(Form::Strings, &[]), slot.key(Form::Words, &[])]
+}
+
+/// A text as one row of `search_string`.
+pub fn whole(text: &str) -> String {
+    prefix(text)
 }
 
 /// What a query text is compared as.

@@ -3,13 +3,15 @@
 //! A value is found by `system|code`, by `code` whatever its system, by `system|` whatever its code, and, when it has no
 //! system, by `|code`. Codes are compared exactly, case included: the standard leaves it open, and most code systems in
 //! use here tell case apart. A bare `code` element has the system of its required binding, when there is only one.
+//! `:text` looks into the texts and displays beside codes, `:of-type` at identifiers by type and value. Not here: `:in`,
+//! `:not-in`, `:above`, `:below`, which need terminology.
 //!
 //! Identifiers of Patient are also found from their beginning, while people type: `identifier:code-text=51.999`, the
 //! modifier of R5 (<https://hl7.org/fhir/R5/search.html#modifiercodetext>); case and punctuation do not count.
 
-use super::{bad_value, split_once, unescape};
+use super::{bad_value, split, split_once, string, unescape};
 use crate::error::Result;
-use crate::fhir::definitions::TypeDef;
+use crate::fhir::definitions::{SearchParameter, TypeDef};
 use crate::fhir::path::Node;
 use crate::search::hash::{Form, Slot};
 use serde_json::Value;
@@ -24,34 +26,90 @@ pub fn has_starts(t: &str, code: &str) -> bool {
 
 /// The keys of one node. `def` and `resource` are those the node was found in: they say the binding of a code.
 pub fn index(slot: &Slot, node: Node<'_>, def: &TypeDef, resource: &Value, keys: &mut Vec<i64>) {
+    forms(node, def, resource, &mut |form, parts| keys.push(slot.key(form, parts)));
+}
+
+/// The forms in which the values of a node are found.
+pub fn forms<'a>(node: Node<'a>, def: &TypeDef, resource: &'a Value, put: &mut dyn FnMut(Form, &[&'a str])) {
     match node.fhir_type {
         "CodeableConcept" => {
             for coding in node.value.get("coding").and_then(Value::as_array).into_iter().flatten() {
-                put(slot, text(coding, "system"), text(coding, "code"), keys);
+                coded(text(coding, "system"), text(coding, "code"), put);
             }
         }
-        "Coding" => put(slot, text(node.value, "system"), text(node.value, "code"), keys),
-        "Identifier" | "ContactPoint" => put(slot, text(node.value, "system"), text(node.value, "value"), keys),
-        "Quantity" => put(slot, text(node.value, "system"), text(node.value, "code"), keys),
+        "Coding" => coded(text(node.value, "system"), text(node.value, "code"), put),
+        "ContactPoint" => coded(text(node.value, "system"), text(node.value, "value"), put),
+        "Identifier" => {
+            coded(text(node.value, "system"), text(node.value, "value"), put);
+            typed(node.value, put);
+        }
+        "Quantity" => coded(text(node.value, "system"), text(node.value, "code"), put),
         _ => match node.value {
-            Value::String(code) => put(slot, system_of(node.value, def, resource), Some(code), keys),
-            Value::Bool(flag) => put(slot, None, Some(if *flag { "true" } else { "false" }), keys),
-            Value::Number(number) => put(slot, None, Some(number.as_str()), keys),
+            Value::String(code) => coded(system_of(node.value, def, resource), Some(code), put),
+            Value::Bool(flag) => coded(None, Some(if *flag { "true" } else { "false" }), put),
+            Value::Number(number) => coded(None, Some(number.as_str()), put),
             _ => {}
         },
     }
 }
 
-fn put(slot: &Slot, system: Option<&str>, code: Option<&str>, keys: &mut Vec<i64>) {
+/// The keys of a logical reference: a token under a slot of its own.
+pub fn identifier(slot: &Slot, identifier: &Value, keys: &mut Vec<i64>) {
+    coded(text(identifier, "system"), text(identifier, "value"), &mut |form, parts| keys.push(slot.key(form, parts)));
+}
+
+fn coded<'a>(system: Option<&'a str>, code: Option<&'a str>, put: &mut dyn FnMut(Form, &[&'a str])) {
     if let Some(system) = system {
-        keys.push(slot.key(Form::System, &[system]));
+        put(Form::System, &[system]);
     }
     let Some(code) = code else { return };
-    keys.push(slot.key(Form::Code, &[code]));
-    keys.push(match system {
-        Some(system) => slot.key(Form::SystemCode, &[system, code]),
-        None => slot.key(Form::Bare, &[code]),
-    });
+    put(Form::Code, &[code]);
+    match system {
+        Some(system) => put(Form::SystemCode, &[system, code]),
+        None => put(Form::Bare, &[code]),
+    }
+}
+
+/// <https://hl7.org/fhir/R4/search.html#token>: `:of-type` matches type and value of an identifier.
+fn typed<'a>(identifier: &'a Value, put: &mut dyn FnMut(Form, &[&'a str])) {
+    let Some(value) = text(identifier, "value") else { return };
+    let codings = identifier.get("type").and_then(|of| of.get("coding")).and_then(Value::as_array);
+    for coding in codings.into_iter().flatten() {
+        if let (Some(system), Some(code)) = (text(coding, "system"), text(coding, "code")) {
+            put(Form::OfType, &[system, code, value]);
+        }
+    }
+}
+
+/// Whether texts beside the codes of a parameter are indexed. Not those of categories, which say the same of thousands.
+pub fn has_text(parameter: &SearchParameter) -> bool {
+    parameter.code != "category" && gives(parameter, &["CodeableConcept", "Identifier"])
+}
+
+/// Whether some of its values are identifiers, which have a type.
+pub fn has_identifier(parameter: &SearchParameter) -> bool {
+    gives(parameter, &["Identifier"])
+}
+
+fn gives(parameter: &SearchParameter, types: &[&str]) -> bool {
+    let results = parameter.expression.as_ref().map_or(&[][..], |expression| expression.result_types());
+    results.iter().any(|one| types.contains(one))
+}
+
+/// Rows of `search_string` for `:text`: what people read beside the code, folded, whole.
+pub fn texts(slot: &Slot, node: Node<'_>, strings: &mut Vec<(i64, String)>) {
+    let key = slot.key(Form::Text, &[]);
+    let mut put = |text: Option<&str>| strings.extend(text.map(|text| (key, string::whole(text))));
+    match node.fhir_type {
+        "CodeableConcept" => {
+            put(text(node.value, "text"));
+            for coding in node.value.get("coding").and_then(Value::as_array).into_iter().flatten() {
+                put(text(coding, "display"));
+            }
+        }
+        "Identifier" => put(node.value.get("type").and_then(|of| text(of, "text"))),
+        _ => {}
+    }
 }
 
 /// Rows of `search_string` for `:code-text`: the value of an identifier without anything but letters and digits.
@@ -82,16 +140,33 @@ fn system_of(value: &Value, def: &TypeDef, resource: &Value) -> Option<&'static 
     }
 }
 
-/// The key that a query value (escapes still in it) asks for.
-pub fn key(slot: &Slot, parameter: &str, value: &str) -> Result<i64> {
+/// What a query value (escapes still in it) asks for: its form and parts.
+pub fn asked(parameter: &str, value: &str) -> Result<(Form, Vec<String>)> {
     let Some((system, code)) = split_once(value, '|') else {
-        return Ok(slot.key(Form::Code, &[&unescape(value)]));
+        return Ok((Form::Code, vec![unescape(value).into_owned()]));
     };
-    let (system, code) = (unescape(system), unescape(code));
+    let (system, code) = (unescape(system).into_owned(), unescape(code).into_owned());
     match (system.is_empty(), code.is_empty()) {
-        (false, false) => Ok(slot.key(Form::SystemCode, &[&system, &code])),
-        (false, true) => Ok(slot.key(Form::System, &[&system])),
-        (true, false) => Ok(slot.key(Form::Bare, &[&code])),
+        (false, false) => Ok((Form::SystemCode, vec![system, code])),
+        (false, true) => Ok((Form::System, vec![system])),
+        (true, false) => Ok((Form::Bare, vec![code])),
         (true, true) => Err(bad_value(parameter, "code, system|code, system| or |code")),
+    }
+}
+
+/// The key that a query value asks for.
+pub fn key(slot: &Slot, parameter: &str, value: &str) -> Result<i64> {
+    let (form, parts) = asked(parameter, value)?;
+    Ok(slot.key(form, &parts.iter().map(String::as_str).collect::<Vec<_>>()))
+}
+
+/// The key of `identifier:of-type=system|code|value`.
+pub fn of_type(slot: &Slot, parameter: &str, value: &str) -> Result<i64> {
+    let parts: Vec<_> = split(value, '|').into_iter().map(unescape).collect();
+    match parts.as_slice() {
+        [system, code, value] if !system.is_empty() && !code.is_empty() && !value.is_empty() => {
+            Ok(slot.key(Form::OfType, &[system, code, value]))
+        }
+        _ => Err(bad_value(parameter, "system|code|value: those of the identifier's type, and its value")),
     }
 }

@@ -1,7 +1,9 @@
 use super::*;
 use crate::fhir::definitions::r4;
 use crate::search::hash::Hasher;
-use crate::search::query::{Comparison, Cursor, Prefix};
+use crate::search::index::is_main_quantity;
+use crate::search::param::date;
+use crate::search::query::{Clause, Comparison, Place, Prefix, Term};
 
 const BASE: &str = "https://h.example/fhir";
 
@@ -46,10 +48,30 @@ fn tokens() {
 
 #[test]
 fn strings_and_uris() {
-    let strings = key("Patient", "name", Form::Strings, &[]);
+    let both = vec![key("Patient", "name", Form::Strings, &[]), key("Patient", "name", Form::Words, &[])];
     assert_eq!(
         clauses("Patient", "name=Garc%C3%ADa%20M,Mu%C3%B1oz"),
-        [Clause::Prefix { key: strings, any: vec!["garcia m".into(), "munoz".into()] }]
+        [Clause::Text { keys: both.clone(), place: Place::Start, any: vec!["garcia m".into(), "munoz".into()] }]
+    );
+    assert_eq!(
+        clauses("Patient", "name:contains=RC%C3%ADa"),
+        [Clause::Text { keys: both, place: Place::Anywhere, any: vec!["rcia".into()] }]
+    );
+    assert_eq!(
+        clauses("Observation", "code:text=Gluco"),
+        [Clause::Text {
+            keys: vec![key("Observation", "code", Form::Text, &[])],
+            place: Place::Word,
+            any: vec!["gluco".into()]
+        }]
+    );
+    let above =
+        |parts: &[&str]| parts.iter().map(|one| key("ValueSet", "url", Form::Address, &[one])).collect::<Vec<_>>();
+    let Some(Clause::Any(keys)) = clauses("ValueSet", "url:above=http://a/b/c").pop() else { panic!("no keys") };
+    assert!(above(&["http://a", "http://a/b", "http://a/b/", "http://a/b/c"]).iter().all(|key| keys.contains(key)));
+    assert_eq!(
+        clauses("ValueSet", "url:below=http://a/b/"),
+        [Clause::Any(vec![key("ValueSet", "url", Form::Below, &["http://a/b"])])]
     );
     assert_eq!(
         clauses("Patient", "name:exact=Garc%C3%ADa"),
@@ -101,10 +123,14 @@ fn dates() {
     let year = |prefix| one(prefix, "2020-01-01T05:00:00Z", "2021-01-01T04:59:59.999999Z");
     assert_eq!(clauses("Observation", "date=ge2020"), [Clause::Date(year(Prefix::Ge))]);
     let ranges = key("Observation", "value-date", Form::Ranges, &[]);
-    assert_eq!(clauses("Observation", "value-date=2020"), [Clause::Range { key: ranges, any: year(Prefix::Eq) }]);
+    let terms = |key, prefix| {
+        let term = |one: &Comparison| Term { key, marks: Vec::new(), interval: date::interval(one) };
+        vec![Clause::Range(year(prefix).iter().map(term).collect())]
+    };
+    assert_eq!(clauses("Observation", "value-date=2020"), terms(ranges, Prefix::Eq));
     assert_eq!(clauses("Observation", "_lastUpdated=sa2020"), [Clause::Updated(year(Prefix::Sa))]);
     let several = key("Substance", "expiry", Form::Ranges, &[]);
-    assert_eq!(clauses("Substance", "expiry=lt2020"), [Clause::Range { key: several, any: year(Prefix::Lt) }]);
+    assert_eq!(clauses("Substance", "expiry=lt2020"), terms(several, Prefix::Lt));
     let zone = one(Prefix::Gt, "2020-02-03T08:00:00Z", "2020-02-03T08:00:00.999999Z");
     assert_eq!(clauses("Observation", "date=gt2020-02-03T10:00:00+02:00"), [Clause::Date(zone.clone())]);
     assert_eq!(clauses("Observation", "date=gt2020-02-03T10:00:00%2B02:00"), [Clause::Date(zone)]);
@@ -115,7 +141,7 @@ fn result_parameters() {
     let q = |raw: &str| read("Observation", raw).unwrap_or_else(|e| panic!("{raw}: {e}"));
     assert_eq!(
         (q("").count, q("").total, q("").sort),
-        (20, Total::Unasked, Sort { by: SortBy::Date, descending: true })
+        (20, Total::Unasked, vec![Sort { by: SortBy::Date, descending: true }])
     );
     assert_eq!(q("_count=5").count, 5);
     assert_eq!(q("_count=1000000000000000000000").count, 1000);
@@ -123,9 +149,22 @@ fn result_parameters() {
     assert_eq!((q("_count=0").count, q("_count=0").total), (0, Total::Accurate));
     assert_eq!((q("_summary=count").count, q("_summary=count&_count=7").count), (0, 0));
     assert_eq!(q("_total=estimate").total, Total::Estimate);
-    assert_eq!(q("_sort=date").sort, Sort { by: SortBy::Date, descending: false });
-    assert_eq!(q("_sort=-_lastUpdated").sort, Sort { by: SortBy::Updated, descending: true });
-    assert_eq!(q("_sort=_id").sort, Sort { by: SortBy::Id, descending: false });
+    let sort = |raw: &str| q(raw).sort.into_iter().map(|one| (one.by, one.descending)).collect::<Vec<_>>();
+    assert_eq!(sort("_sort=date"), [(SortBy::Date, false)]);
+    assert_eq!(sort("_sort=-_lastUpdated"), [(SortBy::Updated, true)]);
+    assert_eq!(sort("_sort=_id,-date"), [(SortBy::Id, false)]);
+    let several = sort("_sort=status,-date,value-string,-value-date");
+    let [
+        (SortBy::Code { keys }, false),
+        (SortBy::Date, true),
+        (SortBy::Text { .. }, false),
+        (SortBy::Range { .. }, true),
+    ] = several.as_slice()
+    else {
+        panic!("{several:?}")
+    };
+    assert_eq!(keys.len(), 8);
+    assert_eq!(q("_page=abc").page, Some("abc".to_owned()));
     let decoded = q("code=a%20b&_format=json&_pretty=true&_sort=-date").self_parameters;
     assert_eq!(decoded, [("code".to_owned(), "a b".to_owned()), ("_sort".to_owned(), "-date".to_owned())]);
     assert_eq!(q("_id=b,a,b").clauses, [Clause::Ids(vec!["a".into(), "b".into()])]);
@@ -147,24 +186,43 @@ fn what_is_not_supported_is_refused_by_name() {
     };
     check("Patient", "famly=secret", "famly: is no search parameter of Patient; the nearest are family");
     check("Patient", "foo=secret&bar=secret", "bar: is no search parameter");
-    check("Patient", "name:contains=secret", "name: the modifier :contains is not supported here; supported: :exact");
-    check("Patient", "gender:text=secret", "supported: :not");
-    check("Patient", "gender:missing=secret", "gender: the modifier :missing");
+    check(
+        "Patient",
+        "name:contain=secret",
+        "name: the modifier :contain is not supported here; supported: :exact, :contains",
+    );
+    check("Patient", "gender:text=secret", "supported: :not, :missing");
+    check("Observation", "code:in=secret", "code: the modifier :in needs terminology");
+    check(
+        "Observation",
+        "code:of-type=secret",
+        "code: the modifier :of-type is not supported here; supported: :not, :text",
+    );
+    check("Patient", "gender:missing=secret", "gender: the value is not true or false");
     check("Patient", "_id:not=secret", "_id: the modifier :not");
+    check("Patient", "_profile:below=secret", "_profile: the modifier :below is not supported here; supported: :above");
     check("Patient", "birthdate:exact=2000", "birthdate: the modifier :exact");
     check("Observation", "subject:Medication=secret", "subject: the modifier :Medication");
     check("Observation", "subject:Patient=Group/secret", "subject: the type of the value");
     check("Observation", "subject=secret/x/y", "subject: the value is not Type/id");
     check("Observation", "subject=%23secret", "subject: the value is not Type/id");
-    check("Observation", "value-quantity=5", "value-quantity: parameters of type quantity");
-    check("Observation", "code-value-quantity=secret", "parameters of type composite");
-    check("RiskAssessment", "probability=1", "parameters of type number");
+    check("Observation", "value-quantity=secret", "value-quantity: the value is not a number");
+    check("Observation", "value-quantity=5|mg", "value-quantity: the value is not a number");
+    check("Observation", "code-value-quantity=secret", "the values of code and value-quantity joined by $");
+    check("Observation", "code-value-quantity=secret$secret", "code-value-quantity: the value is not a number");
+    check(
+        "Observation",
+        "component-code-value-quantity=secret|$5",
+        "component-code-value-quantity: the value is not code",
+    );
+    check("RiskAssessment", "probability=secret", "probability: the value is not a number");
     check("Location", "near=1", "parameters of type special");
+    check("MolecularSequence", "chromosome-variant-coordinate=1$2$3", "is not supported yet");
     check("Observation", "subject.name=secret", "subject.name: chained parameters");
     check("Patient", "_has:Observation:patient:code=secret", "_has:Observation:patient:code: is not supported yet");
     check("Patient", "_include=secret", "_include: is not supported yet");
-    check("Patient", "_text=secret", "_text:");
-    check("Patient", "_filter=secret", "_filter:");
+    check("Patient", "_text=secret", "_text: is not supported yet");
+    check("Patient", "_filter=secret", "_filter: is not supported yet");
     check("Patient", "name=", "name: the value is empty");
     check("Patient", "name", "name: the value is empty");
     check("Patient", "name=secret,", "name: one of the values is empty");
@@ -174,12 +232,12 @@ fn what_is_not_supported_is_refused_by_name() {
     check("Patient", "_id=secret%20x", "_id: the value is not an id");
     check("Patient", "_count=-1", "_count: the value is not a whole number");
     check("Patient", "_count=1&_count=2", "_count: is given more than once");
-    check("Patient", "_sort=name", "_sort: Patient can be sorted by one of birthdate, _lastUpdated, _id");
-    check("Patient", "_sort=birthdate,_id", "_sort:");
+    check("Patient", "_sort=identifier", "_sort: Patient can be sorted by _id, _lastUpdated, address");
+    check("Patient", "_sort=birthdate,", "_sort:");
+    check("Patient", "_sort=name,family,given,address,gender", "_sort: has more than 4");
     check("Patient", "_total=secret", "_total:");
     check("Patient", "_summary=true", "_summary: only count");
     check("Patient", "_summary=secret", "_summary: the value is not count");
-    check("Patient", "_page=secret", "_page: is not a page of this search");
     check("Patient", "name=%00secret", "name: the value is not valid");
     check("Patient", "name=%zz", "name: the value is not valid");
     check("Patient", "name=%ff", "name: the value is not valid");
@@ -189,30 +247,50 @@ fn what_is_not_supported_is_refused_by_name() {
 }
 
 #[test]
-fn pages_belong_to_their_query() {
+fn lenient_handling_leaves_out_and_tells() {
     let hasher = Hasher::new([1; 16]);
-    let first = read("Patient", "name=ana&_sort=birthdate").unwrap();
-    let last = Cursor { at: Some(now()), id: "x.y-1".into() };
-    let token = page::token(&hasher, &first, &last);
-    let next = read("Patient", &format!("name=ana&_sort=birthdate&_page={token}")).unwrap();
-    assert_eq!(next.cursor, Some(last));
-    assert_eq!(next.self_parameters.last(), Some(&("_page".to_owned(), token.clone())));
-    // The page after it has a token of the same query.
-    let undated = Cursor { at: None, id: "z".into() };
-    let after = page::token(&hasher, &next, &undated);
-    assert_eq!(read("Patient", &format!("name=ana&_sort=birthdate&_page={after}")).unwrap().cursor, Some(undated));
-    let mut forged = token.clone().into_bytes();
-    forged[5] ^= 1;
-    let forged = String::from_utf8(forged).unwrap();
-    for raw in [
-        format!("name=anb&_sort=birthdate&_page={token}"),
-        format!("name=ana&_sort=-birthdate&_page={token}"),
-        format!("name=ana&_page={token}"),
-        format!("name=ana&_sort=birthdate&_page={forged}"),
-        format!("name=ana&_sort=birthdate&_page={}", "A".repeat(400)),
-        "name=ana&_sort=birthdate&_page=AAAA".to_owned(),
-    ] {
-        assert!(read("Patient", &raw).is_err(), "{raw}");
-    }
-    assert!(read("Person", &format!("name=ana&_sort=birthdate&_page={token}")).is_err());
+    let context = Context { hasher: &hasher, definitions: r4(), base: BASE, local: 0 };
+    let limits = Limits { lenient: true, ..Limits::default() };
+    let read = |raw: &str| parse(&context, ResourceType::parse("Patient").unwrap(), raw, &limits, now());
+    let query = read("famly=secret&name=ana&gender:in=x&_sort=identifier").unwrap();
+    assert_eq!(query.clauses.len(), 1);
+    let names: Vec<&str> = query.ignored.iter().filter_map(|issue| issue.expression.as_deref()).collect();
+    assert_eq!(names, ["famly", "gender", "_sort"]);
+    assert_eq!(query.self_parameters, [("name".to_owned(), "ana".to_owned())]);
+    assert!(query.ignored.iter().all(|issue| !issue.text.contains("secret")));
+    // A value that is wrong is wrong.
+    assert_eq!(read("birthdate=secret").unwrap_err().kind, Kind::Value);
+}
+
+#[test]
+fn numbers_quantities_and_composites() {
+    let o = |raw: &str| clauses("Observation", raw);
+    assert!(is_main_quantity(ResourceType::parse("Observation").unwrap(), "value-quantity"));
+    assert!(matches!(o("value-quantity=5,6").as_slice(), [Clause::Number(any)] if any.len() == 2));
+    assert!(matches!(o("component-value-quantity=5").as_slice(), [Clause::Range(_)]));
+    assert!(
+        matches!(o("combo-value-quantity=5").as_slice(), [Clause::Either(any)] if matches!(any.as_slice(), [Clause::Number(_), Clause::Range(_)]))
+    );
+    assert!(matches!(o("code-value-quantity=8867-4$gt5").as_slice(), [Clause::Any(_), Clause::Number(_)]));
+    assert!(
+        matches!(o("code-value-quantity=8867-4$gt5,x$6").as_slice(), [Clause::Either(any)] if matches!(any.as_slice(), [Clause::All(_), Clause::All(_)]))
+    );
+    assert!(matches!(o("code-value-date=x$ge2020").as_slice(), [Clause::Any(_), Clause::Range(_)]));
+    assert!(matches!(o("component-code-value-quantity=x$5").as_slice(), [Clause::Range(_)]));
+    assert!(matches!(o("component-code-value-concept=x$y").as_slice(), [Clause::Any(keys)] if keys.len() == 1));
+    assert!(matches!(clauses("RiskAssessment", "probability=gt0.5").as_slice(), [Clause::Range(_)]));
+    assert!(matches!(
+        clauses("DocumentReference", "relationship=replaces$DocumentReference/1").as_slice(),
+        [Clause::Any(_)]
+    ));
+    assert!(matches!(o("code:missing=true").as_slice(), [Clause::Missing { code: "code", missing: true }]));
+    // Escapes reach into the parts.
+    assert_eq!(o(r"component-code-value-concept=a\$b$c"), o(r"component-code-value-concept=a\$b$c"));
+    assert!(read("Observation", r"component-code-value-concept=a$b$c").is_err());
+    let shapes = vec![(1, vec!["code".to_owned()]), (2, vec!["date".to_owned()])];
+    let mut query = read("Observation", "code:missing=true&date:missing=false&status:missing=false").unwrap();
+    assert!(query.asks_for_shapes());
+    query.know_shapes(&shapes);
+    assert_eq!(query.clauses, [Clause::Any(vec![2]), Clause::Any(vec![2]), Clause::Never]);
+    assert!(!query.asks_for_shapes());
 }

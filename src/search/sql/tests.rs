@@ -1,5 +1,5 @@
 use super::*;
-use crate::search::query::{Cursor, Sort, Total};
+use crate::search::query::{Amount, Comparison, Cursor, Interval, Sort, SortBy, Term, Total};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -8,6 +8,8 @@ fn at(text: &str) -> Timestamp {
 /// A query with one clause of every form.
 fn query(by: SortBy, descending: bool) -> Query {
     let one = |prefix| Comparison { prefix, lo: at("2020-01-01T00:00:00Z"), hi: at("2020-12-31T23:59:59.999999Z") };
+    let number = |prefix| Interval { prefix, lo: 1.0, hi: 2.0 };
+    let text = |place| Clause::Text { keys: vec![15, 23], place, any: vec!["folded value".into(), "other".into()] };
     let prefixes =
         [Prefix::Eq, Prefix::Ne, Prefix::Lt, Prefix::Gt, Prefix::Ge, Prefix::Le, Prefix::Sa, Prefix::Eb, Prefix::Ap];
     Query {
@@ -17,19 +19,28 @@ fn query(by: SortBy, descending: bool) -> Query {
             Clause::Any(vec![12, 13]),
             Clause::Not(vec![14]),
             Clause::Ids(vec!["id-value".into()]),
-            Clause::Prefix { key: 15, any: vec!["folded value".into(), "other".into()] },
+            text(Place::Start),
+            text(Place::Word),
+            text(Place::Anywhere),
             Clause::Date(vec![one(Prefix::Eq)]),
-            Clause::Range { key: 16, any: prefixes.map(one).to_vec() },
+            Clause::Range(prefixes.map(|p| Term { key: 16, marks: vec![17], interval: number(p) }).to_vec()),
+            Clause::Number(
+                prefixes.map(|p| Amount { canonical: p == Prefix::Eq, keys: vec![18], interval: number(p) }).to_vec(),
+            ),
+            Clause::Number(vec![Amount { canonical: true, keys: vec![19], interval: number(Prefix::Gt) }]),
+            Clause::Either(vec![Clause::Any(vec![20]), Clause::All(vec![Clause::Any(vec![21, 22]), Clause::Never])]),
             Clause::Updated(prefixes.map(one).to_vec()),
             Clause::Updated(vec![one(Prefix::Ge)]),
         ],
         patient: Some(vec!["patient-value".into()]),
         selective: false,
-        sort: Sort { by, descending },
+        sort: vec![Sort { by, descending }],
         count: 20,
         total: Total::Unasked,
-        cursor: Some(Cursor { at: Some(at("2021-01-01T00:00:00Z")), id: "cursor-value".into() }),
+        page: None,
+        cursor: Some(Cursor { values: vec!["sort-value".into()], id: "cursor-value".into() }),
         self_parameters: Vec::new(),
+        ignored: Vec::new(),
     }
 }
 
@@ -44,26 +55,34 @@ fn guard() -> Guard {
 /// Every statement of this module, by plan, sort and shape of query.
 fn statements() -> Vec<(String, Statement)> {
     let mut all = Vec::new();
-    for by in [SortBy::Date, SortBy::Updated, SortBy::Id] {
+    let computed = [SortBy::Text { key: 31 }, SortBy::Range { key: 32 }, SortBy::Code { keys: vec![33, 34] }];
+    for by in [SortBy::Date, SortBy::Updated, SortBy::Id].into_iter().chain(computed) {
         for descending in [true, false] {
-            let full = query(by, descending);
-            let mut text = query(by, descending);
+            let mut full = query(by.clone(), descending);
+            if !full.walk_order().is_some() {
+                full.sort.push(Sort { by: SortBy::Text { key: 35 }, descending: !descending });
+                full.cursor =
+                    full.cursor.map(|cursor| Cursor { values: vec!["1".into(), "sort-value".into()], ..cursor });
+            }
+            let mut text = query(by.clone(), descending);
             text.patient = None;
-            text.cursor = text.cursor.map(|cursor| Cursor { at: None, ..cursor });
-            text.clauses.retain(|clause| !matches!(clause, Clause::Any(_)));
-            let mut empty = query(by, descending);
+            text.clauses.retain(|clause| !clause.demands_key());
+            let mut empty = query(by.clone(), descending);
             (empty.clauses, empty.patient, empty.cursor) = (Vec::new(), None, None);
             for (name, q) in [("full", &full), ("text", &text), ("empty", &empty)] {
                 let documents = ["where-value".to_owned()];
-                let named = |plan: &str, statement| (format!("{plan} {name} {by:?} {descending}"), statement);
+                let named = |plan: &str, statement| (format!("{plan} {name} {:?} {descending}", q.sort), statement);
                 all.push(named("timeline", timeline(q, &guard(), &documents)));
-                all.push(named("walk", walk(q, &guard(), 3000)));
+                if q.walk_order().is_some() {
+                    all.push(named("walk", walk(q, &guard(), 3000)));
+                }
                 all.push(named("pick", pick(q, &guard(), 2001)));
                 all.push(named("plain", plain(q, &guard(), None)));
                 all.push(named("plain under documents", plain(q, &guard(), Some(&documents))));
-                all.push(named("count", count(q, &guard(), None)));
-                all.push(named("count under documents", count(q, &guard(), Some(&documents))));
-                all.push(named("count up to", count_up_to(q, &guard(), None, 10_001)));
+                all.push(named("count", count(q, &guard(), None, false)));
+                all.push(named("count under documents", count(q, &guard(), Some(&documents), false)));
+                all.push(named("fenced count", count(q, &guard(), Some(&documents), true)));
+                all.push(named("count up to", count_up_to(q, &guard(), None, false, 10_001)));
             }
         }
     }
@@ -115,7 +134,10 @@ fn plans_by_query() {
         assert_eq!(plans(&q, &["a".to_owned()], false), expected, "{:?}", q.clauses);
     };
     use Plan::*;
-    let prefix = || Clause::Prefix { key: 1, any: vec!["a".into()] };
+    let text = |place| Clause::Text { keys: vec![1], place, any: vec!["a".into()] };
+    let prefix = || text(Place::Start);
+    let range =
+        |prefix| Clause::Range(vec![Term { key: 1, marks: vec![], interval: Interval { prefix, lo: 1.0, hi: 1.0 } }]);
     check(vec![], SortBy::Date, false, &[Walk, Plain]);
     check(vec![], SortBy::Id, false, &[Plain]);
     check(vec![Clause::Not(vec![1])], SortBy::Updated, false, &[Walk, Plain]);
@@ -124,6 +146,10 @@ fn plans_by_query() {
     check(vec![Clause::Any(vec![1])], SortBy::Id, false, &[Pick, Plain]);
     check(vec![prefix()], SortBy::Date, false, &[Pick, Walk, Plain]);
     check(vec![prefix(), Clause::Any(vec![1])], SortBy::Date, false, &[Walk, Pick, Plain]);
+    check(vec![range(Prefix::Gt)], SortBy::Date, false, &[Walk, Pick, Plain]);
+    check(vec![range(Prefix::Eq)], SortBy::Date, false, &[Pick, Walk, Plain]);
+    check(vec![text(Place::Anywhere)], SortBy::Date, false, &[Walk, Pick, Plain]);
+    check(vec![range(Prefix::Gt)], SortBy::Text { key: 1 }, false, &[Pick, Plain]);
     check(vec![Clause::Ids(vec!["a".into()])], SortBy::Date, false, &[Timeline]);
     // On several nodes only what Citus sends whole to each.
     let (one, two) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
@@ -146,7 +172,8 @@ fn one_document_keeps_the_order_of_the_index() {
         assert!(sql.contains(expected), "{documents:?}: {sql}");
     };
     check(&["a"], "w.documento_id = $1");
-    check(&["a", "b"], "w.documento_id = any($1");
+    check(&["a", "b"], ") union all (select * from (select w.* from resource w where w.documento_id = $");
+    check(&["a", "b", "c", "d", "e", "f", "g", "h", "i"], "w.documento_id = any($1");
 }
 
 #[test]

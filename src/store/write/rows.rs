@@ -13,13 +13,12 @@ pub const FEW: usize = 24;
 
 const CREATE: &str = "\
 insert into resource (documento_id, resource_type, id, version, method, updated, deleted, patient, owner, labels, sort_date,
-    date_lo, date_hi, num_lo, num_hi, keys, body)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, '-infinity'::timestamptz), $12, $13, $14, $15, $16, $17)
+    date_lo, date_hi, num_lo, num_hi, raw_lo, raw_hi, keys, body)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, coalesce($11, '-infinity'::timestamptz), $12, $13, $14, $15, $16, $17, $18, $19)
 on conflict do nothing";
 const STRING: &str =
     "insert into search_string (documento_id, resource_type, id, key, value) values ($1, $2, $3, $4, $5)";
-const RANGE: &str =
-    "insert into search_range (documento_id, resource_type, id, key, lo, hi) values ($1, $2, $3, $4, $5, $6)";
+const RANGE: &str = "insert into search_range (documento_id, resource_type, id, key, lo, hi, marks) values ($1, $2, $3, $4, $5, $6, $7)";
 pub const AUDIT: &str = "\
 insert into audit_event (documento_id, recorded, id, action, outcome, actor, role, patient_id, resource_type, resource_id, version, request_id, detail)
 values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
@@ -51,14 +50,15 @@ pub(super) fn search<'a>(versions: impl Iterator<Item = &'a Version>, steps: &mu
             ];
             steps.push(Step { sql: STRING, params, rows: Some(1) });
         }
-        for (key, lo, hi) in &v.columns.ranges {
+        for range in &v.columns.ranges {
             let params: Vec<super::Param<'a>> = vec![
                 Box::new(documento_id),
                 Box::new(resource_type),
                 Box::new(v.id.as_str()),
-                Box::new(key),
-                Box::new(lo),
-                Box::new(hi),
+                Box::new(range.key),
+                Box::new(range.lo),
+                Box::new(range.hi),
+                Box::new(&range.marks),
             ];
             steps.push(Step { sql: RANGE, params, rows: Some(1) });
         }

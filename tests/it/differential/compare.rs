@@ -6,7 +6,6 @@ use historia::fhir::definitions::{self, ResourceType};
 use historia::search::Context;
 use historia::search::hash::Hasher;
 use historia::search::index::columns;
-use historia::search::query::SortBy;
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -15,6 +14,15 @@ pub const BASE: &str = "http://historia.test";
 
 /// Seconds east of UTC: the default time zone of the servers.
 const LOCAL: i32 = -18_000;
+
+/// What the entries of a search are sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SortBy {
+    /// The main date of the type.
+    Date,
+    Updated,
+    Id,
+}
 
 /// What fixes the order of an answer's entries. Ids that the servers make differ, and so does the order of rows that only
 /// the id tells apart: each side must be in the order of its own ids, and both must hold the same.

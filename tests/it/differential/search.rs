@@ -1,7 +1,7 @@
 //! Searches of every type and parameter that R4 defines, with values of what was written. What the server does not take
 //! must be refused alike.
 
-use crate::differential::compare::Order;
+use crate::differential::compare::{Order, SortBy};
 use crate::differential::content::{WRITTEN, day, moment};
 use crate::differential::request::Request;
 use crate::differential::world::{Rng, World};
@@ -9,7 +9,6 @@ use crate::harness::browser::encoded;
 use historia::fhir::definitions::{self, ResourceType, SearchKind, SearchParameter};
 use historia::search::main_date::main_date;
 use historia::search::parse::supported;
-use historia::search::query::SortBy;
 use serde_json::Value;
 
 pub fn of(kind: &'static str, role: &'static str, path: String) -> Request {

@@ -1,0 +1,87 @@
+//! What is told when a parameter or modifier is not known: its name, and what is.
+
+use crate::error::{Error, Issue, Kind};
+use crate::fhir::definitions::{ResourceType, SearchKind, SearchParameter};
+use crate::search::param::token::{has_identifier, has_text};
+use crate::search::param::uri;
+
+/// Names of the standard that are no parameters of a type, or none that this version has.
+const LATER: [&str; 13] = [
+    "_has",
+    "_include",
+    "_revinclude",
+    "_list",
+    "_type",
+    "_elements",
+    "_contained",
+    "_containedType",
+    "_score",
+    "_text",
+    "_content",
+    "_query",
+    "_filter",
+];
+
+/// A name as an error may show it: short, and without what could break a line.
+pub fn shown(name: &str) -> String {
+    name.chars().take(64).map(|c| if c.is_control() { '?' } else { c }).collect()
+}
+
+/// `code` (of `name`, which may carry a modifier) is none of `known`.
+pub fn unknown(t: ResourceType, name: &str, code: &str, known: &[SearchParameter]) -> Error {
+    let text = if name.contains('.') {
+        "chained parameters are not supported yet".to_owned()
+    } else if LATER.contains(&code) {
+        "is not supported yet".to_owned()
+    } else {
+        let known = known.iter().map(|parameter| parameter.code).filter(|code| !LATER.contains(code));
+        format!("is no search parameter of {t}; the nearest are {}", nearest(code, known).join(", "))
+    };
+    Error::at(Kind::NotSupported, shown(name), text)
+}
+
+/// A modifier that the parameter does not take; tells those that it does.
+pub fn unsupported(parameter: &SearchParameter, modifier: &str) -> Error {
+    let taken = match parameter.kind {
+        _ if matches!(parameter.code, "_id" | "_lastUpdated") => ":missing",
+        SearchKind::String => ":exact, :contains, :missing",
+        SearchKind::Token if has_identifier(parameter) => ":not, :text, :of-type, :missing, and on Patient :code-text",
+        SearchKind::Token if has_text(parameter) => ":not, :text, :missing",
+        SearchKind::Token => ":not, :missing",
+        SearchKind::Uri if uri::has_below(parameter.code) => ":above, :below, :missing",
+        SearchKind::Uri => ":above, :missing",
+        SearchKind::Reference => ":identifier, :missing and a type that the parameter may point at",
+        _ => ":missing",
+    };
+    let why = match modifier {
+        "in" | "not-in" | "above" | "below" if parameter.kind == SearchKind::Token => {
+            "needs terminology, which is not there yet"
+        }
+        _ => "is not supported here",
+    };
+    let text = format!("the modifier :{} {why}; supported: {taken}", shown(modifier));
+    Error::all(vec![Issue::at(Kind::NotSupported, parameter.code, text)])
+}
+
+/// The three codes with the fewest edits to `name`.
+fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+    let name: Vec<char> = name.chars().take(64).collect();
+    let mut ranked: Vec<(usize, &str)> = known.map(|code| (edits(&name, code), code)).collect();
+    ranked.sort_unstable();
+    ranked.into_iter().take(3).map(|(_, code)| code).collect()
+}
+
+/// Levenshtein distance.
+fn edits(a: &[char], b: &str) -> usize {
+    let mut row: Vec<usize> = (0..=a.len()).collect();
+    for (line, letter) in b.chars().enumerate() {
+        let mut next = Vec::with_capacity(row.len());
+        next.push(line + 1);
+        for ((above, before), known) in row.iter().skip(1).zip(&row).zip(a) {
+            let left = next.last().copied().unwrap_or(0);
+            next.push((above + 1).min(left + 1).min(before + usize::from(*known != letter)));
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or(0)
+}
