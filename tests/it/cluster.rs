@@ -28,6 +28,8 @@ const WIDE: &[(&str, &str)] = &[
         "the administrator's audit list is of all records",
     ),
     ("select to_char(received + $2::float8", "the administrator's counts are of all messages"),
+    ("select count(*), count(*) filter (where state <> 'applied')", "the desk counts the messages of everybody"),
+    ("select received, sender, control_id, event, state, documento_id, case", "the desk lists the newest of everybody"),
     ("select id, nombre from usuario where id = any($1)", "names of those who looked, whoever they are: once a page"),
     (
         "select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by",
