@@ -181,6 +181,9 @@ fn what_is_in_the_way_is_named() {
     let source = crate::harness::server().database_url();
     run(async {
         let foreign = own(&source);
+        if foreign == source {
+            return crate::harness::skip("what_is_in_the_way_is_named", "a cluster has no database to spare");
+        }
         connect(&foreign).await.unwrap().batch_execute("create table clinic (id int)").await.unwrap();
         refused(&command(&["copy", "--to", &foreign], &[("DATABASE_URL", &source)], ""), 1, "not historia's");
         let tables = "select count(*) from pg_tables where schemaname = 'public'";
