@@ -200,6 +200,16 @@ impl Sessions {
     }
 }
 
+/// `-05:00` in seconds; the configuration has checked its form.
+fn offset_seconds(text: &str) -> i32 {
+    let (sign, rest) = match text.strip_prefix('-') {
+        Some(rest) => (-1, rest),
+        None => (1, text.trim_start_matches('+')),
+    };
+    let (hours, minutes) = rest.split_once(':').unwrap_or((rest, "0"));
+    sign * (hours.parse::<i32>().unwrap_or(0) * 3600 + minutes.parse::<i32>().unwrap_or(0) * 60)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -231,14 +241,4 @@ mod tests {
         sessions.forget(clock::now() + jiff::SignedDuration::from_secs(60));
         assert!(!sessions.is_ended(jti));
     }
-}
-
-/// `-05:00` in seconds; the configuration has checked its form.
-fn offset_seconds(text: &str) -> i32 {
-    let (sign, rest) = match text.strip_prefix('-') {
-        Some(rest) => (-1, rest),
-        None => (1, text.trim_start_matches('+')),
-    };
-    let (hours, minutes) = rest.split_once(':').unwrap_or((rest, "0"));
-    sign * (hours.parse::<i32>().unwrap_or(0) * 3600 + minutes.parse::<i32>().unwrap_or(0) * 60)
 }

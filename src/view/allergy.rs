@@ -121,7 +121,7 @@ impl Entry {
                 entry
             }
             Ok(onset) => Entry { onset: onset.unwrap_or_default(), ..entry },
-            Err(()) => {
+            Err(_) => {
                 problems.add("desde", reader.text("problem.onset_wrong"));
                 entry
             }

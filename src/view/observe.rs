@@ -139,10 +139,10 @@ fn made(visit: &Visit, of: &Circumstances<'_>, common: &Common, form: &Form, pro
                     .and_then(|typed| numbered(visit, field, typed, problems))
             };
             let ends = (end("minimo"), end("maximo"));
-            if let (Some(low), Some(high)) = (&ends.0, &ends.1) {
-                if float(low) > float(high) {
-                    problems.add("maximo", visit.text("observe.range_order"));
-                }
+            if let (Some(low), Some(high)) = (&ends.0, &ends.1)
+                && float(low) > float(high)
+            {
+                problems.add("maximo", visit.text("observe.range_order"));
             }
             judge(&mut made, float(&value), ends, common.unit, common.ucum);
         }

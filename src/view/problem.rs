@@ -86,7 +86,7 @@ pub fn read(reader: &Reader, form: &Form, problems: &mut Problems) -> Typed {
     };
     let onset = match onset(form.typed("desde")) {
         Ok(onset) => onset,
-        Err(()) => {
+        Err(NoDate) => {
             problems.add("desde", reader.text("problem.onset_wrong"));
             None
         }
@@ -152,8 +152,12 @@ fn code(typed: &str) -> Result<Option<String>, ()> {
     if fits { Ok(Some(code)) } else { Err(()) }
 }
 
+/// What was typed is no date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoDate;
+
 /// `12/03/2011`, `03/2011` or `2011`.
-pub fn onset(typed: &str) -> Result<Option<String>, ()> {
+pub fn onset(typed: &str) -> Result<Option<String>, NoDate> {
     if typed.is_empty() {
         return Ok(None);
     }
@@ -165,9 +169,9 @@ pub fn onset(typed: &str) -> Result<Option<String>, ()> {
     if let Some(date) = typed_date(typed).filter(|date| year(&date.year().to_string())) {
         return Ok(Some(date.to_string()));
     }
-    let (month, rest) = typed.split_once(['/', '-', '.']).ok_or(())?;
-    let month: u8 = month.parse().map_err(|_| ())?;
-    if year(rest) && (1..=12).contains(&month) { Ok(Some(format!("{rest}-{month:02}"))) } else { Err(()) }
+    let (month, rest) = typed.split_once(['/', '-', '.']).ok_or(NoDate)?;
+    let month: u8 = month.parse().map_err(|_| NoDate)?;
+    if year(rest) && (1..=12).contains(&month) { Ok(Some(format!("{rest}-{month:02}"))) } else { Err(NoDate) }
 }
 
 /// The stored value of a date as the field writes it.
@@ -233,7 +237,7 @@ mod tests {
 
     #[test]
     fn onsets_are_as_precise_as_they_are_known() {
-        let check = |typed: &str, expected: Result<Option<&str>, ()>| {
+        let check = |typed: &str, expected: Result<Option<&str>, NoDate>| {
             assert_eq!(onset(typed).as_ref().map(Option::as_deref), expected.as_ref().map(|c| *c), "{typed}")
         };
         check("2011", Ok(Some("2011")));
@@ -241,7 +245,7 @@ mod tests {
         check("02/03/2011", Ok(Some("2011-03-02")));
         check("", Ok(None));
         for bad in ["13/2011", "31/02/2011", "11", "ayer", "0011"] {
-            check(bad, Err(()));
+            check(bad, Err(NoDate));
         }
         assert_eq!(
             ["2011", "2011-03", "2011-03-02", "2011-03-02T10:00:00Z"].map(onset_field),

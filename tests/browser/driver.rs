@@ -64,6 +64,8 @@ fn driver() -> &'static Driver {
         let mut command = Command::new("sh");
         command.args(["-c", GUARD, "guard"]).arg(&folder).args(["chromedriver", "--port=0"]);
         command.env("TMPDIR", &folder).stdin(Stdio::piped()).stdout(out.try_clone().expect("a file")).stderr(out);
+        // It is waited for by nobody: it ends when the pipe to this process closes.
+        #[allow(clippy::zombie_processes)]
         let guard = command.spawn().expect("the guard starts");
         let started = Instant::now();
         loop {

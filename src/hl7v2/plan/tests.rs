@@ -356,10 +356,10 @@ fn mutated_messages_never_panic() {
                 _ => raw.insert(at, *b"|^~\\&\"09AZ".get(below(10)).unwrap()),
             }
         }
-        if let Ok(text) = String::from_utf8(raw) {
-            if Message::parse(text.as_bytes(), Charset::Utf8).is_ok() {
-                planned += usize::from(step(&mut current, &text).is_ok());
-            }
+        if let Ok(text) = String::from_utf8(raw)
+            && Message::parse(text.as_bytes(), Charset::Utf8).is_ok()
+        {
+            planned += usize::from(step(&mut current, &text).is_ok());
         }
         if round % 50 == 0 {
             current = empty();

@@ -59,7 +59,7 @@ fn statements() -> Vec<(String, Statement)> {
     for by in [SortBy::Date, SortBy::Updated, SortBy::Id].into_iter().chain(computed) {
         for descending in [true, false] {
             let mut full = query(by.clone(), descending);
-            if !full.walk_order().is_some() {
+            if full.walk_order().is_none() {
                 full.sort.push(Sort { by: SortBy::Text { key: 35 }, descending: !descending });
                 full.cursor =
                     full.cursor.map(|cursor| Cursor { values: vec!["1".into(), "sort-value".into()], ..cursor });

@@ -68,11 +68,7 @@ pub fn controls(page: &str, action: &str) -> Vec<(String, String)> {
             Node::Tag { name, attributes } if name == "form" => {
                 inside = attributes.get("action").is_some_and(|to| to == action);
             }
-            Node::End(name) if name == "form" => {
-                if inside {
-                    return sent;
-                }
-            }
+            Node::End(name) if inside && name == "form" => return sent,
             _ if !inside => {}
             Node::Tag { name, attributes } => control(&name, &attributes, &mut sent, &mut open),
             Node::End(name) if name == "select" || name == "textarea" => {
