@@ -8,6 +8,7 @@ use crate::fhir::documento::Systems;
 use crate::search::Context;
 use crate::search::hash::Hasher;
 use crate::store::audit::Writer;
+use crate::store::cluster::nodes;
 use crate::store::group::Group;
 use crate::store::placement::Placement;
 use crate::store::{Pool, installation, migrate, session};
@@ -54,12 +55,15 @@ impl App {
         let conn = pool.dedicated().await?;
         migrate::check(&conn).await?;
         crate::store::audit::partitions(&conn).await?;
+        if conn.is_citus() {
+            tokio::spawn(nodes::watch(pool.clone(), config.cluster.node_timeout));
+        }
         let hasher = Hasher::new(installation::hash_secret(&conn).await?);
         let pairs = config.documento_systems.iter().map(|s| (s.system.as_str(), s.type_code.as_str()));
         let systems = Systems::new(pairs).map_err(|e| Error::at(Kind::Invalid, "documento.systems", e))?;
         let app = Arc::new(App {
             base: format!("{public_url}/fhir"),
-            audit: Writer::start(pool.clone()),
+            audit: Writer::start(pool.clone(), &conn),
             group: Group::start(pool.clone(), &conn),
             placement: Placement::default(),
             sessions: Sessions::default(),

@@ -55,6 +55,7 @@ pub struct Config {
     /// `ops.listen`.
     pub ops: Option<SocketAddr>,
     pub database: Database,
+    pub cluster: Cluster,
     pub fhir: Fhir,
     /// `documento.systems`.
     pub documento_systems: Vec<DocumentoSystem>,
@@ -122,6 +123,17 @@ pub struct Database {
     pub connect_timeout: Duration,
     pub statement_timeout: Duration,
     pub migrate: bool,
+}
+
+/// The database as a Citus cluster.
+#[derive(Clone, Debug)]
+pub struct Cluster {
+    /// Shards of the distributed tables; counts when they are distributed.
+    pub shards: usize,
+    /// How long `historia cluster` waits for a node.
+    pub patience: Duration,
+    /// How long a node may take to accept a connection; twice in a row is lost.
+    pub node_timeout: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

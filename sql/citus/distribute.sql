@@ -13,6 +13,12 @@ begin
             perform create_distributed_table(name, 'documento_id', colocate_with => 'resource');
         end if;
     end loop;
+    -- Without a key of their own, moving their shards while they change needs to know a row by all of it.
+    foreach name in array array['search_string', 'search_range'] loop
+        if exists (select 1 from pg_class where oid = to_regclass(name) and relreplident <> 'f') then
+            execute format('alter table %I replica identity full', name);
+        end if;
+    end loop;
     -- Control tables: local to the coordinator but known to Citus, so that they commit with distributed writes.
     foreach name in array array['installation', 'record', 'record_key', 'resource_directory', 'shape', 'credencial', 'session', 'oauth_client', 'hl7_receipt', 'form', 'draft', 'codigo', 'intento'] loop
         if to_regclass(name) is not null and not exists (select 1 from citus_tables t where t.table_name = to_regclass(name)) then

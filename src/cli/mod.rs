@@ -3,6 +3,7 @@
 //! Exit: 0 done, 1 failed, 2 usage, 3 configuration (the message names the key), 4 database unreachable, 5 partly done.
 
 pub mod client;
+pub mod cluster;
 pub mod config;
 pub mod copy;
 pub mod dev;
@@ -52,6 +53,7 @@ pub enum Command {
     Copy(copy::Arguments),
     User(user::Arguments),
     Client(client::Arguments),
+    Cluster(cluster::Arguments),
     Health(health::Arguments),
     Config(config::Arguments),
 }
@@ -152,6 +154,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::Copy(arguments) => copy::run(&arguments, file, environment),
         Command::User(arguments) => user::run(&arguments, file, environment),
         Command::Client(arguments) => client::run(&arguments, file, environment),
+        Command::Cluster(arguments) => cluster::run(&arguments, file, environment),
         Command::Health(arguments) => health::run(&arguments, file, environment),
         Command::Config(arguments) => config::run(&arguments, file, environment),
     }

@@ -3,8 +3,8 @@
 use super::source::Layers;
 use super::value::{self, Network, Secret};
 use super::{
-    Config, ConfigError, Database, DocumentoSystem, Fhir, Hl7v2, Http, Institution, Limits, Log, LogFormat, Mllp,
-    References, Sender, Sessions, Tokens,
+    Cluster, Config, ConfigError, Database, DocumentoSystem, Fhir, Hl7v2, Http, Institution, Limits, Log, LogFormat,
+    Mllp, References, Sender, Sessions, Tokens,
 };
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -34,6 +34,11 @@ pub fn interpret(layers: Layers) -> Result<Config, ConfigError> {
             connect_timeout: read.duration("database.connect_timeout")?,
             statement_timeout: read.duration("database.statement_timeout")?,
             migrate: read.flag("database.migrate")?,
+        },
+        cluster: Cluster {
+            shards: read.count("cluster.shards", 1, 1_024)?,
+            patience: read.duration("cluster.patience")?,
+            node_timeout: read.duration("cluster.node_timeout")?,
         },
         fhir: Fhir {
             references: read

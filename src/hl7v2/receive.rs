@@ -273,11 +273,14 @@ impl Incoming<'_> {
         rights: &Rights,
         identity: &Identity,
     ) -> std::result::Result<Option<Stored>, Failure> {
+        if unit.is_degraded() {
+            return self.patient_in_part(unit, rights, identity).await;
+        }
         let mut by_document = Vec::new();
         let mut others: Vec<Stored> = Vec::new();
         if let Some((_, number)) = identity.documento.as_ref().and_then(DocumentoId::parts) {
             // Whatever system the document was registered under elsewhere: the type and the number make it the same.
-            for one in unit.patients_by_identifier(&rights.patient, None, number, NAMESAKES).await? {
+            for one in unit.patients_by_identifier(&rights.patient, None, number, NAMESAKES, None).await? {
                 if self.fit(&one, identity)? == Fit::Same {
                     by_document.push(one);
                 }
@@ -285,7 +288,7 @@ impl Incoming<'_> {
         }
         if by_document.is_empty() {
             for (system, value) in &identity.tokens {
-                for one in unit.patients_by_identifier(&rights.patient, Some(system), value, NAMESAKES).await? {
+                for one in unit.patients_by_identifier(&rights.patient, Some(system), value, NAMESAKES, None).await? {
                     // Another document: another person, whatever the hospital number says.
                     let fits = self.fit(&one, identity)? == Fit::Unknown || identity.documento.is_none();
                     if fits && !others.iter().any(|other| other.id == one.id) {
@@ -300,6 +303,35 @@ impl Incoming<'_> {
         match candidates.len() {
             0 => self.patient_of_record(unit, rights, identity).await,
             1 => Ok(candidates.pop()),
+            _ => Err(Failure::Irregular(Irregularity::new(Kind::SeveralPatients))),
+        }
+    }
+
+    /// While a node of the cluster is lost: who is found without it, where the document leads or an earlier message did.
+    /// Who is not found may lie on the lost node, so nobody is made: the message is to be sent again.
+    async fn patient_in_part(
+        &self,
+        unit: &mut Unit<'_>,
+        rights: &Rights,
+        identity: &Identity,
+    ) -> std::result::Result<Option<Stored>, Failure> {
+        let mut found = Vec::new();
+        if let Some(documento) = &identity.documento
+            && let Some((_, number)) = documento.parts()
+        {
+            let place = Some(documento.as_str());
+            for one in unit.patients_by_identifier(&rights.patient, None, number, NAMESAKES, place).await? {
+                if self.fit(&one, identity)? == Fit::Same && self.is_active(&one) {
+                    found.push(one);
+                }
+            }
+        }
+        if found.is_empty() {
+            found.extend(self.patient_of_record(unit, rights, identity).await?.filter(|one| self.is_active(one)));
+        }
+        match found.len() {
+            0 => Err(Failure::Fault(Error::new(crate::error::Kind::Transient, "a node of the database is lost"))),
+            1 => Ok(found.pop()),
             _ => Err(Failure::Irregular(Irregularity::new(Kind::SeveralPatients))),
         }
     }

@@ -27,13 +27,15 @@ impl Unit<'_> {
         }
     }
 
-    /// Current Patients with an identifier, up to `most`; whatever its system when that is none.
+    /// Current Patients with an identifier, up to `most`; whatever its system when that is none. `place`: only those whose
+    /// record was opened under this document.
     pub async fn patients_by_identifier(
         &mut self,
         access: &Access,
         system: Option<&str>,
         value: &str,
         most: u32,
+        place: Option<&str>,
     ) -> Result<Vec<Stored>> {
         let escaped = |text: &str| -> String {
             let plain: String = text
@@ -43,7 +45,13 @@ impl Unit<'_> {
             utf8_percent_encode(&plain, NON_ALPHANUMERIC).to_string()
         };
         let system = system.map(|system| format!("{}|", escaped(system))).unwrap_or_default();
-        search::matches(self, access, &format!("identifier={system}{}", escaped(value)), most).await
+        let raw = format!("identifier={system}{}", escaped(value));
+        search::matches_at(self, access, &raw, most, place).await
+    }
+
+    /// Whether a part of the cluster cannot be asked now.
+    pub fn is_degraded(&self) -> bool {
+        self.app.pool.nodes().is_degraded()
     }
 
     /// Looks for the records of patients.

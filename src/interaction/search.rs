@@ -209,8 +209,20 @@ fn criteria(unit: &Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<Q
 
 /// Up to `most` current matches.
 pub(super) async fn matches(unit: &mut Unit<'_>, access: &Access, raw: &str, most: u32) -> Result<Vec<Stored>> {
+    matches_at(unit, access, raw, most, None).await
+}
+
+/// The same, of those that lie under one documento_id.
+pub(super) async fn matches_at(
+    unit: &mut Unit<'_>,
+    access: &Access,
+    raw: &str,
+    most: u32,
+    place: Option<&str>,
+) -> Result<Vec<Stored>> {
     let mut query = Query { count: most, ..criteria(unit, access.resource_type(), raw)? };
     let (guard, documents) = bounds(unit, access, &mut query).await?;
+    let documents = place.map(|place| vec![place.to_owned()]).or(documents);
     let page = unit
         .with_own(async |conn| {
             store::search::page(conn, access, &guard, &query, documents.as_deref().unwrap_or_default()).await

@@ -19,6 +19,7 @@ use crate::interaction::{
 };
 use crate::search::index;
 use crate::store::placement::Record;
+use crate::store::pool::Pooled;
 use crate::store::resource::{Found, Stored};
 use crate::store::write::{Set, Version};
 use crate::store::{self, Conn, Tx};
@@ -60,6 +61,7 @@ pub struct Unit<'a> {
 enum Reader<'r> {
     Own(&'r Conn),
     Shared(Arc<Conn>),
+    Lent(Box<Pooled>),
 }
 
 impl Deref for Reader<'_> {
@@ -69,6 +71,7 @@ impl Deref for Reader<'_> {
         match self {
             Reader::Own(conn) => conn,
             Reader::Shared(conn) => conn,
+            Reader::Lent(conn) => conn,
         }
     }
 }
@@ -159,6 +162,8 @@ impl<'a> Unit<'a> {
     async fn reader(&self) -> Result<Reader<'_>> {
         match &self.tx {
             Some(tx) => Ok(Reader::Own(tx.conn())),
+            // On a cluster a shared connection would make all wait for the slowest node.
+            None if !self.app.group.serves() => Ok(Reader::Lent(Box::new(self.app.pool.reader().await?))),
             None => Ok(Reader::Shared(self.app.pool.lane().await?)),
         }
     }

@@ -141,7 +141,8 @@ pub async fn change_password(app: &App, id: Uuid, jti: Uuid, present: &str, clav
     changed(app, event, async |conn| {
         let now = clock::now();
         // Nobody has changed it meanwhile: the present one was looked at before.
-        accounts::hold(conn, &account.usuario, &credential).await?.ok_or_else(gone)?;
+        let raced = || Error::new(Kind::Conflict, "the password was changed at the same time");
+        accounts::hold(conn, &account.usuario, &credential).await?.ok_or_else(raced)?;
         accounts::set_password(conn, &account.usuario, &hash, None, now).await?;
         session::end_others(conn, id, jti, now).await
     })

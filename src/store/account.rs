@@ -88,6 +88,7 @@ pub async fn credential(conn: &Conn, name: &str) -> Result<Option<Credential>> {
 }
 
 pub async fn find(conn: &Conn, documento_id: &str, id: Uuid) -> Result<Option<Usuario>> {
+    conn.reach(documento_id)?;
     conn.query_opt(USUARIO, &[&documento_id, &id]).await?.as_ref().map(usuario).transpose()
 }
 
@@ -115,15 +116,18 @@ pub async fn hold(conn: &Conn, name: &str, proven: &Credential) -> Result<Option
 }
 
 pub async fn hold_usuario(conn: &Conn, documento_id: &str, id: Uuid) -> Result<Option<Usuario>> {
+    conn.reach(documento_id)?;
     conn.query_opt(HOLD_USUARIO, &[&documento_id, &id]).await?.as_ref().map(usuario).transpose()
 }
 
 pub async fn list(conn: &Conn) -> Result<Vec<Usuario>> {
+    conn.reach_all()?;
     conn.query(LIST, &[]).await?.iter().map(usuario).collect()
 }
 
 /// Adds an account inside an open transaction.
 pub async fn add(conn: &Conn, account: &Usuario, clave: &str, vence: Option<Timestamp>, at: Timestamp) -> Result<()> {
+    conn.reach(&account.documento_id)?;
     let taken = conn
         .execute(INSERT_CREDENTIAL, &[&account.usuario, &account.documento_id, &account.id, &clave, &at, &vence])
         .await?
@@ -138,6 +142,7 @@ pub async fn add(conn: &Conn, account: &Usuario, clave: &str, vence: Option<Time
 }
 
 pub async fn set_active(conn: &Conn, documento_id: &str, id: Uuid, active: bool, at: Timestamp) -> Result<()> {
+    conn.reach(documento_id)?;
     let estado = if active { "activo" } else { "inactivo" };
     conn.execute(SET_STATE, &[&documento_id, &id, &estado, &at]).await.map(drop)
 }
@@ -147,6 +152,7 @@ const DISABLE_OF_PATIENT: &str = "update usuario set estado = 'inactivo', actual
 
 /// Disables the accounts that are bound to a Patient, inside an open transaction. Returns their ids.
 pub async fn disable_of_patient(conn: &Conn, patient: &str, at: Timestamp) -> Result<Vec<Uuid>> {
+    conn.reach_all()?;
     Ok(conn.query(DISABLE_OF_PATIENT, &[&patient, &at]).await?.iter().map(|row| row.get(0)).collect())
 }
 

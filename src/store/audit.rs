@@ -5,7 +5,9 @@
 //! the request: an answer without its audit record never leaves.
 
 use crate::error::{Error, Kind, Result};
+use crate::store::cluster::nodes::Nodes;
 use crate::store::pool::{Conn, Pool};
+use crate::store::write::rows;
 use crate::telemetry::metric;
 use jiff::Timestamp;
 use std::sync::Arc;
@@ -20,6 +22,8 @@ pub const STATEMENTS: &[&str] = &[INSERT, PARTITIONS, SEARCH];
 const QUEUE: usize = 4096;
 /// Records of one insert.
 const BATCH: usize = 512;
+/// Writers on a cluster: at least as many as a small one has nodes.
+const CLUSTER_WRITERS: usize = 8;
 /// How long a request waits for its record to be durable.
 const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -202,6 +206,7 @@ order by recorded desc, id desc limit $10";
 
 /// The newest records that fit, at most `most`.
 pub async fn search(conn: &Conn, filter: &Filter, most: i64) -> Result<Vec<Shown>> {
+    conn.reach_all()?;
     let f = filter;
     let (at, id) = f.before.map_or((None, None), |(at, id)| (Some(at), Some(id)));
     let rows = conn
@@ -228,30 +233,59 @@ struct Waiting {
     done: oneshot::Sender<bool>,
 }
 
-/// The group committer: one task per process.
+/// The group committers: one task per process; on a cluster more, so that records of different nodes do not wait for each
+/// other and one lost node fails its own only.
 #[derive(Clone)]
 pub struct Writer {
-    queue: mpsc::Sender<Waiting>,
+    queues: Arc<[mpsc::Sender<Waiting>]>,
+    nodes: Arc<Nodes>,
 }
 
 impl Writer {
-    pub fn start(pool: Arc<Pool>) -> Writer {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        tokio::spawn(write(pool, waiting));
-        Writer { queue }
+    /// `conn`: a connection to the database that tells whether it is a cluster.
+    pub fn start(pool: Arc<Pool>, conn: &Conn) -> Writer {
+        let nodes = pool.nodes().clone();
+        let writers = if conn.is_citus() { CLUSTER_WRITERS } else { 1 };
+        let queues = (0..writers).map(|_| {
+            let (queue, waiting) = mpsc::channel(QUEUE);
+            tokio::spawn(write(pool.clone(), waiting));
+            queue
+        });
+        Writer { queues: queues.collect(), nodes }
     }
 
     /// Returns when the records are durable.
     pub async fn record(&self, events: Vec<Event>) -> Result<()> {
-        if events.is_empty() {
-            return Ok(());
+        self.nodes.reach_coordinator()?;
+        let mut lots: Vec<Vec<Event>> = self.queues.iter().map(|_| Vec::new()).collect();
+        for mut event in events {
+            self.stand_in(&mut event);
+            self.nodes.reach(&event.documento_id)?;
+            let writers = self.queues.len().max(1);
+            let lot = if writers > 1 { self.nodes.lot(&event.documento_id) % writers } else { 0 };
+            if let Some(lot) = lots.get_mut(lot) {
+                lot.push(event);
+            }
         }
-        let (done, durable) = oneshot::channel();
-        let waiting = Waiting { events, done };
-        self.queue.try_send(waiting).map_err(|_| Error::new(Kind::Transient, "the audit trail is busy"))?;
-        match tokio::time::timeout(DEADLINE, durable).await {
-            Ok(Ok(true)) => Ok(()),
+        let mut answers = Vec::new();
+        for (queue, events) in self.queues.iter().zip(lots).filter(|(_, events)| !events.is_empty()) {
+            let (done, durable) = oneshot::channel();
+            let waiting = Waiting { events, done };
+            queue.try_send(waiting).map_err(|_| Error::new(Kind::Transient, "the audit trail is busy"))?;
+            answers.push(durable);
+        }
+        match tokio::time::timeout(DEADLINE, futures_util::future::join_all(answers)).await {
+            Ok(answers) if answers.iter().all(|answer| *answer == Ok(true)) => Ok(()),
             _ => Err(Error::new(Kind::Transient, "the audit trail cannot be written")),
+        }
+    }
+
+    /// A record of no patient lies anywhere: while its node is lost, on another.
+    fn stand_in(&self, event: &mut Event) {
+        if event.patient_id.is_none()
+            && let Some(key) = self.nodes.stand_in(&event.documento_id)
+        {
+            event.documento_id = key;
         }
     }
 }
@@ -292,8 +326,18 @@ async fn insert_batch(pool: &Pool, conn: &mut Option<Conn>, batch: &[Waiting]) -
         }
     }
     let Some(open) = conn.as_ref() else { return false };
-    let columns = Batch::of(batch.iter().flat_map(|w| &w.events));
-    let insert = async { open.execute(INSERT, &columns.params()).await };
+    let mut events = batch.iter().flat_map(|w| &w.events);
+    let insert = async {
+        match (events.next(), events.next()) {
+            // One row goes to its node as it is.
+            (Some(event), None) if open.is_citus() => {
+                let values = rows::values(event);
+                let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|v| &**v as &(dyn ToSql + Sync)).collect();
+                open.execute(rows::AUDIT, &values).await
+            }
+            _ => open.execute(INSERT, &Batch::of(batch.iter().flat_map(|w| &w.events)).params()).await,
+        }
+    };
     match pool.within(insert).await {
         Ok(_) => true,
         Err(error) => {

@@ -240,7 +240,10 @@ impl Copy<'_> {
         let at = self.to.query_generated(AT, false, &[(&plan.name, Type::TEXT)]).await?;
         let (mut after, done) = at.first().map_or((String::new(), false), |row| (row.get(0), row.get(1)));
         let mut may_be_half = self.resumed;
-        while !done {
+        if done {
+            return Ok(());
+        }
+        loop {
             let end = if plan.is_control { None } else { self.end(plan, &after).await? };
             let range = range(plan, &after, end.as_deref());
             self.to.batch("begin").await?;
@@ -262,10 +265,9 @@ impl Copy<'_> {
             may_be_half = false;
             match end {
                 Some(end) => after = end,
-                None => break,
+                None => return Ok(()),
             }
         }
-        Ok(())
     }
 
     async fn rows(&self, plan: &Plan, which: &str) -> Result<u64> {

@@ -30,6 +30,7 @@ pub struct Part<'a> {
 
 /// The rows of a compartment of the types that `accesses` allow, in the order of type and id.
 pub async fn compartment(conn: &Conn, accesses: &[Access], part: &Part<'_>) -> Result<Vec<Typed>> {
+    part.documents.iter().try_for_each(|documento_id| conn.reach(documento_id))?;
     let mut sights: Vec<(Guard, Vec<String>)> = Vec::new();
     for access in accesses {
         let (guard, name) = (access.guard(None), access.resource_type().name().to_owned());
@@ -63,6 +64,7 @@ pub async fn directory(conn: &Conn, accesses: &[Access], ids: &[(ResourceType, S
     if types.is_empty() {
         return Ok(Vec::new());
     }
+    conn.reach(NOBODY)?;
     let rows = conn.query(DIRECTORY, &[&NOBODY, &types, &names]).await?;
     rows.iter().map(|row| seen(row, &by_type)).collect()
 }

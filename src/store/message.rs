@@ -76,6 +76,7 @@ pub async fn counts(conn: &Conn, since: Timestamp, offset: i32) -> Result<Vec<Co
         rejected: row.get(4),
         conflict: row.get(5),
     };
+    conn.reach_all()?;
     Ok(conn.query(COUNTS, &[&since, &f64::from(offset)]).await?.iter().map(count).collect())
 }
 
@@ -156,6 +157,7 @@ pub async fn add_receipt(conn: &Conn, m: &Message<'_>) -> Result<bool> {
 }
 
 pub async fn add(conn: &Conn, m: &Message<'_>) -> Result<()> {
+    conn.reach(m.documento_id)?;
     conn.execute(
         ADD_MESSAGE,
         &[

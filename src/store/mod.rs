@@ -46,6 +46,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("session", session::STATEMENTS),
     ("trail", trail::STATEMENTS),
     ("write", write::STATEMENTS),
+    ("write::rows", write::rows::STATEMENTS),
 ];
 
 /// SQLSTATE -> kind, in this one place. Only the code and the primary message go on: DETAIL and CONTEXT carry values.
@@ -61,6 +62,8 @@ pub(crate) fn fault(error: tokio_postgres::Error) -> Error {
         // connection, resources, operator intervention (shutdown, crash, cannot connect now)
         c if c.starts_with("08") || c.starts_with("53") || c.starts_with("57P") => Kind::Transient,
         "57014" => Kind::Timeout,
+        // Citus tells so of a node whose connection broke in the middle.
+        "XX000" | "58000" if db.message().contains("connection") => Kind::Transient,
         // serialization, deadlock, lock not available, read only (a standby)
         "40001" | "40P01" | "55P03" | "25006" => Kind::Transient,
         _ => Kind::Exception,
@@ -83,6 +86,12 @@ pub(crate) fn race() -> Error {
 pub(crate) fn is_race(error: &Error) -> bool {
     let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
     source.starts_with("SQLSTATE 40001") || source.starts_with("SQLSTATE 40P01")
+}
+
+/// Whether the database gave this SQLSTATE.
+pub(crate) fn has_state(error: &Error, code: &str) -> bool {
+    let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
+    source.strip_prefix("SQLSTATE ").is_some_and(|rest| rest.starts_with(code))
 }
 
 /// Whether the database answered and did nothing: the connection lives, and a transaction is rolled back.

@@ -9,7 +9,8 @@
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::store::{cluster, fault};
+use crate::store::cluster::{self, Address, nodes::Nodes};
+use crate::store::fault;
 use crate::telemetry::metric;
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -37,6 +38,11 @@ pub struct Conn {
     fixed: Mutex<HashMap<&'static str, Statement>>,
     generated: Mutex<HashMap<String, Statement>>,
     citus: bool,
+    nodes: Arc<Nodes>,
+    /// How many nodes had been lost when it was opened.
+    losses: u64,
+    /// Statements whose answer has not come. One that was given up stays: its answer would be the next one's.
+    in_flight: AtomicUsize,
     /// Inside a transaction that has not ended: not fit for anybody else.
     dirty: bool,
 }
@@ -46,6 +52,12 @@ pub type Params<'a> = [&'a (dyn ToSql + Sync)];
 
 impl Conn {
     async fn open(target: &Target) -> Result<Conn> {
+        let late = |_| Error::new(Kind::Transient, "the database cannot be reached");
+        tokio::time::timeout(target.patience, Conn::connect(target)).await.map_err(late)?
+    }
+
+    async fn connect(target: &Target) -> Result<Conn> {
+        let losses = target.nodes.losses();
         let (client, mut connection) = target.config.connect(NoTls).await.map_err(fault)?;
         tokio::spawn(async move {
             while let Some(message) = futures_util::future::poll_fn(|cx| connection.poll_message(cx)).await {
@@ -57,14 +69,55 @@ impl Conn {
         client.batch_execute(&target.session).await.map_err(fault)?;
         let answer = client.simple_query(cluster::EXTENSION).await.map_err(fault)?;
         let citus = answer.iter().any(|message| matches!(message, SimpleQueryMessage::Row(_)));
-        Ok(Conn { client, fixed: Mutex::default(), generated: Mutex::default(), citus, dirty: false })
+        if citus {
+            client.batch_execute(&target.session_citus).await.map_err(fault)?;
+        }
+        Ok(Conn {
+            client,
+            fixed: Mutex::default(),
+            generated: Mutex::default(),
+            citus,
+            nodes: target.nodes.clone(),
+            losses,
+            in_flight: AtomicUsize::new(0),
+            dirty: false,
+        })
+    }
+
+    /// Waits for an answer; on a cluster not for that of a lost node, and never for ever.
+    async fn answered<T>(&self, work: impl Future<Output = Result<T, tokio_postgres::Error>>) -> Result<T> {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        let answer = match self.citus {
+            false => work.await.map_err(fault),
+            true => tokio::select! {
+                answer = work => answer.map_err(fault),
+                () = self.nodes.lost() => return Err(Error::new(Kind::Transient, "a node of the database was lost")),
+            },
+        };
+        self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        answer
+    }
+
+    /// Fails when the node of a documento_id is lost.
+    pub fn reach(&self, documento_id: &str) -> Result<()> {
+        self.nodes.reach(documento_id)
+    }
+
+    /// Fails when any node is lost: for statements that ask them all.
+    pub fn reach_all(&self) -> Result<()> {
+        self.nodes.reach_all()
+    }
+
+    /// Whether an answer is still to come that nobody waits for.
+    fn is_busy(&self) -> bool {
+        self.in_flight.load(Ordering::Relaxed) > 0
     }
 
     async fn fixed(&self, sql: &'static str) -> Result<Statement> {
         if let Some(statement) = locked(&self.fixed).get(sql) {
             return Ok(statement.clone());
         }
-        let statement = self.client.prepare(sql).await.map_err(fault)?;
+        let statement = self.answered(self.client.prepare(sql)).await?;
         locked(&self.fixed).insert(sql, statement.clone());
         Ok(statement)
     }
@@ -77,7 +130,7 @@ impl Conn {
     /// Rows of a static statement.
     pub async fn query(&self, sql: &'static str, params: &Params<'_>) -> Result<Vec<Row>> {
         let statement = self.fixed(sql).await?;
-        self.client.query(&statement, params).await.map_err(fault)
+        self.answered(self.client.query(&statement, params)).await
     }
 
     /// The one row, or none, of a static statement.
@@ -88,7 +141,7 @@ impl Conn {
     /// Rows touched by a static statement.
     pub async fn execute(&self, sql: &'static str, params: &Params<'_>) -> Result<u64> {
         let statement = self.fixed(sql).await?;
-        self.client.execute(&statement, params).await.map_err(fault)
+        self.answered(self.client.execute(&statement, params)).await
     }
 
     /// Rows of a generated statement. `fenced` ones keep the right plan when prepared; the others are planned anew
@@ -100,14 +153,14 @@ impl Conn {
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>> {
         if !fenced {
-            return self.client.query_typed(sql, params).await.map_err(fault);
+            return self.answered(self.client.query_typed(sql, params)).await;
         }
         let kept = locked(&self.generated).get(sql).cloned();
         let statement = match kept {
             Some(statement) => statement,
             None => {
                 let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
-                let statement = self.client.prepare_typed(sql, &types).await.map_err(fault)?;
+                let statement = self.answered(self.client.prepare_typed(sql, &types)).await?;
                 let mut generated = locked(&self.generated);
                 if generated.len() >= GENERATED_KEPT {
                     generated.clear();
@@ -117,12 +170,12 @@ impl Conn {
             }
         };
         let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
-        self.client.query(&statement, &values).await.map_err(fault)
+        self.answered(self.client.query(&statement, &values)).await
     }
 
     /// Several statements as text: migrations and session settings only.
     pub async fn batch(&self, sql: &str) -> Result<()> {
-        self.client.batch_execute(sql).await.map_err(fault)
+        self.answered(self.client.batch_execute(sql)).await
     }
 
     /// The rows of one COPY of another connection into one of this; returns how many. Both texts are generated.
@@ -157,6 +210,35 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 pub struct Target {
     config: tokio_postgres::Config,
     session: String,
+    /// What is set besides where the database is a cluster.
+    session_citus: String,
+    /// How long a connection may take, its log-in included.
+    patience: Duration,
+    nodes: Arc<Nodes>,
+}
+
+impl Target {
+    /// Another server with the same account; without `database`, the database of the same name.
+    fn elsewhere(&self, address: &Address, database: Option<&str>) -> Target {
+        let own = &self.config;
+        let mut config = tokio_postgres::Config::new();
+        config.host(&address.host).port(address.port).ssl_mode(own.get_ssl_mode()).application_name("historia");
+        config.keepalives_idle(own.get_keepalives_idle());
+        if let Some(timeout) = own.get_connect_timeout() {
+            config.connect_timeout(*timeout);
+        }
+        if let Some(user) = own.get_user() {
+            config.user(user);
+        }
+        if let Some(password) = own.get_password() {
+            config.password(password);
+        }
+        if let Some(database) = database.or(own.get_dbname()) {
+            config.dbname(database);
+        }
+        let (session, session_citus) = (self.session.clone(), self.session_citus.clone());
+        Target { config, session, session_citus, patience: self.patience, nodes: self.nodes.clone() }
+    }
 }
 
 /// bb8's view of a [`Target`]: no ping at check-out (30 % of a read); broken connections are seen on return.
@@ -175,16 +257,19 @@ impl bb8::ManageConnection for Manager {
     }
 
     fn has_broken(&self, conn: &mut Conn) -> bool {
-        conn.dirty || conn.is_closed()
+        conn.dirty || conn.is_closed() || conn.is_busy()
     }
 }
 
-type Pooled = bb8::PooledConnection<'static, Manager>;
+/// A connection that goes back to the pool.
+pub type Pooled = bb8::PooledConnection<'static, Manager>;
 
 /// The pool and the lanes.
 pub struct Pool {
     target: Arc<Target>,
     pool: bb8::Pool<Manager>,
+    /// On a cluster, in place of the lanes: reads wait neither for a slow node nor for those who queue for a hot row.
+    readers: bb8::Pool<Manager>,
     lanes: Vec<Lane>,
     next: AtomicUsize,
     deadline: Duration,
@@ -211,26 +296,58 @@ impl Pool {
             "set statement_timeout = {statement_timeout}; set timezone = 'UTC'; set jit = off; \
              set idle_in_transaction_session_timeout = 60000; set default_transaction_isolation = 'read committed';"
         );
-        let target = Arc::new(Target { config: target, session });
-        let pool = bb8::Pool::builder()
-            .max_size(config.database.pool_size)
-            .connection_timeout(config.database.pool_timeout)
-            .test_on_check_out(false)
-            .retry_connection(false)
-            .build_unchecked(Manager(target.clone()));
+        // One connection to each node: more at once take longer to open than the shards take to answer.
+        let session_citus = format!(
+            "set citus.max_adaptive_executor_pool_size = 1; set citus.node_connection_timeout = {};",
+            config.cluster.node_timeout.as_millis()
+        );
+        let patience = config.database.connect_timeout;
+        let target = Arc::new(Target { config: target, session, session_citus, patience, nodes: Arc::default() });
+        let connections = || {
+            bb8::Pool::builder()
+                .max_size(config.database.pool_size)
+                .connection_timeout(config.database.pool_timeout)
+                .test_on_check_out(false)
+                .retry_connection(false)
+                .build_unchecked(Manager(target.clone()))
+        };
+        let (pool, readers) = (connections(), connections());
         let lanes = (0..LANES).map(|_| Lane::default()).collect();
         let deadline = config.database.statement_timeout + Duration::from_secs(2);
-        Ok(Pool { target, pool, lanes, next: AtomicUsize::new(0), deadline, patience: config.database.pool_timeout })
+        Ok(Pool {
+            target,
+            pool,
+            readers,
+            lanes,
+            next: AtomicUsize::new(0),
+            deadline,
+            patience: config.database.pool_timeout,
+        })
+    }
+
+    /// The nodes of the cluster, as far as it is one.
+    pub fn nodes(&self) -> &Arc<Nodes> {
+        &self.target.nodes
     }
 
     /// A connection of one's own, outside a transaction.
     pub async fn get(&self) -> Result<Pooled> {
+        self.lend(&self.pool).await
+    }
+
+    /// A connection for reading on a cluster.
+    pub async fn reader(&self) -> Result<Pooled> {
+        self.lend(&self.readers).await
+    }
+
+    async fn lend(&self, pool: &bb8::Pool<Manager>) -> Result<Pooled> {
+        self.target.nodes.reach_coordinator()?;
         let asked = Instant::now();
-        let mut conn = self.pool.get_owned().await;
+        let mut conn = pool.get_owned().await;
         // After a restart of the database every idle connection is dead, and known to be; returning one closes it.
         while conn.as_ref().is_ok_and(|conn| conn.is_closed()) && asked.elapsed() < self.patience {
             drop(conn);
-            conn = self.pool.get_owned().await;
+            conn = pool.get_owned().await;
         }
         metrics::histogram!(metric::POOL_WAIT_SECONDS).record(asked.elapsed().as_secs_f64());
         conn.map_err(|e| match e {
@@ -241,6 +358,7 @@ impl Pool {
 
     /// A connection outside the pool for a task that writes rows by a few static statements.
     pub async fn writer(&self) -> Result<Conn> {
+        self.target.nodes.reach_coordinator()?;
         let conn = self.dedicated().await?;
         if !conn.is_citus() {
             conn.batch(WRITER).await?;
@@ -253,8 +371,28 @@ impl Pool {
         Conn::open(&self.target).await
     }
 
+    /// A connection to another server of the cluster, with the same account.
+    pub async fn elsewhere(&self, address: &Address, database: Option<&str>) -> Result<Conn> {
+        self.within(Conn::open(&self.target.elsewhere(address, database))).await
+    }
+
+    /// Host and port of the database; none for a socket in the file system.
+    pub fn address(&self) -> Option<Address> {
+        let port = self.target.config.get_ports().first().copied().unwrap_or(5432);
+        match self.target.config.get_hosts().first() {
+            Some(tokio_postgres::config::Host::Tcp(host)) => Some(Address { host: host.clone(), port }),
+            _ => None,
+        }
+    }
+
+    /// Name of the database.
+    pub fn database(&self) -> &str {
+        self.target.config.get_dbname().or(self.target.config.get_user()).unwrap_or("postgres")
+    }
+
     /// A shared connection for one single statement. A lane that broke is opened anew.
     pub async fn lane(&self) -> Result<Arc<Conn>> {
+        self.target.nodes.reach_coordinator()?;
         let n = self.next.fetch_add(1, Ordering::Relaxed) % self.lanes.len().max(1);
         match self.lanes.get(n) {
             Some(lane) => lane.conn(&self.target).await,
@@ -335,7 +473,9 @@ impl Lane {
     }
 
     fn live(&self) -> Option<Arc<Conn>> {
-        self.conn.read().unwrap_or_else(PoisonError::into_inner).as_ref().filter(|conn| !conn.is_closed()).cloned()
+        // One from before a node was lost may have somebody waiting for that node in front.
+        let fit = |conn: &&Arc<Conn>| !conn.is_closed() && conn.losses == conn.nodes.losses();
+        self.conn.read().unwrap_or_else(PoisonError::into_inner).as_ref().filter(fit).cloned()
     }
 }
 
@@ -357,6 +497,10 @@ impl Tx {
     }
 
     pub async fn rollback(mut self) -> Result<()> {
+        if self.conn.is_busy() {
+            // Behind a statement that was given up; closing the connection rolls back as well.
+            return Ok(());
+        }
         self.conn.batch("rollback").await?;
         self.conn.dirty = false;
         Ok(())

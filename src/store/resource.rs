@@ -138,6 +138,7 @@ fn found(rows: &[Row], access: &Access) -> Result<Found> {
 
 /// The current version, tombstones included. `lock`: nobody else writes it until the transaction ends.
 pub async fn current(conn: &Conn, access: &Access, documento_id: &str, id: &str, lock: bool) -> Result<Found> {
+    conn.reach(documento_id)?;
     let v = Visible::of(access);
     let params: [&(dyn ToSql + Sync); 6] =
         [&documento_id, &access.resource_type().name(), &id, &v.owner, &v.if_any, &v.then_any];
@@ -146,6 +147,7 @@ pub async fn current(conn: &Conn, access: &Access, documento_id: &str, id: &str,
 
 /// The current versions of several ids under one documento_id. What is missing or hidden is left out.
 pub async fn current_set(conn: &Conn, access: &Access, documento_id: &str, ids: &[&str]) -> Result<Vec<Stored>> {
+    conn.reach(documento_id)?;
     let v = Visible::of(access);
     let types: Vec<&str> = ids.iter().map(|_| access.resource_type().name()).collect();
     let rows = conn.query(CURRENT_SET, &[&documento_id, &types, &ids, &v.owner, &v.if_any, &v.then_any]).await?;
@@ -160,6 +162,7 @@ pub async fn current_set(conn: &Conn, access: &Access, documento_id: &str, ids: 
 
 /// A superseded version. The caller has seen that the current one is visible.
 pub async fn version(conn: &Conn, access: &Access, documento_id: &str, id: &str, version: i64) -> Result<Found> {
+    conn.reach(documento_id)?;
     let v = Visible::of(access);
     let params: [&(dyn ToSql + Sync); 7] =
         [&documento_id, &access.resource_type().name(), &id, &v.owner, &v.if_any, &v.then_any, &version];
@@ -175,6 +178,7 @@ pub async fn history(
     before: i64,
     limit: i64,
 ) -> Result<Vec<Stored>> {
+    conn.reach(documento_id)?;
     let v = Visible::of(access);
     let params: [&(dyn ToSql + Sync); 8] =
         [&documento_id, &access.resource_type().name(), &id, &v.owner, &v.if_any, &v.then_any, &before, &limit];
@@ -194,6 +198,7 @@ pub async fn existing(
     documento_id: &str,
     ids: &[(ResourceType, &str)],
 ) -> Result<HashSet<(ResourceType, String)>> {
+    conn.reach(documento_id)?;
     let types: Vec<&str> = ids.iter().map(|(ty, _)| ty.name()).collect();
     let names: Vec<&str> = ids.iter().map(|(_, id)| *id).collect();
     let rows = conn.query(EXISTING, &[&documento_id, &types, &names]).await?;

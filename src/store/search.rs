@@ -40,10 +40,19 @@ pub(super) fn bound(statement: &Statement) -> Vec<(&(dyn ToSql + Sync), Type)> {
     statement.params.iter().map(one).collect()
 }
 
+/// Fails when a node is lost that a search needs: those of its documents, or of what the guard lets through, else all.
+fn reach(conn: &Conn, guard: &Guard, documents: Option<&[String]>) -> Result<()> {
+    match documents.or(guard.documents.as_deref()) {
+        Some(documents) => documents.iter().try_for_each(|documento_id| conn.reach(documento_id)),
+        None => conn.reach_all(),
+    }
+}
+
 /// One page. `documents`: where the rows lie, for queries of one patient or of given ids.
 pub async fn page(conn: &Conn, access: &Access, guard: &Guard, query: &Query, documents: &[String]) -> Result<Page> {
     let mut rows = Vec::new();
     let within = (!documents.is_empty()).then_some(documents);
+    reach(conn, guard, within)?;
     for plan in sql::plans(query, documents, conn.is_citus()) {
         let statement = match plan {
             Plan::Timeline => sql::timeline(query, guard, documents),
@@ -119,6 +128,7 @@ pub async fn count(
     if documents.is_some_and(<[String]>::is_empty) {
         return Ok(0);
     }
+    reach(conn, guard, documents)?;
     // Citus takes a fence on one node only.
     let fenced = documents.is_some_and(|documents| documents.len() == 1 || !conn.is_citus());
     let statement = match cap {
@@ -143,6 +153,7 @@ from resource r where r.keys && $1 and not r.deleted limit $2";
 
 /// Current resources that carry one of several keys, without their bodies: (type, resource, the keys).
 pub async fn by_keys(conn: &Conn, _: &[Access], keys: &[i64]) -> Result<Vec<(String, Stored, Vec<i64>)>> {
+    conn.reach_all()?;
     let most = i64::try_from(BY_KEYS_MOST).unwrap_or(i64::MAX);
     let rows = conn.query(BY_KEYS, &[&keys, &most]).await?;
     let of = |row: &Row| Stored {
@@ -164,6 +175,7 @@ const HOLDER: &str = "select r.resource_type from resource r where r.keys && $1 
 
 /// The type of something that points at a resource; `keys` are those of all references to it.
 pub async fn holder(conn: &Conn, access: &Access, keys: &[i64], id: &str) -> Result<Option<String>> {
+    conn.reach_all()?;
     let row = conn.query_opt(HOLDER, &[&keys, &access.resource_type().name(), &id]).await?;
     Ok(row.map(|row| row.get(0)))
 }

@@ -32,6 +32,7 @@ pub async fn of_patient(
     except: &str,
     most: i64,
 ) -> Result<Vec<Sight>> {
+    documents.iter().try_for_each(|documento_id| conn.reach(documento_id))?;
     let rows = conn.query(OF_PATIENT, &[&documents, &patient, &except, &most]).await?;
     let sight = |row: &tokio_postgres::Row| Sight {
         recorded: row.get(0),
@@ -67,6 +68,7 @@ pub async fn names(conn: &Conn, ids: &[Uuid]) -> Result<HashMap<Uuid, String>> {
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
+    conn.reach_all()?;
     let rows = conn.query(NAMES, &[&ids]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }

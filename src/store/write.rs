@@ -5,6 +5,8 @@
 //! ([`all`]). Both compare-and-set: a version is replaced only while it is the one that was read. A create writes no
 //! history row; `resource_history` holds superseded versions only.
 
+pub mod rows;
+
 use crate::access::Access;
 use crate::error::Result;
 use crate::fhir::definitions::ResourceType;
@@ -237,16 +239,20 @@ pub async fn shape(conn: &Conn, resource_type: ResourceType, key: i64, parameter
     conn.execute(SHAPES, &[&resource_type.name(), &key, &parameters]).await.map(drop)
 }
 
+type Param<'a> = Box<dyn ToSql + Sync + Send + 'a>;
+
 /// One statement of a set, and how many rows it must touch.
 struct Step<'a> {
     sql: &'static str,
-    params: Vec<Box<dyn ToSql + Sync + Send + 'a>>,
+    params: Vec<Param<'a>>,
     rows: Option<u64>,
 }
 
 /// Stores a set inside the open transaction of `conn`. False: a version, id or record was taken by somebody else in
 /// the meantime; the caller rolls back.
 pub async fn all(conn: &Conn, set: &Set, events: &[Event]) -> Result<bool> {
+    set.versions.iter().try_for_each(|version| conn.reach(&version.documento_id))?;
+    let one_by_one = conn.is_citus() && rows::count(set.versions.iter(), events) <= rows::FEW;
     let mut steps = Vec::new();
     control(set, &mut steps);
     let mut by_documento: BTreeMap<&str, (Vec<&Version>, Vec<&Version>)> = BTreeMap::new();
@@ -255,13 +261,18 @@ pub async fn all(conn: &Conn, set: &Set, events: &[Event]) -> Result<bool> {
         if version.replaces.is_none() { creates.push(version) } else { updates.push(version) }
     }
     for (documento_id, (creates, updates)) in &by_documento {
-        if !creates.is_empty() {
+        if one_by_one {
+            steps.extend(creates.iter().map(|version| rows::create(version)));
+        } else if !creates.is_empty() {
             steps.push(Step { sql: CREATE, params: versions(documento_id, creates), rows: Some(creates.len() as u64) });
         }
         if !updates.is_empty() {
             replacing(documento_id, updates, &mut steps);
         }
-        search_rows(documento_id, creates.iter().chain(updates).copied(), &mut steps);
+        match one_by_one {
+            true => rows::search(creates.iter().chain(updates).copied(), &mut steps),
+            false => search_rows(documento_id, creates.iter().chain(updates).copied(), &mut steps),
+        }
     }
     for (patient, own, further) in &set.record_keys {
         steps.push(Step {
@@ -270,7 +281,9 @@ pub async fn all(conn: &Conn, set: &Set, events: &[Event]) -> Result<bool> {
             rows: None,
         });
     }
-    if !events.is_empty() {
+    if one_by_one {
+        steps.extend(events.iter().map(rows::audit));
+    } else if !events.is_empty() {
         steps.push(Step {
             sql: crate::store::audit::INSERT,
             params: Batch::of(events).into_params(),

@@ -20,9 +20,10 @@ static CLIENT: LazyLock<reqwest::Client> = LazyLock::new(|| {
 pub const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// $1: folder; then the command, in a process group of its own. When the test process has ended, however it did, the pipe
-/// closes: the group is ended, browsers included, and the folder removed.
+/// closes: the group is ended, browsers included, and the folder removed. Ctrl-C reaches the guard as well: it goes on to that.
 const GUARD: &str = r#"
 folder=$1; shift
+trap : INT TERM
 exec 3<&0
 setsid "$@" </dev/null 3<&- & pid=$!
 cat <&3 >/dev/null

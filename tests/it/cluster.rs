@@ -29,6 +29,8 @@ const WIDE: &[(&str, &str)] = &[
     ),
     ("select to_char(received + $2::float8", "the administrator's counts are of all messages"),
     ("select id, nombre from usuario where id = any($1)", "names of those who looked, whoever they are: once a page"),
+    ("select count(*), count(*) filter (where state <> 'applied') from hl7_m", "the desk's panel is of all messages"),
+    ("select received, sender, control_id, event, state, documento_id, case", "the desk's list of today's messages"),
     (
         "select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by",
         "`historia user list`",
@@ -43,7 +45,10 @@ const WIDE: &[(&str, &str)] = &[
 ];
 
 /// Rows of several documents in one statement: each goes to the shard of its document.
-const SPREAD: &[(&str, &str)] = &[("insert into audit_event", "audit records of many requests, one insert")];
+const SPREAD: &[(&str, &str)] = &[(
+    "insert into audit_event (documento_id, recorded, id, action, outcome, actor, role, patient_id, resource_type, resource_id, version, request_id, detail)\nselect",
+    "audit records of many requests, one insert",
+)];
 
 macro_rules! citus {
     ($name:literal) => {
@@ -364,6 +369,25 @@ fn what_is_only_for_clusters_runs() {
             let answers = rows(&client, sql, &[]).await;
             let done = answers.iter().filter(|row| row.get::<_, bool>(0)).count();
             assert!(done == answers.len() && [1, 8].contains(&done), "{sql}: {done} of {}", answers.len());
+        }
+    });
+}
+
+/// What the commands and the watch over the nodes ask, and the hash by which they know who holds whom.
+#[test]
+fn what_looks_at_the_cluster_can_be_prepared() {
+    use historia::store::cluster::{nodes, setup, status};
+    let cluster = citus!("what_looks_at_the_cluster_can_be_prepared");
+    run(async {
+        let client = connect(&cluster.url).await.unwrap();
+        for sql in setup::STATEMENTS.iter().chain(status::STATEMENTS).chain(nodes::STATEMENTS) {
+            client.prepare(sql).await.unwrap_or_else(|e| panic!("{e:?}\n{sql}"));
+        }
+        let documents: Vec<String> = (0..300).map(|n| format!("{}-{}", "CC-".repeat(n % 7), unique())).collect();
+        let hashes = "select d, worker_hash(d) from unnest($1::text[]) d";
+        for row in rows(&client, hashes, &[&documents]).await {
+            let (documento, hash): (&str, i32) = (row.get(0), row.get(1));
+            assert_eq!(nodes::hash(documento.as_bytes()), hash, "{documento}");
         }
     });
 }

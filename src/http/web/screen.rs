@@ -255,13 +255,29 @@ where
         }
         // What is shown once (a password) is the first answer itself, whatever is kept for the second.
         done @ Ok(Reply::Page { status: 200, .. }) => done,
-        other => match pool.lane().await {
-            Ok(conn) => {
-                let answer = store::form::answer(&conn, &visit.form_key, &visit.path).await;
-                answer.ok().flatten().map_or(other, |answer| Ok(Reply::see(answer)))
+        other => {
+            let mut waits = if is_conflict(&other) { WAITS } else { &[] }.iter();
+            loop {
+                if let Ok(conn) = pool.lane().await
+                    && let Ok(Some(answer)) = store::form::answer(&conn, &visit.form_key, &visit.path).await
+                {
+                    return Ok(Reply::see(answer));
+                }
+                let Some(wait) = waits.next() else { return other };
+                tokio::time::sleep(std::time::Duration::from_millis(*wait)).await;
             }
-            Err(_) => other,
-        },
+        }
+    }
+}
+
+/// Milliseconds between the looks of one that came second: the first has changed things, and keeps its answer next.
+const WAITS: &[u64] = &[20, 60, 180];
+
+fn is_conflict(answer: &Result<Reply>) -> bool {
+    match answer {
+        Ok(Reply::Page { status, .. }) => matches!(status, 409 | 412),
+        Ok(_) => false,
+        Err(error) => matches!(error.kind, Kind::Conflict | Kind::Transient),
     }
 }
 

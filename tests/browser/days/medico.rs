@@ -1,6 +1,7 @@
 //! The ward: find, read the chart, record signs, an observation, a problem; correct; the PDF.
 
-use super::{DOWN, ENTER, POTASSIUM, Someone, picture};
+use super::ward::ward;
+use super::{DOWN, ENTER, POTASSIUM, Someone, number, picture};
 use crate::harness::fhir;
 use crate::person::Person;
 use serde_json::json;
@@ -26,19 +27,12 @@ pub async fn medico(p: &Person) {
     observes(p, &chart).await;
     has_a_problem(p, &chart).await;
     conflicts(p, &chart, last["id"].as_str().unwrap_or_default()).await;
+    ward(p, &someone, &chart).await;
     p.step("take the PDF");
     p.open(&chart).await;
     p.pdf("/exportar_pdf/").await;
     p.step("sign out");
     p.leave().await;
-}
-
-/// A number as the reader writes it.
-fn number(p: &Person, digits: &str) -> String {
-    match p.language {
-        historia::i18n::Language::Es => digits.replace('.', ","),
-        historia::i18n::Language::En => digits.to_owned(),
-    }
 }
 
 async fn reads(p: &Person, someone: &Someone) {
@@ -63,7 +57,7 @@ async fn reads(p: &Person, someone: &Someone) {
 }
 
 /// By the action of the patient, or by the page of all that can be added.
-async fn add(p: &Person, chart: &str, what: &str) {
+pub async fn add(p: &Person, chart: &str, what: &str) {
     p.open(chart).await;
     let direct = format!("a[href^=\"{chart}/{what}\"]");
     const SHOWN: &str = "return [...document.querySelectorAll(arguments[0])].some((e) => e.checkVisibility())";

@@ -7,6 +7,7 @@ mod doors;
 mod medico;
 mod paciente;
 mod resultados;
+mod ward;
 
 pub use admin::admin;
 pub use admisionista::admisionista;
@@ -18,6 +19,7 @@ pub use resultados::resultados;
 use crate::harness::data::{encounter, patient_with};
 use crate::harness::{fhir, unique};
 use crate::person::{Person, Size};
+use historia::i18n::Language;
 use serde_json::{Value, json};
 
 pub const ENTER: &str = "\u{E007}";
@@ -30,6 +32,14 @@ pub fn picture(person: &Person, desk: &'static str, phone: &'static str) -> &'st
     match person.size {
         Size::Desk => desk,
         Size::Phone => phone,
+    }
+}
+
+/// A number as the reader writes it.
+pub fn number(person: &Person, digits: &str) -> String {
+    match person.language {
+        Language::Es => digits.replace('.', ","),
+        Language::En => digits.to_owned(),
     }
 }
 

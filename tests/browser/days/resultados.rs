@@ -1,6 +1,6 @@
 //! The laboratory: the worklist, a result entered, a critical value told, validated, corrected.
 
-use super::{POTASSIUM, Someone, picture};
+use super::{POTASSIUM, Someone, number, picture};
 use crate::harness::fhir;
 use crate::person::Person;
 use serde_json::json;
@@ -83,7 +83,7 @@ async fn corrects(p: &Person, result: &str) {
     p.open(result).await;
     p.follow("a[href*=\"/registro/Observation/\"]").await;
     p.sees_with("versions.saved", &[("n", "1")]).await;
-    p.reads("6,9").await;
+    p.reads(&number(p, "6.9")).await;
     p.look("24", "versiones-de-un-resultado").await;
 }
 

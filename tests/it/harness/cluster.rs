@@ -4,7 +4,7 @@
 //! test process, like the instances of the server (`harness::instance`).
 
 use crate::harness::database::{connect, count};
-use crate::harness::instance::command;
+use crate::harness::instance::{command, kill};
 use nix::unistd::{Uid, User};
 use std::future::Future;
 use std::net::TcpListener;
@@ -13,44 +13,102 @@ use std::os::unix::process::CommandExt;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 use tokio_postgres::Client;
-
-const NODES: [&str; 3] = ["coordinator", "worker1", "worker2"];
 
 /// $1: folder, $2: folder of the programs. Stops what runs there when the pipe to the test process closes.
 const GUARD: &str = r#"
 trap '' INT
 cat >/dev/null
-for node in coordinator worker1 worker2; do "$2/pg_ctl" -D "$1/$node" -m immediate -t 30 -w stop; done
+for node in "$1"/*/; do
+  pid=$(head -n 1 "$node/postmaster.pid" 2>/dev/null) || continue
+  kill -CONT $pid $(pgrep -P $pid) 2>/dev/null
+  "$2/pg_ctl" -D "$node" -m immediate -t 30 -w stop
+done
 rm -rf "$1"
 "#;
 
 pub struct Cluster {
     /// Held for its pipe.
     _guard: Child,
-    /// The database on the coordinator, migrated and distributed.
+    machine: Machine,
+    /// The coordinator's, then the workers'.
+    ports: Vec<u16>,
+    /// The database on the coordinator.
     pub url: String,
 }
 
-/// The cluster of this run; none when the machine's PostgreSQL has no Citus.
+/// The cluster that the tests of this run share, migrated and distributed; none when the machine's PostgreSQL has no
+/// Citus. Its nodes are left alone: who wants to lose some takes nodes of its own.
 pub fn cluster() -> Option<&'static Cluster> {
     static CLUSTER: OnceLock<Option<Cluster>> = OnceLock::new();
-    CLUSTER.get_or_init(Cluster::start).as_ref()
+    CLUSTER
+        .get_or_init(|| {
+            let cluster = Cluster::nodes(2)?;
+            let ports = [cluster.ports[0], cluster.ports[1], cluster.ports[2]];
+            on_thread(&url(ports[0], "postgres"), move |_| join_nodes(ports));
+            migrate_twice(&cluster.url);
+            Some(cluster)
+        })
+        .as_ref()
 }
 
 impl Cluster {
-    fn start() -> Option<Cluster> {
+    /// A coordinator and some workers that do not know each other, without a database.
+    pub fn nodes(workers: usize) -> Option<Cluster> {
         let machine = Machine::new()?;
         if !machine.has_citus() {
             return None;
         }
         let guard = machine.guard();
-        let ports = NODES.map(|node| machine.node(node));
-        on_thread(&url(ports[0], "postgres"), move |_| join_nodes(ports));
+        let ports: Vec<u16> = (0..=workers).map(|node| machine.node(node)).collect();
         let url = url(ports[0], "historia");
-        migrate_twice(&url);
-        Some(Cluster { _guard: guard, url })
+        Some(Cluster { _guard: guard, machine, ports, url })
+    }
+
+    /// Nodes of one's own, made a cluster by the command that a site uses.
+    pub fn own(workers: usize) -> Option<Cluster> {
+        let cluster = Cluster::nodes(workers)?;
+        let addresses: Vec<String> = (1..=workers).map(|node| cluster.address(node)).collect();
+        let mut arguments = vec!["cluster", "init"];
+        for address in &addresses {
+            arguments.extend(["--worker", address]);
+        }
+        let made = command(&arguments, &[("DATABASE_URL", &cluster.url)], "");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        Some(cluster)
+    }
+
+    /// `HOST:PORT` of a node; 0 is the coordinator.
+    pub fn address(&self, node: usize) -> String {
+        format!("127.0.0.1:{}", self.ports[node])
+    }
+
+    pub fn port(&self, node: usize) -> u16 {
+        self.ports[node]
+    }
+
+    /// Sends a signal to every process of a node: `KILL` is a machine that is gone, `STOP` one that froze.
+    pub fn signal(&self, node: usize, signal: &str) {
+        let pid = self.machine.pid(node);
+        let children = Command::new("pgrep").arg("-P").arg(pid.to_string()).output().expect("pgrep runs").stdout;
+        kill(pid, signal);
+        for child in String::from_utf8_lossy(&children).split_whitespace() {
+            kill(child.parse().expect("a process id"), signal);
+        }
+    }
+
+    /// Starts a node that was killed.
+    pub fn start(&self, node: usize) {
+        // Its port may still be in the hands of a process that is dying.
+        for _ in 0..20 {
+            if self.machine.start(node) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(500));
+        }
+        panic!("node {node} does not start:\n{}", self.machine.log(node));
     }
 }
 
@@ -127,14 +185,21 @@ struct Machine {
     account: Option<(u32, u32)>,
 }
 
+/// Folder of a node; the coordinator is 0.
+fn name(node: usize) -> String {
+    format!("node{node}")
+}
+
 impl Machine {
     fn new() -> Option<Machine> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let n = COUNT.fetch_add(1, Ordering::Relaxed);
         let programs = programs()?;
         let account = match Uid::effective().is_root() {
             true => User::from_name("postgres").ok().flatten().map(|user| (user.uid.as_raw(), user.gid.as_raw())),
             false => None,
         };
-        let folder = std::env::temp_dir().join(format!("historia-citus-{}", std::process::id()));
+        let folder = std::env::temp_dir().join(format!("historia-citus-{}-{n}", std::process::id()));
         std::fs::create_dir_all(&folder).ok()?;
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o700)).ok()?;
         if let Some((uid, gid)) = account {
@@ -154,7 +219,7 @@ impl Machine {
 
     /// Makes the coordinator's data and asks it, single-user and for a moment, what it could install.
     fn has_citus(&self) -> bool {
-        let there = self.initdb(NODES[0])
+        let there = self.initdb(0)
             && self.asks("select name from pg_available_extensions where name = 'citus'").contains("\"citus\"");
         if !there {
             let _ = std::fs::remove_dir_all(&self.folder);
@@ -162,18 +227,18 @@ impl Machine {
         there
     }
 
-    fn initdb(&self, node: &str) -> bool {
+    fn initdb(&self, node: usize) -> bool {
         let mut command = self.program("initdb");
         command
             .args(["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync", "-D"])
-            .arg(self.folder.join(node));
+            .arg(self.folder.join(name(node)));
         command.status().is_ok_and(|status| status.success())
     }
 
     fn asks(&self, question: &str) -> String {
         use std::io::Write;
         let mut command = self.program("postgres");
-        command.arg("--single").arg("-D").arg(self.folder.join(NODES[0])).arg("template1");
+        command.arg("--single").arg("-D").arg(self.folder.join(name(0))).arg("template1");
         let Ok(mut child) = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn() else { return String::new() };
         if let Some(mut stdin) = child.stdin.take() {
             let _ = writeln!(stdin, "{question}");
@@ -191,28 +256,45 @@ impl Machine {
         command.spawn().expect("the guard starts")
     }
 
-    /// Starts a node on a free port.
-    fn node(&self, node: &str) -> u16 {
-        let data = self.folder.join(node);
-        assert!(data.is_dir() || self.initdb(node), "initdb of {node}");
+    /// Makes a node on a free port and starts it.
+    fn node(&self, node: usize) -> u16 {
+        let data = self.folder.join(name(node));
+        assert!(data.is_dir() || self.initdb(node), "initdb of node {node}");
         let port = TcpListener::bind(("127.0.0.1", 0)).and_then(|l| l.local_addr()).expect("a free port").port();
         let settings = format!(
             "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nshared_preload_libraries = 'citus'\n\
-             max_prepared_transactions = 200\nmax_connections = 200\nshared_buffers = 64MB\nfsync = off\nssl = off\n\
-             citus.node_conninfo = 'sslmode=prefer'\ncitus.shard_count = 8\ncitus.enable_statistics_collection = off\n"
+             wal_level = logical\nmax_prepared_transactions = 200\nmax_connections = 200\nshared_buffers = 64MB\nfsync = off\nssl = off\n\
+             citus.node_conninfo = 'sslmode=prefer'\ncitus.shard_count = 8\ncitus.enable_statistics_collection = off\n\
+             citus.background_task_queue_interval = 200\n"
         );
         std::fs::write(data.join("postgresql.auto.conf"), settings).expect("settings");
+        assert!(self.start(node), "node {node} does not start:\n{}", self.log(node));
+        port
+    }
+
+    fn start(&self, node: usize) -> bool {
         let mut start = self.program("pg_ctl");
         start
             .args(["-w", "-t", "60", "-D"])
-            .arg(&data)
+            .arg(self.folder.join(name(node)))
             .arg("-l")
-            .arg(self.folder.join(format!("{node}.log")))
+            .arg(self.log_file(node))
             .arg("start");
-        let started = start.status().is_ok_and(|status| status.success());
-        let log = || std::fs::read_to_string(self.folder.join(format!("{node}.log"))).unwrap_or_default();
-        assert!(started, "{node} does not start:\n{}", log());
-        port
+        start.status().is_ok_and(|status| status.success())
+    }
+
+    fn log_file(&self, node: usize) -> PathBuf {
+        self.folder.join(format!("{}.log", name(node)))
+    }
+
+    fn log(&self, node: usize) -> String {
+        std::fs::read_to_string(self.log_file(node)).unwrap_or_default()
+    }
+
+    fn pid(&self, node: usize) -> u64 {
+        let file = self.folder.join(name(node)).join("postmaster.pid");
+        let text = std::fs::read_to_string(file).expect("a running node");
+        text.lines().next().and_then(|line| line.trim().parse().ok()).expect("a process id")
     }
 }
 

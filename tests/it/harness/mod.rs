@@ -8,8 +8,10 @@ pub mod fhir;
 pub mod hl7;
 pub mod hostile;
 pub mod html;
+pub mod ids;
 pub mod instance;
 pub mod mllp;
+pub mod proof;
 
 pub use fhir::{Fhir, Reply, anonymous, fhir};
 pub use instance::{Instance, Start, server};
