@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TEST_FEATURES := failpoints
 
-.PHONY: run test test-citus lint bench proof definitions docs image install
+.PHONY: run test lint bench proof definitions docs image install
 
 # Builds the release and starts `historia dev` here; Ctrl-C stops all of it, PostgreSQL included. The data stays in
 # ./.historia. ARGS="..." goes to the command.
@@ -11,10 +11,11 @@ run: install
 	$(CARGO) build --release --locked --bin historia
 	@exec target/release/historia dev $(ARGS)
 
-# Everything, in one profile; the last line is "N passed, N failed, N skipped".
+# Everything, in one profile; the last line is "N passed, N failed, N skipped". CITUS=1: the server of the black-box tests
+# stands on a cluster that they start.
 test:
 	@.ci/install test
-	@CARGO="$(CARGO)" .ci/test --features $(TEST_FEATURES)
+	@CARGO="$(CARGO)" $(if $(CITUS),HISTORIA_TEST_CITUS="$(CITUS)") .ci/test --features $(TEST_FEATURES)
 
 lint:
 	$(CARGO) fmt --all --check
@@ -39,10 +40,6 @@ bench: install
 # One test at full size, for SECONDS at most; writes target/proof/NAME.json. Without NAME it tells which there are.
 proof: install
 	@CARGO="$(CARGO)" $(if $(SECONDS),HISTORIA_TEST_SECONDS="$(SECONDS)") $(if $(SEED),HISTORIA_TEST_SEED="$(SEED)") .ci/proof "$(NAME)"
-
-# The suite on a coordinator and two workers that it starts itself.
-test-citus: install
-	@CARGO="$(CARGO)" HISTORIA_TEST_CITUS=1 .ci/test --features $(TEST_FEATURES)
 
 # Delivered by a later issue; it refuses instead of pretending.
 image:

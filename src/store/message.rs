@@ -91,6 +91,7 @@ const NEWS: &str = "select count(*), count(*) filter (where state <> 'applied') 
 
 /// What came since a moment, counted.
 pub async fn news(conn: &Conn, since: Timestamp) -> Result<News> {
+    conn.reach_all()?;
     let row = conn.query_opt(NEWS, &[&since]).await?;
     Ok(row.map(|row| News { total: row.get(0), failed: row.get(1) }).unwrap_or_default())
 }
@@ -124,6 +125,7 @@ pub async fn latest(conn: &Conn, since: Timestamp, failed: bool, most: i64) -> R
         documento_id: row.get(5),
         ack: row.get(6),
     };
+    conn.reach_all()?;
     Ok(conn.query(LATEST, &[&since, &failed, &most]).await?.iter().map(listed).collect())
 }
 

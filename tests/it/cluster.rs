@@ -28,9 +28,12 @@ const WIDE: &[(&str, &str)] = &[
         "the administrator's audit list is of all records",
     ),
     ("select to_char(received + $2::float8", "the administrator's counts are of all messages"),
+    (
+        "select count(*), count(*) filter (where state <> 'applied')",
+        "the desk counts the messages of today of all patients",
+    ),
+    ("select received, sender, control_id", "the desk lists the messages of today of all patients"),
     ("select id, nombre from usuario where id = any($1)", "names of those who looked, whoever they are: once a page"),
-    ("select count(*), count(*) filter (where state <> 'applied') from hl7_m", "the desk's panel is of all messages"),
-    ("select received, sender, control_id, event, state, documento_id, case", "the desk's list of today's messages"),
     (
         "select documento_id, id, usuario, nombre, rol, estado, paciente_id from usuario order by",
         "`historia user list`",

@@ -1,10 +1,10 @@
 //! `historia copy`: the whole installation from one node to another place and back, interrupted and gone on with.
 
 use crate::harness::cluster::cluster;
-use crate::harness::database::{connect, count, own, rows};
+use crate::harness::database::{connect, count, empty, own, rows};
 use crate::harness::fhir::signed_in;
 use crate::harness::instance::command;
-use crate::harness::{Fhir, Instance, Start, run, skip, unique};
+use crate::harness::{Fhir, Instance, Start, run, skip};
 use serde_json::Value;
 use std::process::Output;
 
@@ -110,7 +110,7 @@ fn a_copy_answers_as_the_original() {
 fn a_cluster_and_back() {
     let Some(cluster) = cluster() else { return skip("a_cluster_and_back", "extension not installed") };
     let source = Start::dev().ready();
-    let there = run(database_on(&cluster.url));
+    let there = own(&cluster.url);
     let back = own(&source.database_url());
     walk(&source, &[there.clone(), back]);
     run(async {
@@ -151,7 +151,7 @@ fn an_interrupted_copy_goes_on() {
             .spawn()
             .unwrap();
         let waiting = "select count(*) from pg_locks where not granted and relation = 'search_string'::regclass";
-        for _ in 0..300 {
+        for _ in 0..1200 {
             if count(&watcher, waiting, &[]).await > 0 {
                 break;
             }
@@ -180,7 +180,7 @@ fn an_interrupted_copy_goes_on() {
 fn what_is_in_the_way_is_named() {
     let source = crate::harness::server().database_url();
     run(async {
-        let foreign = own(&source);
+        let foreign = empty(&source);
         connect(&foreign).await.unwrap().batch_execute("create table clinic (id int)").await.unwrap();
         refused(&command(&["copy", "--to", &foreign], &[("DATABASE_URL", &source)], ""), 1, "not historia's");
         let tables = "select count(*) from pg_tables where schemaname = 'public'";
@@ -203,33 +203,4 @@ fn every_table_of_the_schema_is_copied() {
         known.sort_unstable();
         assert_eq!(all, known);
     });
-}
-
-/// A new database on every node of the cluster, joined, migrated and distributed.
-async fn database_on(url: &str) -> String {
-    let name = format!("copy_{}", unique().to_lowercase());
-    let client = connect(url).await.unwrap();
-    let nodes = rows(&client, "select nodename, nodeport, groupid from pg_dist_node order by groupid", &[]).await;
-    let at = |host: &str, port: i32, name: &str| format!("postgres://postgres@{host}:{port}/{name}");
-    let mut join = String::new();
-    let mut coordinator = None;
-    for node in &nodes {
-        let (host, port, group): (String, i32, i32) = (node.get(0), node.get(1), node.get(2));
-        let server = connect(&at(&host, port, "postgres")).await.unwrap();
-        server.batch_execute(&format!("create database {name}")).await.unwrap();
-        let database = connect(&at(&host, port, &name)).await.unwrap();
-        database.batch_execute("create extension citus").await.unwrap();
-        let register = if group == 0 { "citus_set_coordinator_host" } else { "citus_add_node" };
-        join.push_str(&format!("select {register}('{host}', {port});"));
-        if group == 0 {
-            coordinator = Some(at(&host, port, &name));
-        }
-    }
-    let coordinator = coordinator.expect("the coordinator is registered");
-    let client = connect(&coordinator).await.unwrap();
-    client.batch_execute(&join).await.unwrap();
-    let migrated = command(&["migrate"], &[("DATABASE_URL", &coordinator)], "");
-    assert!(migrated.status.success(), "{}", String::from_utf8_lossy(&migrated.stderr));
-    client.batch_execute(include_str!("../../sql/citus/distribute.sql")).await.unwrap();
-    coordinator
 }

@@ -305,6 +305,15 @@ fn what_is_referenced_is_not_deleted() {
         let subject = format!("Patient/{}", one["id"].as_str().unwrap());
         let made = medico.create(encounter(&subject)).await;
         medico.delete(&subject).await.refused(409, "conflict");
+        // Of several types the first is named, wherever their rows lie.
+        let weighed = medico.create(weight(&subject, "2024-01-02")).await;
+        let also = medico.create(json!({"resourceType": "Condition", "subject": {"reference": subject}})).await;
+        let refusal = medico.delete(&subject).await.refused(409, "conflict");
+        assert!(refusal.diagnostics().ends_with("by a Condition"), "{}", refusal.diagnostics());
+        for gone in [weighed, also] {
+            let path = format!("{}/{}", gone["resourceType"].as_str().unwrap(), gone["id"].as_str().unwrap());
+            medico.delete(&path).await.expect(204);
+        }
         medico.delete(&format!("Encounter/{}", made["id"].as_str().unwrap())).await.expect(204);
         medico.delete(&subject).await.expect(204);
     });

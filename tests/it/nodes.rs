@@ -372,7 +372,7 @@ async fn storm(cluster: &Cluster, ground: &Ground, node: usize, signal: &str, aw
 /// kill -9 and SIGSTOP of each node in turn under mixed load, and in full a third worker that comes in.
 #[test]
 fn proof_cluster() {
-    let proof = Proof::of("cluster");
+    let mut proof = Proof::new("cluster", 1, 1, 3);
     let Some(cluster) = Cluster::own(2) else { return skip("proof_cluster", "extension not installed") };
     let joining = proof.full.then(|| Cluster::nodes(0)).flatten();
     let instance = Start::dev().with("DATABASE_URL", &cluster.url).ready();
@@ -431,7 +431,10 @@ fn proof_cluster() {
             "observations_acknowledged": acknowledged.0, "transactions": acknowledged.1,
         });
         println!("{counts}");
-        let failures = ground.tally.failures.lock().unwrap().clone();
-        proof.end(ground.tally.asked.load(Ordering::Relaxed), &failures, counts);
+        for failure in ground.tally.failures.lock().unwrap().iter() {
+            proof.failed(failure);
+        }
+        proof.done(ground.tally.asked.load(Ordering::Relaxed) as u64);
+        proof.ends(counts);
     });
 }

@@ -19,7 +19,7 @@ use tokio_postgres::Client;
 
 /// $1: folder, $2: folder of the programs. Stops what runs there when the pipe to the test process closes.
 const GUARD: &str = r#"
-trap '' INT
+trap '' INT TERM
 cat >/dev/null
 for node in "$1"/*/; do
   pid=$(head -n 1 "$node/postmaster.pid" 2>/dev/null) || continue

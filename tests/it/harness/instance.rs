@@ -3,7 +3,7 @@
 //! Each runs under a small shell that holds a pipe to the test process: when the pipe closes (the test has ended, or died)
 //! the server is told to stop, an orphaned PostgreSQL with it, and the folder is removed. libtest has no hook at its exit.
 
-use crate::harness::cluster::Cluster;
+use crate::harness::cluster::cluster;
 use crate::harness::database;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -290,12 +290,9 @@ pub fn server() -> &'static Instance {
         }
         let start = match std::env::var("HISTORIA_TEST_DATABASE_URL") {
             Ok(url) => Start::dev().with("DATABASE_URL", &database::own(&url)),
-            Err(_) if std::env::var("HISTORIA_TEST_CITUS").is_ok() => {
-                // Asked for, so its absence is a failure and not a skip.
-                static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-                let made = || Cluster::own(2).expect("PostgreSQL here has the extension citus");
-                let cluster = CLUSTER.get_or_init(made);
-                Start::dev().with("DATABASE_URL", &cluster.url)
+            Err(_) if std::env::var("HISTORIA_TEST_CITUS").is_ok_and(|wanted| wanted == "1") => {
+                let cluster = cluster().expect("HISTORIA_TEST_CITUS=1 needs a PostgreSQL with the extension citus");
+                Start::dev().with("DATABASE_URL", &database::own(&cluster.url))
             }
             Err(_) => Start::dev(),
         };

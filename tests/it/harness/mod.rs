@@ -8,7 +8,6 @@ pub mod fhir;
 pub mod hl7;
 pub mod hostile;
 pub mod html;
-pub mod ids;
 pub mod instance;
 pub mod mllp;
 pub mod proof;

@@ -1,4 +1,7 @@
-//! Proofs: the same tests at full size. `make proof NAME=.. SECONDS=..` runs the test `proof_<NAME>`.
+//! A test that is also a proof: the same code at full size (docs/contract.md, "Tests and proofs").
+//!
+//! `make proof NAME=.. [SECONDS=..] [SEED=..]` runs the test `proof_<NAME>` with `HISTORIA_TEST_PROOF`, `_SECONDS` and
+//! `_SEED`; it writes `target/proof/NAME.json`. In `make test` the same test does a few rounds with its fixed seed.
 
 use serde_json::{Value, json};
 use std::path::Path;
@@ -7,20 +10,31 @@ use std::time::{Duration, Instant};
 
 pub struct Proof {
     name: &'static str,
-    /// At full size; otherwise as a part of `make test`.
+    /// At full size.
     pub full: bool,
-    /// What a full proof may take, when it was said.
-    seconds: Option<u64>,
     pub seed: u64,
+    /// Rounds, unless time bounds them.
+    wanted: u64,
+    seconds: Option<u64>,
     started: Instant,
+    n: u64,
+    failures: Vec<String>,
 }
 
 impl Proof {
-    pub fn of(name: &'static str) -> Proof {
+    /// `few` rounds in `make test`, `many` in the proof, or as many as fit into its seconds.
+    pub fn new(name: &'static str, seed: u64, few: u64, many: u64) -> Proof {
         let full = std::env::var("HISTORIA_TEST_PROOF").is_ok_and(|wanted| wanted == name);
-        let number = |variable: &str| std::env::var(variable).ok().and_then(|text| text.parse().ok());
-        let seed = number("HISTORIA_TEST_SEED").unwrap_or(1);
-        Proof { name, full, seconds: number("HISTORIA_TEST_SECONDS"), seed, started: Instant::now() }
+        let number =
+            |variable: &str| std::env::var(variable).ok().filter(|_| full).and_then(|text| text.parse::<u64>().ok());
+        let seconds = number("HISTORIA_TEST_SECONDS");
+        let wanted = match (full, seconds) {
+            (false, _) => few,
+            (true, None) => many,
+            (true, Some(_)) => u64::MAX,
+        };
+        let seed = number("HISTORIA_TEST_SEED").unwrap_or(seed);
+        Proof { name, full, seed, wanted, seconds, started: Instant::now(), n: 0, failures: Vec::new() }
     }
 
     /// Whether its time is over.
@@ -28,26 +42,53 @@ impl Proof {
         self.seconds.is_some_and(|seconds| self.started.elapsed() >= Duration::from_secs(seconds))
     }
 
-    /// Writes `target/proof/NAME.json` and fails when there are failures.
+    /// Whether another round is to be done.
+    pub fn goes_on(&self) -> bool {
+        self.n < self.wanted && !self.is_over()
+    }
+
+    /// Counts rounds.
+    pub fn done(&mut self, rounds: u64) {
+        self.n += rounds;
+    }
+
+    pub fn n(&self) -> u64 {
+        self.n
+    }
+
+    pub fn failures(&self) -> usize {
+        self.failures.len()
+    }
+
+    pub fn failed(&mut self, what: &str) {
+        println!("FAILED {} (seed {}, round {}): {what}", self.name, self.seed, self.n);
+        self.failures.push(what.to_owned());
+    }
+
+    /// Writes `target/proof/NAME.json` with whatever else was counted, and fails when something did.
     #[track_caller]
-    pub fn end(&self, n: usize, failures: &[String], counts: Value) {
+    pub fn ends(self, counts: Value) {
         if self.full {
-            let commit = Command::new("git").args(["rev-parse", "HEAD"]).output().map(|output| output.stdout);
-            let commit = String::from_utf8_lossy(&commit.unwrap_or_default()).trim().to_owned();
+            let git = |arguments: &[&str]| {
+                let output = Command::new("git").args(arguments).output().map(|output| output.stdout);
+                String::from_utf8_lossy(&output.unwrap_or_default()).trim().to_owned()
+            };
+            let changed = if git(&["status", "--porcelain"]).is_empty() { "" } else { "+changes" };
             let cores = std::thread::available_parallelism().map_or(0, usize::from);
-            let machine = format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH);
-            let seconds = self.started.elapsed().as_secs_f64().round();
             let report = json!({
-                "name": self.name, "n": n, "failures": failures, "seed": self.seed, "commit": commit, "seconds": seconds,
-                "machine": machine, "counts": counts,
+                "name": self.name, "n": self.n, "failures": self.failures.len(), "seed": self.seed,
+                "commit": format!("{}{changed}", git(&["rev-parse", "--short=12", "HEAD"])),
+                "seconds": self.started.elapsed().as_secs(),
+                "machine": format!("{} {}, {cores} cores", std::env::consts::OS, std::env::consts::ARCH),
+                "counts": counts,
             });
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/proof");
             std::fs::create_dir_all(&folder).expect("a folder for proofs");
-            let text = serde_json::to_string_pretty(&report).expect("JSON");
-            std::fs::write(folder.join(format!("{}.json", self.name)), &text).expect("a proof is written");
-            println!("{text}");
+            std::fs::write(folder.join(format!("{}.json", self.name)), report.to_string()).expect("a proof is written");
+            println!("{report}");
         }
-        assert!(failures.is_empty(), "{}: {} of {n}:\n{}", self.name, failures.len(), failures.join("\n"));
+        let Proof { name, n, failures, .. } = &self;
+        assert!(failures.is_empty(), "{name}: {} failures in {n}:\n{}", failures.len(), failures.join("\n"));
     }
 }
 
