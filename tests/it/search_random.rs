@@ -19,8 +19,8 @@ const RESOURCES: usize = 80;
 /// Resources that change while pages are read; they are not looked at.
 const RESTLESS: usize = 6;
 /// Queries over one set of resources: what `make test` asks, and the whole of a proof.
-const QUERIES: usize = 300;
-const FULL: usize = 100_000;
+const QUERIES: u64 = 300;
+const FULL: u64 = 100_000;
 
 struct Dice(Random);
 
@@ -389,7 +389,7 @@ fn sort(dice: &mut Dice) -> Vec<(bool, &'static str)> {
 }
 
 /// One set of resources and some queries over it.
-async fn round(integracion: &Fhir, dice: &mut Dice, queries: usize, failures: &mut Vec<String>) {
+async fn round(integracion: &Fhir, dice: &mut Dice, proof: &mut Proof) {
     let patient = format!("Patient/{}", integracion.create(patient()).await["id"].as_str().unwrap());
     let (tag, restless) = (unique(), BTreeSet::from_iter(0..RESTLESS));
     let mut resources: Vec<Value> = (0..RESOURCES).map(|_| observation(dice, &patient)).collect();
@@ -398,7 +398,7 @@ async fn round(integracion: &Fhir, dice: &mut Dice, queries: usize, failures: &m
     for (one, reference) in resources.iter_mut().zip(&references) {
         one["id"] = reference.strip_prefix("Observation/").unwrap().into();
     }
-    for n in 0..queries {
+    for n in 0..QUERIES {
         let query: Vec<_> = (0..1 + dice.roll(3)).map(|_| criterion(dice, &patient)).collect();
         let sort = sort(dice);
         let mut expected: Vec<&Value> = resources.iter().skip(RESTLESS).filter(|one| matches(one, &query)).collect();
@@ -425,22 +425,21 @@ async fn round(integracion: &Fhir, dice: &mut Dice, queries: usize, failures: &m
         }
         found.retain(|id| !restless.iter().any(|which| resources[*which]["id"] == **id));
         if found != expected {
-            failures.push(format!("{text}: found {found:?}, not {expected:?}"));
+            proof.failed(&format!("{text}: found {found:?}, not {expected:?}"));
         }
+        proof.done(1);
     }
 }
 
 #[test]
 fn proof_search() {
-    let proof = Proof::of("search");
+    let mut proof = Proof::new("search", 20_261_124, QUERIES, FULL);
     run(async {
         let mut dice = Dice(Random(proof.seed));
-        let (mut asked, mut failures) = (0, Vec::new());
-        let wanted = if proof.full { FULL } else { QUERIES };
-        while asked < wanted && failures.len() < 20 && !proof.is_over() {
-            round(&fhir("integracion").await, &mut dice, QUERIES, &mut failures).await;
-            asked += QUERIES;
+        while proof.goes_on() && proof.failures() < 20 {
+            round(&fhir("integracion").await, &mut dice, &mut proof).await;
         }
-        proof.end(asked, &failures, json!({"resources": asked / QUERIES * RESOURCES}));
+        let resources = proof.n() / QUERIES * RESOURCES as u64;
+        proof.ends(json!({"resources": resources}));
     });
 }
