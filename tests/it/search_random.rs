@@ -2,7 +2,8 @@
 //! knows nothing of hashes, columns and plans. Pages are cut small and followed, while other resources change between them.
 
 use crate::harness::data::patient;
-use crate::harness::{fhir, run, unique};
+use crate::harness::proof::{Proof, Random};
+use crate::harness::{Fhir, fhir, run, unique};
 use crate::search_cases::{encoded, stored};
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -17,21 +18,19 @@ const UCUM: &str = "http://unitsofmeasure.org";
 const RESOURCES: usize = 80;
 /// Resources that change while pages are read; they are not looked at.
 const RESTLESS: usize = 6;
-const QUERIES: usize = 300;
+/// Queries over one set of resources: what `make test` asks, and the whole of a proof.
+const QUERIES: u64 = 300;
+const FULL: u64 = 100_000;
 
-/// Numbers that look random and are the same each time (SplitMix64).
-struct Dice(u64);
+struct Dice(Random);
 
 impl Dice {
     fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % sides as u64) as usize
+        self.0.below(sides)
     }
 
     fn of<T: Copy>(&mut self, all: &[T]) -> T {
-        all[self.roll(all.len())]
+        *self.0.of(all)
     }
 
     fn chance(&mut self, percent: usize) -> bool {
@@ -389,49 +388,58 @@ fn sort(dice: &mut Dice) -> Vec<(bool, &'static str)> {
     keys
 }
 
-#[test]
-fn random_queries_find_what_a_slow_matcher_finds() {
-    run(async {
-        let (integracion, seed) = (fhir("integracion").await, 20_261_124);
-        let queries = std::env::var("HISTORIA_PROOF_SEARCH").ok().and_then(|n| n.parse().ok()).unwrap_or(QUERIES);
-        let mut dice = Dice(seed);
-        let patient = format!("Patient/{}", integracion.create(patient()).await["id"].as_str().unwrap());
-        let (tag, restless) = (unique(), BTreeSet::from_iter(0..RESTLESS));
-        let mut resources: Vec<Value> = (0..RESOURCES).map(|_| observation(&mut dice, &patient)).collect();
-        let tagged = resources.iter().map(|one| (tag.clone(), one.clone())).collect();
-        let references = stored(&integracion, tagged).await;
-        for (one, reference) in resources.iter_mut().zip(&references) {
-            one["id"] = reference.strip_prefix("Observation/").unwrap().into();
-        }
-        for n in 0..queries {
-            let query: Vec<_> = (0..1 + dice.roll(3)).map(|_| criterion(&mut dice, &patient)).collect();
-            let sort = sort(&mut dice);
-            let mut expected: Vec<&Value> =
-                resources.iter().skip(RESTLESS).filter(|one| matches(one, &query)).collect();
-            expected.sort_by(|a, b| order(a, b, &sort));
-            let expected: Vec<&str> = expected.iter().filter_map(|one| one["id"].as_str()).collect();
+/// One set of resources and some queries over it.
+async fn round(integracion: &Fhir, dice: &mut Dice, proof: &mut Proof) {
+    let patient = format!("Patient/{}", integracion.create(patient()).await["id"].as_str().unwrap());
+    let (tag, restless) = (unique(), BTreeSet::from_iter(0..RESTLESS));
+    let mut resources: Vec<Value> = (0..RESOURCES).map(|_| observation(dice, &patient)).collect();
+    let tagged = resources.iter().map(|one| (tag.clone(), one.clone())).collect();
+    let references = stored(integracion, tagged).await;
+    for (one, reference) in resources.iter_mut().zip(&references) {
+        one["id"] = reference.strip_prefix("Observation/").unwrap().into();
+    }
+    for n in 0..QUERIES {
+        let query: Vec<_> = (0..1 + dice.roll(3)).map(|_| criterion(dice, &patient)).collect();
+        let sort = sort(dice);
+        let mut expected: Vec<&Value> = resources.iter().skip(RESTLESS).filter(|one| matches(one, &query)).collect();
+        expected.sort_by(|a, b| order(a, b, &sort));
+        let expected: Vec<&str> = expected.iter().filter_map(|one| one["id"].as_str()).collect();
 
-            let criteria: Vec<String> =
-                query.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
-            let keys: Vec<String> =
-                sort.iter().map(|(down, code)| format!("{}{code}", if *down { "-" } else { "" })).collect();
-            let text = format!("{}&_sort={}&_count={}", criteria.join("&"), keys.join(","), 1 + dice.roll(30));
-            let mut next = Some(format!("Observation?{}&_tag={tag}", encoded(&text)));
-            let mut found = Vec::new();
-            while let Some(path) = next {
-                let page = integracion.get(&path).await.expect(200);
-                found.extend(page.ids());
-                next = page.link("next");
-                if next.is_some() && n % 4 == 0 {
-                    let which = dice.roll(RESTLESS);
-                    let mut changed = observation(&mut dice, &patient);
-                    changed["id"] = resources[which]["id"].clone();
-                    changed["meta"] = json!({"tag": [{"system": "urn:historia:test", "code": tag}]});
-                    integracion.put(&references[which], &changed).await.expect(200);
-                }
+        let criteria: Vec<String> = query.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
+        let keys: Vec<String> =
+            sort.iter().map(|(down, code)| format!("{}{code}", if *down { "-" } else { "" })).collect();
+        let text = format!("{}&_sort={}&_count={}", criteria.join("&"), keys.join(","), 1 + dice.roll(30));
+        let mut next = Some(format!("Observation?{}&_tag={tag}", encoded(&text)));
+        let mut found = Vec::new();
+        while let Some(path) = next {
+            let page = integracion.get(&path).await.expect(200);
+            found.extend(page.ids());
+            next = page.link("next");
+            if next.is_some() && n % 4 == 0 {
+                let which = dice.roll(RESTLESS);
+                let mut changed = observation(dice, &patient);
+                changed["id"] = resources[which]["id"].clone();
+                changed["meta"] = json!({"tag": [{"system": "urn:historia:test", "code": tag}]});
+                integracion.put(&references[which], &changed).await.expect(200);
             }
-            found.retain(|id| !restless.iter().any(|which| resources[*which]["id"] == **id));
-            assert_eq!(found, expected, "query {n} of seed {seed}: {text}");
         }
+        found.retain(|id| !restless.iter().any(|which| resources[*which]["id"] == **id));
+        if found != expected {
+            proof.failed(&format!("{text}: found {found:?}, not {expected:?}"));
+        }
+        proof.done(1);
+    }
+}
+
+#[test]
+fn proof_search() {
+    let mut proof = Proof::new("search", 20_261_124, QUERIES, FULL);
+    run(async {
+        let mut dice = Dice(Random(proof.seed));
+        while proof.goes_on() && proof.failures() < 20 {
+            round(&fhir("integracion").await, &mut dice, &mut proof).await;
+        }
+        let resources = proof.n() / QUERIES * RESOURCES as u64;
+        proof.ends(json!({"resources": resources}));
     });
 }
