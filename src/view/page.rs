@@ -21,7 +21,7 @@ pub fn sections(role: Role) -> &'static [(&'static str, &'static str, &'static s
             ("/admision", "admission.patients", "search"),
             ("/admision/llegadas", "admission.arrivals", "arrive"),
             ("/admision/registrar", "admission.register", "plus"),
-            ("/admision/mensajes", "messages.title", "mail"),
+            ("/admision/mensajes", "messages.short", "mail"),
         ],
         Role::Medico => &[
             ("/medico", "medico.patients", "search"),

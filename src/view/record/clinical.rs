@@ -442,7 +442,11 @@ impl Words<'_> {
         .find(|text| !text.is_empty());
         let series = list(resource, "series")
             .map(|series| joined([self.coding(series.get("modality")), self.coding(series.get("bodySite"))], " "));
-        let what = if medicine.is_empty() { found.unwrap_or_else(|| joined(series, ", ")) } else { medicine };
+        let what = match kind {
+            "RelatedPerson" => self.related(resource, list(resource, "name").next()),
+            _ if medicine.is_empty() => found.unwrap_or_else(|| joined(series, ", ")),
+            _ => medicine,
+        };
         let activities = list(resource, "activity").map(|activity| {
             let detail = activity.get("detail").unwrap_or(&Value::Null);
             joined([self.concept(detail.get("code")), clean(text(detail, "description"))], ": ")

@@ -196,3 +196,19 @@ fn a_record_that_goes_on_is_refused() {
         .expect_err("too large");
     assert_eq!(error.kind, Kind::TooCostly);
 }
+
+#[test]
+fn a_related_person_has_a_name_and_a_telephone() {
+    let mut bundle: Value = serde_json::from_str(SAMPLE).unwrap();
+    bundle["entry"].as_array_mut().unwrap().push(
+        serde_json::json!({"fullUrl": "http://h/fhir/RelatedPerson/r", "search": {"mode": "match"}, "resource": {
+            "resourceType": "RelatedPerson", "id": "r", "patient": {"reference": "Patient/x"},
+            "name": [{"family": "Ñáñez Muñoz", "given": ["Lucía"]}], "relationship": [{"text": "hija"}],
+            "telecom": [{"system": "phone", "value": "300 000 0418"}]
+        }}),
+    );
+    let reader = reader(Language::Es);
+    let record = Record::of(bundle.to_string().as_bytes(), &reader, &Systems::default(), "http://h/fhir", ALL).unwrap();
+    let whats: Vec<&str> = record.others.iter().flat_map(|group| &group.items).map(|item| item.what.as_str()).collect();
+    assert!(whats.contains(&"Lucía Ñáñez Muñoz · hija · 300 000 0418"), "{whats:?}");
+}

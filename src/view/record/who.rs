@@ -156,15 +156,19 @@ impl Words<'_> {
         let word = self.word("marital", &marital);
         self.fact(who, "rec.marital", if word == marital { self.concept(patient.get("maritalStatus")) } else { word });
         for contact in list(patient, "contact") {
-            let (family, given) = contact.get("name").map(name_parts).unwrap_or_default();
-            let telecom = joined(list(contact, "telecom").map(|t| clean(text(t, "value"))), ", ");
-            let relation = self.concepts(contact, "relationship");
-            self.fact(who, "rec.contact", joined([joined([given, family], " "), relation, telecom], " · "));
+            self.fact(who, "rec.contact", self.related(contact, contact.get("name")));
         }
         let languages = list(patient, "communication").map(|c| self.concept(c.get("language")));
         self.fact(who, "rec.language", joined(languages, ", "));
         self.fact(who, "rec.general_practitioner", self.people(patient, "generalPractitioner", ""));
         self.fact(who, "rec.managing", self.named(patient.get("managingOrganization")));
+    }
+
+    /// A person of the patient's: name, relation, telephone.
+    pub fn related(&self, person: &Value, name: Option<&Value>) -> String {
+        let (family, given) = name.map(name_parts).unwrap_or_default();
+        let telecom = joined(list(person, "telecom").map(|t| clean(text(t, "value"))), ", ");
+        joined([joined([given, family], " "), self.concepts(person, "relationship"), telecom], " · ")
     }
 
     pub fn fact(&self, who: &mut Who, term: &str, text: String) {
