@@ -129,13 +129,13 @@ pub async fn copy(source: &Pool, target: &Pool, watch: &mut (dyn FnMut(&str, u64
             "the target holds tables that are not historia's: give an empty database",
         ));
     }
-    migrate::migrate(target).await?;
-    for conn in [&from, &to] {
-        conn.batch("set statement_timeout = 0").await?;
-    }
     if to.is_citus() && !is_distributed(&to).await? {
         let text = "the target has Citus, but its tables are not distributed: run `historia cluster init` on it first";
         return Err(Error::at(Kind::Invalid, "to", text));
+    }
+    migrate::migrate(target).await?;
+    for conn in [&from, &to] {
+        conn.batch("set statement_timeout = 0").await?;
     }
     let secret = installation::read(&from, "hash").await?;
     let secret = secret.ok_or_else(|| Error::new(Kind::Invalid, "the source holds no installation"))?;

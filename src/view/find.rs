@@ -42,7 +42,10 @@ impl Asked {
         for (n, word) in text.split([' ', ',', '\t', '\u{a0}']).filter(|word| !word.is_empty()).enumerate() {
             let (kind, rest) = word.split_once('-').unwrap_or((word, ""));
             let digits = |text: &str| text.chars().any(|c| c.is_ascii_digit());
-            if let Some(date) = typed_date(word) {
+            // CC51999208: the type and the number in one.
+            let glued = word.find(|c: char| c.is_ascii_digit()).and_then(|at| word.split_at_checked(at));
+            let (kind, rest) = glued.filter(|(kind, _)| type_code(kind).is_some()).unwrap_or((kind, rest));
+            if let Some(date) = typed_date(word).filter(|_| !word.bytes().all(|b| b.is_ascii_digit())) {
                 asked.birth = Some(date);
             } else if n == 0 && type_code(kind).is_some() && !digits(kind) {
                 number.push_str(rest);

@@ -228,6 +228,13 @@ pub fn typed_date(text: &str) -> Option<Date> {
     if let Ok(date) = text.parse::<Date>() {
         return (text.len() == 10).then_some(date);
     }
+    // A keypad of digits has no stroke.
+    if text.len() == 8
+        && text.bytes().all(|b| b.is_ascii_digit())
+        && let (Some(day), Some(month), Some(year)) = (text.get(..2), text.get(2..4), text.get(4..))
+    {
+        return typed_date(&format!("{day}/{month}/{year}"));
+    }
     let parts: Vec<&str> = text.split(['/', '-', '.']).collect();
     let [day, month, year] = parts.as_slice() else { return None };
     if year.len() != 4 || day.len() > 2 || month.len() > 2 {
@@ -341,6 +348,8 @@ mod tests {
         };
         check("02/02/2008", Some("2008-02-02"));
         check("2-2-2008", Some("2008-02-02"));
+        check("02022008", Some("2008-02-02"));
+        check("20080202", None);
         check("2008-02-29", Some("2008-02-29"));
         check("30/02/2008", None);
         check("02/02/08", None);

@@ -172,13 +172,27 @@ fn document_problems(visit: &Visit, form: &Form, typed: &Typed, problems: &mut P
         problems.add("numero", visit.text("register_patient.number_wrong"));
     } else if matches!(kind, "CC" | "TI" | "RC") && !digits {
         problems.add("numero", visit.text("register_patient.digits_only"));
+    } else if kind == "CC" && (number.len() > 10 || number.chars().all(|c| c == '0')) && !number.is_empty() {
+        problems.add("numero", visit.text("register_patient.cc_digits"));
     }
+}
+
+/// A name has a letter, and nothing that is not seen or turns what stands beside it.
+fn is_name(text: &str) -> bool {
+    let hidden = |c: char| matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+    text.chars().any(char::is_alphabetic) && !text.chars().any(hidden)
 }
 
 fn person_problems(visit: &Visit, form: &Form, typed: &Typed, problems: &mut Problems) {
     let reader = &visit.reader;
     missing(visit, form, "apellido1", problems);
     missing(visit, form, "nombre1", problems);
+    for name in ["apellido1", "apellido2", "nombre1", "nombre2"] {
+        let typed = form.typed(name);
+        if !typed.is_empty() && !is_name(typed) {
+            problems.add(name, visit.text("register_patient.no_name"));
+        }
+    }
     let born = form.typed("nacimiento");
     if !(born.is_empty() && UNKNOWN.contains(&kind(form))) {
         missing(visit, form, "nacimiento", problems);

@@ -94,6 +94,8 @@ pub enum MomentProblem {
     Date,
     Time,
     Future,
+    /// Before the patient was born.
+    Unborn,
 }
 
 impl MomentProblem {
@@ -103,7 +105,17 @@ impl MomentProblem {
             MomentProblem::Date => ("fecha", "taken.date_wrong"),
             MomentProblem::Time => ("hora", "taken.time_wrong"),
             MomentProblem::Future => ("fecha", "taken.future"),
+            MomentProblem::Unborn => ("fecha", "taken.unborn"),
         }
+    }
+}
+
+/// The same of somebody born on a day that is known.
+pub fn moment_of(reader: &Reader, born: &str, date: &str, time: &str) -> Result<String, MomentProblem> {
+    let at = moment(reader, date, time)?;
+    match (reader.day_of(born), typed_date(date)) {
+        (Some(born), Some(day)) if day < born => Err(MomentProblem::Unborn),
+        _ => Ok(at),
     }
 }
 
@@ -121,7 +133,10 @@ pub fn moment(reader: &Reader, date: &str, time: &str) -> Result<String, MomentP
 }
 
 fn typed_time(text: &str) -> Option<Time> {
-    let (hour, minute) = text.trim().split_once([':', '.', 'h'])?;
+    let text = text.trim();
+    // A keypad of digits has no colon: 905, 1405.
+    let apart = |at: usize| Some((text.get(..at)?, text.get(at..)?)).filter(|(_, minute)| minute.len() == 2);
+    let (hour, minute) = text.split_once([':', '.', 'h']).or_else(|| apart(text.len().checked_sub(2)?))?;
     let digits = |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
     if !digits(hour) || !digits(minute) {
         return None;
@@ -151,6 +166,10 @@ mod tests {
         check("25/11/2026", "09:00", Err(MomentProblem::Future));
         check("31/11/2026", "09:00", Err(MomentProblem::Date));
         check("24/11/2026", "24:00", Err(MomentProblem::Time));
+        check("24112026", "905", Ok("2026-11-24T09:05:00-05:00"));
+        check("24/11/2026", "7", Err(MomentProblem::Time));
+        assert_eq!(moment_of(&reader, "1991-02-03", "02/02/1991", "09:00"), Err(MomentProblem::Unborn));
+        assert!(moment_of(&reader, "1991-02-03", "03/02/1991", "09:00").is_ok());
         check("24/11/2026", "", Err(MomentProblem::Time));
         check("", "09:00", Err(MomentProblem::Date));
     }

@@ -7,7 +7,7 @@ use crate::oauth::form::Form;
 use crate::view::chart;
 use crate::view::format::{NumberProblem, date_field};
 use crate::view::loinc::{self, Common};
-use crate::view::observation::{self, Circumstances, concept, float, judge, moment, number, put, quantity};
+use crate::view::observation::{self, Circumstances, concept, float, judge, moment_of, number, put, quantity};
 use crate::view::page::{Link, Page};
 use crate::view::panels;
 use crate::view::patient::named;
@@ -95,7 +95,7 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
         return Err(Error::at(Kind::Value, "codigo", "not a code of the list"));
     };
     let mut problems = Problems::default();
-    let at = match moment(&visit.reader, form.typed("fecha"), form.typed("hora")) {
+    let at = match moment_of(&visit.reader, &record.who.birth.iso, form.typed("fecha"), form.typed("hora")) {
         Ok(at) => at,
         Err(problem) => {
             let (field, key) = problem.field();

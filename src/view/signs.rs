@@ -8,7 +8,7 @@ use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
 use crate::view::chart;
 use crate::view::format::{NumberProblem, Reader, date_field};
-use crate::view::observation::{self, Circumstances, concept, float, judge, moment, number, put, quantity};
+use crate::view::observation::{self, Circumstances, concept, float, judge, moment_of, number, put, quantity};
 use crate::view::page::{Message, Page, Tone};
 use crate::view::patient::named;
 use crate::view::record::Record;
@@ -179,7 +179,7 @@ fn read(visit: &Visit, record: &Record, form: &Form) -> Read {
     if read.values.is_empty() && read.problems.is_empty() {
         read.problems.add("sistolica", reader.text("signs.none"));
     }
-    match moment(reader, form.typed("fecha"), form.typed("hora")) {
+    match moment_of(reader, &record.who.birth.iso, form.typed("fecha"), form.typed("hora")) {
         Ok(at) => read.at = at,
         Err(problem) => {
             let (field, key) = problem.field();

@@ -90,7 +90,9 @@ async fn visit(state: &State, req: &HttpRequest) -> Result<(Visit, Proof)> {
         None => (Uuid::nil(), reader.text(role_key(identity.role)).to_owned()),
     };
     let path = req.path().to_owned();
+    // PostgreSQL's text has no NUL.
     let query = Form::of_page(req.query_string().as_bytes())
+        .filter(|query| !query.pairs().any(|(_, value)| value.contains('\0')))
         .ok_or_else(|| Error::new(Kind::Invalid, "the address cannot be read"))?;
     let draft = match query.get("borrador").filter(|_| req.method().is_safe()) {
         Some(id) => {
