@@ -3,6 +3,7 @@
 
 use crate::i18n::Language;
 use crate::search::param::string::fold;
+use serde::Serialize;
 use std::sync::LazyLock;
 
 const FILE: &str = include_str!("../../fhir-profiles/local/loinc-comunes.csv");
@@ -75,6 +76,16 @@ pub fn search(text: &str) -> Vec<&'static Common> {
     found.sort_by_key(|known| !known.folded.starts_with(first));
     found.truncate(MOST);
     found
+}
+
+/// One line of what a search for an examination has found.
+#[derive(Serialize)]
+pub struct Hit {
+    pub href: String,
+    pub name: &'static str,
+    pub code: &'static str,
+    pub unit: &'static str,
+    pub first: bool,
 }
 
 #[cfg(test)]

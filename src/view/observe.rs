@@ -6,7 +6,7 @@ use crate::interaction::{Content, Interaction};
 use crate::oauth::form::Form;
 use crate::view::chart;
 use crate::view::format::{NumberProblem, date_field};
-use crate::view::loinc::{self, Common};
+use crate::view::loinc::{self, Common, Hit};
 use crate::view::observation::{self, Circumstances, concept, float, judge, moment_of, number, put, quantity};
 use crate::view::page::{Link, Page};
 use crate::view::panels;
@@ -51,15 +51,6 @@ pub async fn add(visit: &Visit) -> Result<Reply> {
         .map(|(part, label, text)| Choice { href: to(part), label: visit.text(label), text: visit.text(text) })
         .collect();
     visit.show("add", &Choices { page: chart::inner(visit, &record, visit.text("chart.add")), links })
-}
-
-#[derive(Serialize)]
-struct Hit {
-    href: String,
-    name: &'static str,
-    code: &'static str,
-    unit: &'static str,
-    first: bool,
 }
 
 #[derive(Serialize)]

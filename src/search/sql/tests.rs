@@ -195,15 +195,6 @@ fn a_walk_is_bounded_by_what_bounds_its_order() {
     assert!(!sql(Prefix::Ge, SortBy::Date).contains("w.sort_date >"));
 }
 
-/// Prints every statement as PREPARE: `cargo test --lib print_prepares -- --ignored --nocapture`, for psql on the schema.
-#[test]
-#[ignore = "prints, checks nothing"]
-fn print_prepares() {
-    for (n, (name, statement)) in statements().into_iter().enumerate() {
-        println!("-- {name}\nprepare s{n} as {};", statement.sql);
-    }
-}
-
 #[test]
 fn a_compartment_holds_the_guard_of_each_type() {
     let sights = [(guard(), vec!["Observation".to_owned()]), (Guard::default(), vec!["Coverage".to_owned()])];

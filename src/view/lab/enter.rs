@@ -13,7 +13,7 @@ use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
 use crate::view::encounter;
 use crate::view::format::date_field;
-use crate::view::loinc;
+use crate::view::loinc::{self, Hit};
 use crate::view::observation::{Circumstances, concept, moment, observation, put};
 use crate::view::page::{Link, Message, Page, Tone};
 use crate::view::patient::{self, Name, search};
@@ -59,15 +59,6 @@ struct Target {
     report: Option<Value>,
     /// Earlier results of the same examinations, the last first.
     before: Vec<Value>,
-}
-
-#[derive(Serialize)]
-struct Hit {
-    href: String,
-    name: &'static str,
-    code: &'static str,
-    unit: &'static str,
-    first: bool,
 }
 
 #[derive(Serialize)]
