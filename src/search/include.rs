@@ -3,7 +3,7 @@
 //! Pure: what a set of resources asks for ([`Asked`]), and where a page goes on whose includes do not fit ([`Resume`]).
 //! A canonical without version means every version that is here.
 
-use crate::fhir::definitions::{ResourceType, SearchKind, SearchParameter};
+use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
 use crate::search::Context;
 use crate::search::hash::Form;
 use crate::search::link::{canonical, each_target, is_called};
@@ -32,11 +32,8 @@ impl Include {
         context: &Context<'_>,
         holder: ResourceType,
     ) -> impl Iterator<Item = &'static SearchParameter> + use<'_> {
-        let all = context.definitions.search_parameters(holder).iter();
         let code = self.code;
-        all.filter(move |one| {
-            one.kind == SearchKind::Reference && one.expression.is_some() && code.is_none_or(|code| code == one.code)
-        })
+        references(context.definitions, holder).filter(move |one| code.is_none_or(|code| code == one.code))
     }
 }
 
@@ -153,6 +150,31 @@ impl Asked {
             asked == url && of.as_deref().is_none_or(|of| version == Some(of)) && types.contains(&t)
         })
     }
+}
+
+fn references(definitions: &'static Definitions, t: ResourceType) -> impl Iterator<Item = &'static SearchParameter> {
+    let all = definitions.search_parameters(t).iter();
+    all.filter(|one| one.kind == SearchKind::Reference && one.expression.is_some())
+}
+
+/// The values that `_include` takes in a search of a type, but those that name a target: what the CapabilityStatement may
+/// promise.
+pub fn forward_paths(definitions: &'static Definitions, t: ResourceType) -> Vec<String> {
+    let mut paths: Vec<String> = references(definitions, t).map(|one| format!("{t}:{}", one.code)).collect();
+    if !paths.is_empty() {
+        paths.push("*".to_owned());
+    }
+    paths
+}
+
+/// The same of `_revinclude`.
+pub fn reverse_paths(definitions: &'static Definitions, t: ResourceType) -> Vec<String> {
+    let mut paths = vec!["*".to_owned()];
+    for holder in ResourceType::all() {
+        let pointing = references(definitions, holder).filter(|one| reference::points_at(one, t));
+        paths.extend(pointing.map(|one| format!("{holder}:{}", one.code)));
+    }
+    paths
 }
 
 /// The last included resource of a page: step, type, id.
