@@ -500,6 +500,48 @@ fn who_guesses_waits() {
 }
 
 #[test]
+fn who_guesses_codes_waits_and_is_told() {
+    run(async {
+        let body = json!({"documento_id": format!("CC-{}", unique()), "fecha_nacimiento": "1984-02-29", "codigo": "x", "clave": "mi clave segura 5"});
+        for _ in 1..=5 {
+            assert!(register(&body).await.expect(403).header("retry-after").is_empty());
+        }
+        assert_eq!(register(&body).await.expect(403).header("retry-after"), "1");
+        let held = register(&body).await.expect(429);
+        assert_eq!(held.json()["error"], "slow_down");
+        assert!((1..=2).contains(&held.header("retry-after").parse::<u64>().expect("seconds")));
+        let document = body["documento_id"].as_str().unwrap();
+        let typed = [
+            ("documento_id", document),
+            ("fecha_nacimiento", "29/02/1984"),
+            ("codigo", "x"),
+            ("clave", "mi clave segura 5"),
+        ];
+        let page = Browser::new().post("/registro", &typed).await.expect(429);
+        shows(&page, "Este no se revisó. Espere");
+        assert_eq!(value_of(&page.text(), "documento_id").as_deref(), Some(document));
+    });
+}
+
+#[test]
+fn a_sign_in_ends_the_session_that_the_browser_had() {
+    run(async {
+        let mut browser = Browser::of("medico").await;
+        let former = browser.clone();
+        let (usuario, clave) = server().login("resultados");
+        // A wrong one ends nothing.
+        browser.sign_in(&usuario, "x").await.expect(401);
+        former.clone().get("/medico").await.expect(200);
+        let led = browser.post("/login", &[("usuario", &usuario), ("clave", &clave), ("next", "/logout")]).await;
+        assert_eq!(led.expect(303).header("location"), "/");
+        former.clone().get("/medico").await.expect(401);
+        browser.get("/resultados").await.expect(200);
+        let unknown = browser.get("/idioma/zz").await.expect(404);
+        shows(&unknown, "<h1>No está</h1>");
+    });
+}
+
+#[test]
 fn a_session_that_is_not_used_ends() {
     run(async {
         let Some(url) = server().ready["database_url"].as_str().map(str::to_owned) else {
