@@ -137,6 +137,12 @@ pub fn led(next: &str) -> Option<&str> {
     (PAGES.contains(&first) && !NO_PAGES.iter().any(|none| path.ends_with(none))).then_some(next)
 }
 
+/// Where a choice of the browser leads back: also to the pages of somebody who is not signed in.
+pub fn back(next: &str) -> Option<&str> {
+    let path = local(next)?.split(['?', '#']).next()?;
+    if matches!(path, "/login" | "/login/olvido" | "/registro") { Some(next) } else { led(next) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -95,6 +95,15 @@ impl Visit {
         self.parts.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
+    /// What a query chooses of a list; one that is not on it is refused, not taken for another.
+    pub fn one_of(&self, name: &'static str, known: &[&str]) -> Result<&str> {
+        let typed = self.query.typed(name);
+        if typed.is_empty() || known.contains(&typed) {
+            return Ok(typed);
+        }
+        Err(Error::at(Kind::Value, name, format!("is none of: {}", known.join(", "))))
+    }
+
     pub fn text(&self, key: &str) -> &'static str {
         self.reader.text(key)
     }

@@ -11,7 +11,7 @@ use crate::oauth::form::{Form, LONGEST, LONGEST_OF_PAGE};
 use crate::oauth::login::{self as sign_in, SignIn, Typed};
 use crate::oauth::token::{self, Attention, COOKIE_NAME, Proof};
 use crate::view;
-use crate::view::login::{Kept, Reason, led};
+use crate::view::login::{Kept, Reason, back, led};
 use crate::view::visit::keep_draft;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -253,7 +253,7 @@ fn set_cookie(value: &str, seconds: u64) -> HeaderValue {
 /// `GET /idioma/{code}` and `GET /tema/{code}`: a choice of this browser, kept by it; then back to `?volver=`.
 pub async fn choose(state: web::Data<State>, req: HttpRequest) -> HttpResponse {
     let query = Form::parse(req.query_string().as_bytes()).unwrap_or_default();
-    let back = query.get("volver").and_then(led).unwrap_or("/");
+    let back = query.get("volver").and_then(back).unwrap_or("/");
     let code = req.match_info().query("code");
     let name = if req.path().starts_with("/idioma/") { "idioma" } else { "tema" };
     let known = match name {
