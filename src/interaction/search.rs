@@ -36,7 +36,11 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &
     let page = match query.count {
         0 => Page::empty(),
         _ => {
+            let each = query.each.as_ref().map(|each| each.at).zip(unit.pairs(&query).await?);
             unit.with_own(async |conn| {
+                if let Some((at, pairs)) = each.as_ref().filter(|_| !conn.is_citus()) {
+                    return store::link::each(conn, &access, &guard, &query, pairs, *at).await;
+                }
                 store::search::page(conn, &access, &guard, &query, documents.as_deref().unwrap_or_default()).await
             })
             .await?

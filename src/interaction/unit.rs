@@ -260,10 +260,11 @@ impl<'a> Unit<'a> {
         self.with(async |conn| {
             let records = placement.records_of(conn, patients).await?;
             let known: Vec<&str> = records.keys().map(String::as_str).collect();
-            let mut documents = match known.is_empty() {
+            let further = match known.is_empty() {
                 true => Vec::new(),
                 false => store::placement::further_keys_of(conn, &known).await?,
             };
+            let mut documents: Vec<String> = further.into_iter().map(|(_, documento_id)| documento_id).collect();
             documents.extend(records.values().map(|record| record.documento_id.clone()));
             documents.sort();
             documents.dedup();

@@ -153,6 +153,7 @@ impl<'a> Parser<'a> {
                 resource_type: t.name(),
                 clauses: Vec::new(),
                 patient: None,
+                each: None,
                 selective: false,
                 sort: vec![Sort { by: SortBy::Date, descending: true }],
                 count: limits.count,

@@ -5,7 +5,7 @@
 
 use crate::error::Issue;
 use crate::search::include::Include;
-use crate::search::link::{Joined, Link};
+use crate::search::link::{Each, Joined, Link};
 use jiff::Timestamp;
 
 /// One search of one resource type.
@@ -16,6 +16,8 @@ pub struct Query {
     pub clauses: Vec<Clause>,
     /// Set when a compartment reference restricts the query to these Patients (ids, any of them), or `Patient?_id=`: plan T applies.
     pub patient: Option<Vec<String>>,
+    /// The matches are of one of many Patients, who may be asked one by one.
+    pub each: Option<Each>,
     /// Some clause is on an identifying parameter: few rows are to be expected, so plan P goes first.
     pub selective: bool,
     /// Never empty; the id is always the last key of the order, in the direction of the first.

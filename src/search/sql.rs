@@ -8,9 +8,11 @@
 //! reached, so that a page which is not full (W) or the order (P) is not to be trusted and the next plan must be tried.
 //! A row whose `id` is null only carries `capped`.
 
+mod each;
 mod include;
 mod text;
 
+pub use each::each;
 pub use include::{Source, included};
 
 use crate::search::query::{Clause, Place, Prefix, Query};

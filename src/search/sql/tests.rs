@@ -36,6 +36,7 @@ fn query(by: SortBy, descending: bool) -> Query {
             joined(Way::Has),
         ],
         patient: Some(vec!["patient-value".into()]),
+        each: None,
         selective: false,
         sort: vec![Sort { by, descending }],
         count: 20,
@@ -55,6 +56,7 @@ fn joined(way: Way) -> Clause {
         resource_type: "Patient",
         clauses: vec![Clause::Any(vec![41]), Clause::Not(vec![42])],
         patient: None,
+        each: None,
         selective: false,
         sort: vec![Sort { by: SortBy::Id, descending: false }],
         count: 20,
@@ -177,6 +179,18 @@ fn what_is_joined_is_guarded_and_asked_of_the_row_beside() {
         assert!(parts.iter().all(|part| inner.contains(part)), "{inner}");
         assert!(!inner.contains(" w."), "{inner}");
     }
+}
+
+#[test]
+fn many_patients_are_each_asked_in_the_order_of_the_index() {
+    let mut q = query(SortBy::Date, true);
+    (q.patient, q.clauses) = (None, vec![Clause::Any(vec![51]), Clause::Any(vec![52])]);
+    let statement = each(&q, &guard(), &[("where-value".to_owned(), 51)], 0);
+    let (arm, _) = statement.sql.split_once(" offset 0)").unwrap();
+    assert!(arm.contains("w.owner @> ") && arm.contains("not w.labels && "), "{arm}");
+    assert!(arm.ends_with("order by w.sort_date desc, w.id desc"), "{arm}");
+    assert!(!statement.params.contains(&Bind::Ints(vec![51, 52])) && statement.params.contains(&Bind::Ints(vec![52])));
+    assert!(!statement.sql.contains("-value"));
 }
 
 #[test]
