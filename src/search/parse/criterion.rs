@@ -15,6 +15,12 @@ use crate::search::query::{Clause, Place, Term};
 impl Parser<'_> {
     /// One `code[:modifier]=value[,value...]`.
     pub(super) fn criterion(&mut self, name: &str, value: &str) -> Result<()> {
+        if let Some(rest) = name.strip_prefix("_has:") {
+            return self.has(name, rest, value);
+        }
+        if let Some((head, rest)) = name.split_once('.') {
+            return self.chain(name, head, rest, value);
+        }
         let (code, modifier) = name.split_once(':').map_or((name, None), |(code, modifier)| (code, Some(modifier)));
         let values = split(value, ',');
         if values.len() > self.limits.terms {
