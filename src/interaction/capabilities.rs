@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::fhir::definitions::{self, ResourceType, SearchKind};
 use crate::interaction::Answer;
 use crate::interaction::unit::Unit;
+use crate::search::compartment::KINDS;
 use crate::search::parse;
 use serde_json::{Value, json};
 
@@ -41,7 +42,8 @@ pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
                 "description": "Bearer tokens of POST /login or of client_credentials at the token endpoint. The role decides what is allowed."
             },
             "resource": resources,
-            "interaction": [{"code": "transaction"}, {"code": "batch"}]
+            "interaction": [{"code": "transaction"}, {"code": "batch"}, {"code": "search-system"}],
+            "compartment": KINDS.map(|kind| format!("http://hl7.org/fhir/CompartmentDefinition/{}", kind.to_ascii_lowercase()))
         }]
     });
     Ok(Answer { status: 200, body: Some(statement.to_string().into_bytes()), ..Answer::default() })

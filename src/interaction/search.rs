@@ -1,14 +1,16 @@
-//! search-type (<https://hl7.org/fhir/R4/http.html#search>), and the criteria of conditional requests.
+//! search-type (<https://hl7.org/fhir/R4/http.html#search>), also within a compartment, and the criteria of conditional
+//! requests.
 
 use crate::access::{self, Access, Action};
 use crate::audit::Event;
 use crate::clock;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Issue, Kind, Result};
 use crate::fhir::bundle::{Entry, Writer};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::outcome;
 use crate::interaction::Answer;
 use crate::interaction::unit::Unit;
+use crate::search::compartment::Compartment;
 use crate::search::hash::Form;
 use crate::search::page::Binding;
 use crate::search::parse;
@@ -25,10 +27,21 @@ pub(super) const PICKS: u32 = 2;
 /// What a total counts up to when it was not asked to be exact.
 const ESTIMATE: i64 = 10_000;
 
-pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Answer> {
+pub(super) async fn run(
+    unit: &mut Unit<'_>,
+    resource_type: ResourceType,
+    within: Option<&Compartment>,
+    raw: &str,
+    lenient: bool,
+) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Search, resource_type)?;
     let mut query = parsed(unit, resource_type, raw, lenient)?;
-    page_of(unit, &mut query)?;
+    let mut place = resource_type.to_string();
+    if let Some(compartment) = within {
+        compartment.restrict(&unit.app.search_context(), resource_type, &mut query);
+        place = format!("{}/{place}", compartment.address());
+    }
+    page_of(unit, &place, &mut query)?;
     unit.flush_what_waits().await?;
     let (guard, documents) = bounds(unit, &access, &mut query).await?;
     let page = match query.count {
@@ -41,27 +54,33 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &
         }
     };
     let total = total(unit, &access, &guard, &query, documents.as_deref(), &page).await?;
-    audit(unit, resource_type, &query, &page.rows);
-    Ok(Answer::bundle(bundle(unit, resource_type, &query, &page, total)))
+    let event = Event::new(unit.caller, "search-type").of(resource_type);
+    audit(unit, &event, &query, page.rows.iter());
+    Ok(Answer::bundle(bundle(unit, resource_type, &place, &query, &page, total)))
 }
 
-fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Query> {
+/// The limits of a query text.
+pub(super) fn limits(unit: &Unit<'_>, raw: &str, lenient: bool) -> parse::Limits {
     let limits = &unit.app.config.limits;
-    let limits = parse::Limits {
+    parse::Limits {
         length: limits.url.max(raw.len().min(limits.body)),
         parameters: limits.parameters,
         terms: limits.or_terms,
         count: u32::try_from(limits.count_default).unwrap_or(20),
         count_max: u32::try_from(limits.count_max).unwrap_or(1000),
         lenient,
-    };
+    }
+}
+
+fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Query> {
+    let limits = limits(unit, raw, lenient);
     parse::parse(&unit.app.search_context(), resource_type, raw, &limits, clock::now())
 }
 
-/// Reads the page token, which is good for this caller and this query.
-fn page_of(unit: &Unit<'_>, query: &mut Query) -> Result<()> {
+/// Reads the page token, which is good for this caller, place and query.
+pub(super) fn page_of(unit: &Unit<'_>, place: &str, query: &mut Query) -> Result<()> {
     let Some(token) = query.page.take() else { return Ok(()) };
-    let cursor = Binding::of(&unit.app.hasher, &unit.caller.actor, query, clock::now()).read(&token);
+    let cursor = Binding::of(&unit.app.hasher, &unit.caller.actor, place, query, clock::now()).read(&token);
     let cursor = cursor.filter(|cursor| cursor.values.len() == query.sort.len());
     let wrong = || Error::at(Kind::Value, "_page", "is not a page of this search, or is older than a day");
     query.cursor = Some(cursor.ok_or_else(wrong)?);
@@ -70,7 +89,11 @@ fn page_of(unit: &Unit<'_>, query: &mut Query) -> Result<()> {
 }
 
 /// The guard of the caller, and where the rows lie when the query says so. Answers what is asked about shapes.
-async fn bounds(unit: &mut Unit<'_>, access: &Access, query: &mut Query) -> Result<(Guard, Option<Vec<String>>)> {
+pub(super) async fn bounds(
+    unit: &mut Unit<'_>,
+    access: &Access,
+    query: &mut Query,
+) -> Result<(Guard, Option<Vec<String>>)> {
     if query.asks_for_shapes() {
         let shapes = unit.with(async |conn| store::search::shapes(conn, access).await).await?;
         query.know_shapes(&shapes);
@@ -98,28 +121,40 @@ async fn total(
     documents: Option<&[String]>,
     page: &Page,
 ) -> Result<Option<i64>> {
-    let whole = query.cursor.is_none() && page.next.is_none() && query.count > 0;
+    if query.cursor.is_none() && page.next.is_none() && query.count > 0 {
+        return Ok(i64::try_from(page.rows.len()).ok());
+    }
+    count(unit, access, guard, query, documents).await
+}
+
+/// The number of matches, when it is asked for.
+pub(super) async fn count(
+    unit: &Unit<'_>,
+    access: &Access,
+    guard: &Guard,
+    query: &Query,
+    documents: Option<&[String]>,
+) -> Result<Option<i64>> {
     let cap = match query.total {
-        _ if whole => return Ok(i64::try_from(page.rows.len()).ok()),
-        Total::None => return Ok(None),
         Total::Accurate => None,
         Total::Estimate => Some(ESTIMATE),
         // To count what is not shown reads it all: a whole chart for the newest 20.
-        Total::Unasked => return Ok(None),
+        Total::None | Total::Unasked => return Ok(None),
     };
     unit.with_own(async |conn| store::search::count(conn, access, guard, query, documents, cap).await).await.map(Some)
 }
 
-/// One record for each patient who is shown, so that "who saw me" is complete; else one under the actor.
-fn audit(unit: &mut Unit<'_>, resource_type: ResourceType, query: &Query, rows: &[Stored]) {
+/// One record like `event` for each patient who is shown, so that "who saw me" is complete; else one under the actor.
+pub(super) fn audit<'r>(unit: &mut Unit<'_>, event: &Event, query: &Query, rows: impl Iterator<Item = &'r Stored>) {
     let names: BTreeSet<&str> = query.self_parameters.iter().map(|(name, _)| name.as_str()).collect();
     let detail = names.into_iter().collect::<Vec<_>>().join("&");
     let whose = |row: &Stored| row.whose().map(|patient| (patient.to_owned(), row.documento_id.clone()));
-    let shown: BTreeSet<(String, String)> = rows.iter().filter_map(whose).collect();
+    let shown: BTreeSet<(String, String)> = rows.filter_map(whose).collect();
+    // Each record has an id of its own.
     let event = |unit: &Unit<'_>| {
-        let mut event = Event::new(unit.caller, "search-type").of(resource_type);
-        event.detail = Some(detail.clone());
-        event
+        let mut one = Event::new(unit.caller, event.action);
+        (one.resource_type, one.detail) = (event.resource_type, Some(detail.clone()));
+        one
     };
     if shown.is_empty() {
         let event = event(unit);
@@ -170,16 +205,23 @@ pub(super) fn address(url: &str, parameters: &[(String, String)], page: Option<&
     url
 }
 
-fn bundle(unit: &Unit<'_>, resource_type: ResourceType, query: &Query, page: &Page, total: Option<i64>) -> Vec<u8> {
+fn bundle(
+    unit: &Unit<'_>,
+    resource_type: ResourceType,
+    place: &str,
+    query: &Query,
+    page: &Page,
+    total: Option<i64>,
+) -> Vec<u8> {
     let base = &unit.app.base;
-    let url = format!("{base}/{resource_type}");
+    let url = format!("{base}/{place}");
     let mut bundle = Writer::new("searchset");
     if let Some(total) = total {
         bundle.total(total);
     }
     bundle.link("self", &address(&url, &query.self_parameters, None));
     if let Some(next) = &page.next {
-        let token = Binding::of(&unit.app.hasher, &unit.caller.actor, query, clock::now()).token(next);
+        let token = Binding::of(&unit.app.hasher, &unit.caller.actor, place, query, clock::now()).token(next);
         if let Some(token) = token {
             bundle.link("next", &address(&url, &query.self_parameters, Some(&token)));
         }
@@ -187,11 +229,16 @@ fn bundle(unit: &Unit<'_>, resource_type: ResourceType, query: &Query, page: &Pa
     for row in &page.rows {
         bundle.entry(&Entry::found(base, resource_type, &row.id, &row.body));
     }
-    if !query.ignored.is_empty() {
-        let told = outcome::ignored(&query.ignored).to_string();
+    tell_ignored(&mut bundle, &query.ignored);
+    bundle.finish()
+}
+
+/// What was left out stands at the end of the Bundle.
+pub(super) fn tell_ignored(bundle: &mut Writer, ignored: &[Issue]) {
+    if !ignored.is_empty() {
+        let told = outcome::ignored(ignored).to_string();
         bundle.entry(&Entry { resource: Some(told.as_bytes()), mode: Some("outcome"), ..Entry::default() });
     }
-    bundle.finish()
 }
 
 // ---------------------------------------------------------------------- criteria

@@ -2,6 +2,7 @@
 //!
 //! * [`hash`]: the keyed 64-bit hashes that stand in `resource.keys`.
 //! * [`index`]: what a resource is found by. [`main_date`]: which date parameter is the main one of a type.
+//! * [`compartment`]: what belongs to one resource.
 //! * [`query`]: what was asked, as values. [`parse`]: query text -> Query. [`page`]: page tokens.
 //! * [`param`]: one file per parameter type, index and query side by side so that they cannot differ.
 //! * [`decimal`], [`ucum`]: exact numbers, and which units can be compared.
@@ -9,6 +10,7 @@
 //!
 //! No IO, no clock, no async: what is needed is handed in as a [`Context`].
 
+pub mod compartment;
 pub mod decimal;
 pub mod hash;
 pub mod index;

@@ -7,6 +7,7 @@
 
 mod criterion;
 mod known;
+mod several;
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
@@ -19,6 +20,7 @@ use crate::search::query::{Query, Sort, SortBy, Total};
 use jiff::Timestamp;
 use known::shown;
 use percent_encoding::percent_decode_str;
+pub use several::{Several, several};
 
 /// Limits of one search; each a config key.
 #[derive(Clone, Copy, Debug)]
@@ -57,6 +59,11 @@ pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'st
 
 /// Reads the query of a URL or of a form body, as it came (percent-encoded). `now` is for the prefix `ap`.
 pub fn parse(context: &Context<'_>, t: ResourceType, raw: &str, limits: &Limits, now: Timestamp) -> Result<Query> {
+    parse_pairs(context, t, pairs(raw, limits)?, limits, now)
+}
+
+/// The decoded parameters of a query text.
+pub fn pairs(raw: &str, limits: &Limits) -> Result<Vec<(String, String)>> {
     if raw.len() > limits.length {
         return Err(Error::new(Kind::TooCostly, format!("the query is longer than {} bytes", limits.length)));
     }
@@ -69,7 +76,7 @@ pub fn parse(context: &Context<'_>, t: ResourceType, raw: &str, limits: &Limits,
             .ok_or_else(|| Error::at(Kind::Value, shown(&name), "the value is not valid percent-encoded UTF-8"))?;
         pairs.push((name, value));
     }
-    parse_pairs(context, t, pairs, limits, now)
+    Ok(pairs)
 }
 
 /// Reads names and values that are decoded already (scope filters, conditional criteria).

@@ -38,5 +38,6 @@ mod roles;
 mod search;
 mod search_cases;
 mod search_random;
+mod search_system;
 mod statements;
 mod tokens;

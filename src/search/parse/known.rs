@@ -6,12 +6,11 @@ use crate::search::param::token::{has_identifier, has_text};
 use crate::search::param::uri;
 
 /// Names of the standard that are no parameters of a type, or none that this version has.
-const LATER: [&str; 13] = [
+const LATER: [&str; 12] = [
     "_has",
     "_include",
     "_revinclude",
     "_list",
-    "_type",
     "_elements",
     "_contained",
     "_containedType",
@@ -31,6 +30,8 @@ pub fn shown(name: &str) -> String {
 pub fn unknown(t: ResourceType, name: &str, code: &str, known: &[SearchParameter]) -> Error {
     let text = if name.contains('.') {
         "chained parameters are not supported yet".to_owned()
+    } else if code == "_type" {
+        "is for a search over several types (GET [base]?_type=A,B)".to_owned()
     } else if LATER.contains(&code) {
         "is not supported yet".to_owned()
     } else {
@@ -64,7 +65,7 @@ pub fn unsupported(parameter: &SearchParameter, modifier: &str) -> Error {
 }
 
 /// The three codes with the fewest edits to `name`.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let name: Vec<char> = name.chars().take(64).collect();
     let mut ranked: Vec<(usize, &str)> = known.map(|code| (edits(&name, code), code)).collect();
     ranked.sort_unstable();
