@@ -12,6 +12,7 @@ mod places;
 mod planned;
 mod read;
 pub mod request;
+mod resolve;
 mod search;
 mod search_system;
 pub mod sight;

@@ -8,8 +8,8 @@ use crate::error::{Error, Issue, Kind, Result};
 use crate::fhir::bundle::{Entry, Writer};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::outcome;
-use crate::interaction::Answer;
 use crate::interaction::unit::Unit;
+use crate::interaction::{Answer, resolve};
 use crate::search::compartment::Compartment;
 use crate::search::hash::Form;
 use crate::search::page::Binding;
@@ -94,6 +94,7 @@ pub(super) async fn bounds(
     access: &Access,
     query: &mut Query,
 ) -> Result<(Guard, Option<Vec<String>>)> {
+    resolve::resolve(unit, query).await?;
     if query.asks_for_shapes() {
         let shapes = unit.with(async |conn| store::search::shapes(conn, access).await).await?;
         query.know_shapes(&shapes);

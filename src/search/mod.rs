@@ -6,6 +6,7 @@
 //! * [`query`]: what was asked, as values. [`parse`]: query text -> Query. [`page`]: page tokens.
 //! * [`param`]: one file per parameter type, index and query side by side so that they cannot differ.
 //! * [`decimal`], [`ucum`]: exact numbers, and which units can be compared.
+//! * [`terminology`]: value sets -> codes.
 //! * [`sql`]: Query + Guard -> statements; values are always bound.
 //!
 //! No IO, no clock, no async: what is needed is handed in as a [`Context`].
@@ -20,6 +21,7 @@ pub mod param;
 pub mod parse;
 pub mod query;
 pub mod sql;
+pub mod terminology;
 pub mod ucum;
 
 use crate::fhir::definitions::Definitions;

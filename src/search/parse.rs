@@ -2,21 +2,22 @@
 //!
 //! Nothing is ignored in silence: an unknown parameter, modifier or value is an error that names the parameter and the
 //! nearest known ones, and all problems are told at once; with lenient handling what is not supported is left out and told
-//! beside the matches. Values stand in no error text. Not here yet, and refused by name: `near`, chains, `_has`, includes,
-//! modifiers that need terminology.
+//! beside the matches. Values stand in no error text. Not here yet, and refused by name: chains, `_has`, includes.
 
 mod criterion;
+mod filter;
 mod known;
 mod several;
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
+use crate::fhir::reference::is_id;
 use crate::search::Context;
 use crate::search::hash::Form;
 use crate::search::main_date::main_date;
 use crate::search::param::bad_value;
 use crate::search::param::composite::{self, Way};
-use crate::search::query::{Query, Sort, SortBy, Total};
+use crate::search::query::{Clause, Query, Sort, SortBy, Total};
 use jiff::Timestamp;
 use known::shown;
 use percent_encoding::percent_decode_str;
@@ -38,6 +39,8 @@ pub struct Limits {
 
 /// More sort keys are refused.
 const SORT_KEYS: usize = 4;
+/// Lists that one `_list` may name.
+const LISTS: usize = 8;
 /// A code list with more codes has no order here.
 const SORT_CODES: usize = 64;
 
@@ -50,7 +53,7 @@ impl Default for Limits {
 /// The parameters of a type that [`parse`] takes, in the order of their codes: what the CapabilityStatement may promise.
 pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'static SearchParameter> {
     let takes = |parameter: &&SearchParameter| match parameter.kind {
-        SearchKind::Special => false,
+        SearchKind::Special => parameter.code == "near",
         SearchKind::Composite => composite::way(parameter, t) != Way::Unsupported,
         _ => parameter.expression.is_some(),
     };
@@ -165,11 +168,32 @@ impl Parser<'_> {
             // How the answer is written, not what is in it.
             "_format" | "_pretty" => Ok(()),
             _ => {
-                self.criterion(&name, &value)?;
+                match name.as_str() {
+                    "_filter" => self.filter(&value)?,
+                    "_list" => self.list(&value)?,
+                    "_content" | "_text" => self.words(&name, &value)?,
+                    _ => self.criterion(&name, &value)?,
+                }
                 self.query.self_parameters.push((name, value));
                 Ok(())
             }
         }
+    }
+
+    /// <https://hl7.org/fhir/R4/search.html#list>
+    fn list(&mut self, value: &str) -> Result<()> {
+        let ids: Vec<&str> = value.split(',').collect();
+        if ids.iter().any(|id| id.starts_with('$')) {
+            return Err(Error::at(Kind::NotSupported, "_list", "functional lists ($current-...) are not supported"));
+        }
+        if ids.len() > LISTS {
+            return Err(Error::at(Kind::TooCostly, "_list", format!("has more than {LISTS} values")));
+        }
+        if !ids.iter().all(|id| is_id(id)) {
+            return Err(bad_value("_list", "the id of a List"));
+        }
+        self.query.clauses.push(Clause::Listed(ids.into_iter().map(str::to_owned).collect()));
+        Ok(())
     }
 
     fn once(&mut self, name: &'static str) -> Result<()> {

@@ -39,5 +39,6 @@ mod search;
 mod search_cases;
 mod search_random;
 mod search_system;
+mod search_terms;
 mod statements;
 mod tokens;

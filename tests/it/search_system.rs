@@ -123,7 +123,7 @@ fn what_not_all_types_have_is_refused_by_name() {
         for (query, expression, text) in [
             ("?code=x", "code", "is no search parameter of"),
             ("?_type=Patient,Observation&code=x", "code", "is no search parameter of Patient"),
-            ("?_type=Patient&_tag:exact=x", "_tag", "supported: :not, :missing"),
+            ("?_type=Patient&_tag:exact=x", "_tag", "supported: :not, :in"),
             ("?_sort=birthdate&_type=Patient", "_sort", "_lastUpdated or _id"),
             ("Patient?_type=Patient", "_type", "several types"),
         ] {
