@@ -38,6 +38,7 @@ mod roles;
 mod search;
 mod search_cases;
 mod search_random;
+mod search_random_filter;
 mod search_system;
 mod search_terms;
 mod statements;
