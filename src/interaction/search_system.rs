@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::bundle::{Entry, Writer};
 use crate::fhir::definitions::ResourceType;
 use crate::interaction::Answer;
-use crate::interaction::search::{address, audit, bounds, count, limits, page_of, tell_ignored};
+use crate::interaction::search::{address, audit, bounds, count, limits, page_of, tell};
 use crate::interaction::unit::Unit;
 use crate::search::compartment::Compartment;
 use crate::search::page::Binding;
@@ -37,7 +37,9 @@ pub(super) async fn run(unit: &mut Unit<'_>, within: Option<&Compartment>, raw: 
         return Err(Error::new(Kind::Forbidden, "the role may not search any type here"));
     };
     let place = within.map_or_else(String::new, |compartment| format!("{}/*", compartment.address()));
-    page_of(unit, &place, shown)?;
+    if page_of(unit, &place, shown)?.is_some() {
+        return Err(Error::internal("a page of includes where there are none"));
+    }
     let shown = shown.clone();
     unit.flush_what_waits().await?;
     let there = unit.with(async |conn| store::search::types(conn, &accesses).await).await?;
@@ -148,6 +150,6 @@ fn bundle(unit: &Unit<'_>, place: &str, query: &Query, rows: &[Match], more: boo
     for (t, row) in rows {
         bundle.entry(&Entry::found(base, *t, &row.id, &row.body));
     }
-    tell_ignored(&mut bundle, &query.ignored);
+    tell(&mut bundle, &query.ignored, &[]);
     bundle.finish()
 }

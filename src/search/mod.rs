@@ -4,6 +4,7 @@
 //! * [`index`]: what a resource is found by. [`main_date`]: which date parameter is the main one of a type.
 //! * [`compartment`]: what belongs to one resource.
 //! * [`query`]: what was asked, as values. [`parse`]: query text -> Query. [`page`]: page tokens.
+//! * [`link`]: chains and `_has`. [`include`]: what comes beside the matches.
 //! * [`param`]: one file per parameter type, index and query side by side so that they cannot differ.
 //! * [`decimal`], [`ucum`]: exact numbers, and which units can be compared.
 //! * [`terminology`]: value sets -> codes.
@@ -14,7 +15,9 @@
 pub mod compartment;
 pub mod decimal;
 pub mod hash;
+pub mod include;
 pub mod index;
+pub mod link;
 pub mod main_date;
 pub mod page;
 pub mod param;

@@ -126,6 +126,7 @@ fn what_not_all_types_have_is_refused_by_name() {
             ("?_type=Patient&_tag:exact=x", "_tag", "supported: :not, :in"),
             ("?_sort=birthdate&_type=Patient", "_sort", "_lastUpdated or _id"),
             ("Patient?_type=Patient", "_type", "several types"),
+            ("?_type=Observation&_include=Observation:subject", "_include", "in a search of one type"),
         ] {
             let reply = medico.get(query).await.refused(400, "not-supported");
             assert_eq!(reply.expressions(), [expression], "{query}");
@@ -191,6 +192,9 @@ fn compartments_hold_what_their_definitions_say() {
         check(&format!("{doctor}/Observation"), &[&seen]).await;
         check(&format!("{doctor}/*"), &[&doctor, &seen]).await;
         check("Patient/nadie/Observation", &[]).await;
+        // What else a search of the type can do: includes, chains.
+        check(&format!("{visit}/Observation?_include=Observation:subject"), &[&seen, &subject]).await;
+        check(&format!("{subject}/Observation?performer:Practitioner.family=rojas"), &[&seen]).await;
         let sorted = integracion.get(&format!("{subject}/Observation?_sort=-date&_count=1")).await.expect(200);
         assert_eq!(references(&sorted.resources()), [later.clone()]);
         assert!(sorted.link("self").unwrap().contains(&format!("/fhir/{subject}/Observation?")));

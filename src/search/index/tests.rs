@@ -93,7 +93,7 @@ fn fulfils(clause: &Clause, columns: &Columns, id: &str) -> bool {
         }),
         Clause::Without(inner) => !fulfils(inner, columns, id),
         Clause::Listed(_) | Clause::Concepts { .. } => panic!("only the store knows"),
-        Clause::Never => false,
+        Clause::Never | Clause::Linked(_) | Clause::Joined(_) => false,
     }
 }
 

@@ -6,10 +6,22 @@ use crate::search::param::token::{has_concepts, has_identifier, has_text};
 use crate::search::param::uri;
 
 /// Names of the standard that are no parameters of a type, or none that this version has.
-const LATER: [&str; 7] = ["_has", "_include", "_revinclude", "_elements", "_contained", "_containedType", "_score"];
+const LATER: [&str; 4] = ["_elements", "_contained", "_containedType", "_score"];
 
 /// What says which results come, and how, beside the parameters of a type.
-const RESULT: [&str; 9] = ["_content", "_count", "_filter", "_format", "_list", "_sort", "_summary", "_text", "_total"];
+const RESULT: [&str; 11] = [
+    "_content",
+    "_count",
+    "_filter",
+    "_format",
+    "_include",
+    "_list",
+    "_revinclude",
+    "_sort",
+    "_summary",
+    "_text",
+    "_total",
+];
 
 /// A name as an error may show it: short, and without what could break a line.
 pub fn shown(name: &str) -> String {
@@ -18,8 +30,8 @@ pub fn shown(name: &str) -> String {
 
 /// `code` (of `name`, which may carry a modifier) is none of `known`.
 pub fn unknown(t: ResourceType, name: &str, code: &str, known: &[SearchParameter]) -> Error {
-    let text = if name.contains('.') {
-        "chained parameters are not supported yet".to_owned()
+    let text = if code == "_has" {
+        "is written _has:Type:reference:parameter".to_owned()
     } else if code == "_type" {
         "is for a search over several types (GET [base]?_type=A,B)".to_owned()
     } else if code == "_query" {

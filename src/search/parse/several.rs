@@ -75,6 +75,10 @@ impl Several {
             let kept: Vec<_> = self.pairs.iter().filter(|(name, value)| taken(name, value)).cloned().collect();
             queries = read(&kept)?;
         }
+        if queries.iter().any(|query| !query.includes.is_empty()) {
+            let text = "includes are supported in a search of one type";
+            return Err(Error::at(Kind::NotSupported, "_include", text));
+        }
         let sorted = self.pairs.iter().any(|(name, _)| name == "_sort");
         for query in &mut queries {
             query.ignored.clone_from(&ignored);

@@ -224,9 +224,13 @@ fn what_is_not_supported_is_refused_by_name() {
     check("Location", "near=1", "near: the value is not latitude|longitude");
     check("Location", "near:exact=1", "near: the modifier :exact is not supported here; supported: :missing");
     check("MolecularSequence", "chromosome-variant-coordinate=1$2$3", "is not supported yet");
-    check("Observation", "subject.name=secret", "subject.name: chained parameters");
-    check("Patient", "_has:Observation:patient:code=secret", "_has:Observation:patient:code: is not supported yet");
-    check("Patient", "_include=secret", "_include: is not supported yet");
+    check("Observation", "subject.nada=secret", "subject.nada: nothing that subject may point at");
+    check(
+        "Patient",
+        "_has:Observation:encounter:code=secret",
+        "_has:Observation:encounter:code: Observation:encounter does",
+    );
+    check("Patient", "_include=secret", "_include: is written Type:reference");
     check("Patient", "_text=%3F", "_text: the value is not words");
     check("Patient", "_content=secret%20OR%20secret", "_content: the value is not words");
     check("Patient", "_content=(secret)", "_content: the value is not words");
