@@ -15,7 +15,8 @@ use crate::fhir::reference::{self, Id, Reference};
 use crate::fhir::resource;
 use crate::interaction::places::{at_places, existing_at};
 use crate::interaction::{
-    Answer, Content, Interaction, capabilities, create, delete, history, operation, read, search, transaction, update,
+    Answer, Content, Interaction, capabilities, create, delete, history, operation, read, search, search_system,
+    transaction, update,
 };
 use crate::search::index;
 use crate::store::placement::Record;
@@ -118,8 +119,13 @@ impl<'a> Unit<'a> {
                 history::instance(self, *resource_type, id, query).await
             }
             Interaction::SearchType { resource_type, query, lenient } => {
-                search::run(self, *resource_type, query, *lenient).await
+                search::run(self, *resource_type, None, query, *lenient).await
             }
+            Interaction::SearchSystem { query, lenient } => search_system::run(self, None, query, *lenient).await,
+            Interaction::SearchCompartment { compartment, resource_type, query, lenient } => match resource_type {
+                Some(resource_type) => search::run(self, *resource_type, Some(compartment), query, *lenient).await,
+                None => search_system::run(self, Some(compartment), query, *lenient).await,
+            },
             Interaction::Create { resource_type, resource, if_none_exist } => {
                 create::run(self, *resource_type, resource.clone(), if_none_exist.as_deref(), None).await
             }
