@@ -8,7 +8,7 @@ use crate::view::format::{Reader, typed_date};
 use crate::view::observation::put;
 use crate::view::page::Page;
 use crate::view::patient::named;
-use crate::view::record::Record;
+use crate::view::record::{Extent, Record};
 use crate::view::sheet::{Fields, Options, Problems, Sheet};
 use crate::view::signs::encounter;
 use crate::view::visit::{Reply, Visit};
@@ -40,12 +40,12 @@ pub struct Typed {
 }
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Banner).await?;
     shown(visit, &record, visit.draft.as_ref(), Problems::default(), 200)
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Banner).await?;
     let mut problems = Problems::default();
     let typed = read(&visit.reader, form, &mut problems);
     if !problems.is_empty() {
