@@ -75,9 +75,10 @@ struct Chosen {
 }
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let record = chart::of(visit, Extent::Results).await?;
     let code = visit.draft.as_ref().map_or_else(|| visit.query.typed("codigo"), |draft| draft.typed("codigo"));
-    shown(visit, &record, loinc::find(code), visit.draft.as_ref(), Problems::default(), 200)
+    let chosen = loinc::find(code);
+    let record = chart::of(visit, if chosen.is_some() { Extent::Results } else { Extent::Banner }).await?;
+    shown(visit, &record, chosen, visit.draft.as_ref(), Problems::default(), 200)
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {

@@ -130,6 +130,9 @@ struct Link<'a> {
     relation: &'a str,
 }
 
+/// Bytes of a Bundle that are read in less time than another thread takes to wake.
+const AT_ONCE: usize = 64_000;
+
 /// What a page needs of a record: what it does not show is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Extent {
@@ -171,10 +174,11 @@ pub async fn read<T>(
     interaction::show(app, caller, given, extent.query(), action, async |answer: Answer| {
         let body = answer.body.unwrap_or_default();
         let (reader, app) = (*reader, app.clone());
+        let large = body.len() > AT_ONCE;
+        let built = move || Record::of(&body, &reader, &app.systems, &app.base, sees);
         // A large record takes a while to read: not on the thread that serves others.
-        let built =
-            tokio::task::spawn_blocking(move || Record::of(&body, &reader, &app.systems, &app.base, sees)).await;
-        make(built.map_err(Error::internal)??).await
+        let built = if large { tokio::task::spawn_blocking(built).await.map_err(Error::internal)?? } else { built()? };
+        make(built).await
     })
     .await
 }
