@@ -18,8 +18,7 @@ pub struct Turns(Semaphore);
 impl Default for Turns {
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let each: usize = std::env::var("X_TURNS").ok().and_then(|n| n.parse().ok()).unwrap_or(cores * EACH_CORE);
-        Turns(Semaphore::new(each))
+        Turns(Semaphore::new(cores * EACH_CORE))
     }
 }
 
