@@ -83,7 +83,7 @@ pub async fn writers(
 async fn documents(app: &App, conn: &store::pool::Conn, patient: &str) -> Result<Vec<String>> {
     let records = app.placement.records_of(conn, &[patient]).await?;
     let record = records.get(patient).ok_or_else(|| Error::new(Kind::NotFound, "there is no such resource"))?;
-    let mut documents = store::placement::further_keys(conn, &[patient]).await?;
+    let mut documents = store::placement::further_keys(conn, patient).await?;
     documents.push(record.documento_id.clone());
     Ok(documents)
 }

@@ -268,10 +268,10 @@ impl<'a> Unit<'a> {
         let placement = &self.app.placement;
         self.with(async |conn| {
             let records = placement.records_of(conn, patients).await?;
-            let known: Vec<&str> = records.values().map(|record| record.patient_id.as_str()).collect();
-            let mut documents = match known.as_slice() {
-                [] => Vec::new(),
-                known => store::placement::further_keys(conn, known).await?,
+            let known: Vec<&str> = records.keys().map(String::as_str).collect();
+            let mut documents = match known.is_empty() {
+                true => Vec::new(),
+                false => store::placement::further_keys_of(conn, &known).await?,
             };
             documents.extend(records.values().map(|record| record.documento_id.clone()));
             documents.sort();

@@ -37,6 +37,8 @@ mod record;
 mod roles;
 mod search;
 mod search_cases;
+mod search_links;
 mod search_random;
+mod search_random_links;
 mod statements;
 mod tokens;
