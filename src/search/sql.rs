@@ -89,7 +89,7 @@ pub fn plans(query: &Query, documents: &[String], distributed: bool) -> &'static
     let source = by_index(query).and_then(|at| query.clauses.get(at));
     // What an index answers at once, and few rows have.
     let picks = match source {
-        Some(Clause::Text { place, .. }) => *place == Place::Start,
+        Some(Clause::Text { place, .. }) => matches!(place, Place::Start | Place::Whole),
         Some(Clause::Range(any)) => any.iter().all(|term| term.interval.prefix == Prefix::Eq),
         _ => false,
     };

@@ -8,6 +8,7 @@
 mod compare;
 mod content;
 mod request;
+mod scope;
 mod search;
 mod tables;
 mod world;
@@ -230,7 +231,7 @@ fn pair(world: &mut World, locations: [&str; 2]) {
 }
 
 /// Kinds and statuses without which the comparison would have compared little; the first ones in `make test` too.
-const MUST: [(&str, u16); 18] = [
+const MUST: [(&str, u16); 20] = [
     ("create", 201),
     ("update", 200),
     ("delete", 204),
@@ -249,6 +250,8 @@ const MUST: [(&str, u16); 18] = [
     ("conditional create", 201),
     ("conditional create", 200),
     ("search", 400),
+    ("scope", 200),
+    ("scope", 400),
 ];
 const MUST_SOON: usize = 9;
 
