@@ -49,7 +49,9 @@ struct Side {
 impl Side {
     /// A server on an empty database, with one caller of each role; the patient's is bound to the one given back.
     async fn on(url: &str) -> (Side, Value) {
-        let start = Start::serve(url).with("HISTORIA_HTTP__PUBLIC_URL", BASE);
+        // Small limits: so that links and includes meet them with the few resources there are.
+        let start = Start::serve(url).with("HISTORIA_HTTP__PUBLIC_URL", BASE).with("HISTORIA_LIMITS__LINKED", "6");
+        let start = start.with("HISTORIA_LIMITS__INCLUDES", "25");
         let instance = start.with("HISTORIA_DATABASE__MIGRATE", "true").ready();
         let output = instance.command(&[
             "client",
