@@ -185,7 +185,9 @@ impl<'a> Unit<'a> {
     /// The current version of an id: first where the id leads, then where the directory says.
     pub(super) async fn find(&mut self, access: &Access, id: &str) -> Result<Found> {
         let key = (access.resource_type(), id.to_owned());
-        if let Some(known) = self.ahead.remove(&key) {
+        let is_seen =
+            |known: &Option<Stored>| known.as_ref().is_none_or(|known| access.sees(&known.owner, &known.labels));
+        if let Some(known) = self.ahead.remove(&key).filter(is_seen) {
             return Ok(known.map_or(Found::Nothing, |stored| Found::Here(Box::new(stored))));
         }
         let lock = self.locks && self.access.is_some();
@@ -214,6 +216,13 @@ impl<'a> Unit<'a> {
     pub(super) async fn find_to_write(&mut self, access: &Access, id: &str) -> Result<Found> {
         self.access = Some(access.clone());
         self.find(access, id).await
+    }
+
+    /// Keeps the current version that a search has found, which does not tell its method, for the next read of its id.
+    pub(super) fn remember(&mut self, access: &Access, found: Stored) {
+        if !self.locks {
+            self.ahead.insert((access.resource_type(), found.id.clone()), Some(found));
+        }
     }
 
     /// Reads current versions of many ids ahead: one query a place, not one an id.
