@@ -39,7 +39,6 @@ mod search;
 mod search_cases;
 mod search_links;
 mod search_random;
-mod search_random_links;
 mod search_random_filter;
 mod search_random_links;
 mod search_system;
