@@ -5,6 +5,7 @@
 //! * [`query`]: what was asked, as values. [`parse`]: query text -> Query. [`page`]: page tokens.
 //! * [`param`]: one file per parameter type, index and query side by side so that they cannot differ.
 //! * [`decimal`], [`ucum`]: exact numbers, and which units can be compared.
+//! * [`plan`]: which statements to try, by what the statistics say.
 //! * [`sql`]: Query + Guard -> statements; values are always bound.
 //!
 //! No IO, no clock, no async: what is needed is handed in as a [`Context`].
@@ -16,6 +17,7 @@ pub mod main_date;
 pub mod page;
 pub mod param;
 pub mod parse;
+pub mod plan;
 pub mod query;
 pub mod sql;
 pub mod ucum;

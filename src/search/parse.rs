@@ -12,10 +12,11 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
 use crate::search::Context;
 use crate::search::hash::Form;
+use crate::search::index::year_key_of;
 use crate::search::main_date::main_date;
 use crate::search::param::bad_value;
 use crate::search::param::composite::{self, Way};
-use crate::search::query::{Query, Sort, SortBy, Total};
+use crate::search::query::{FIRST_YEAR, LAST_YEAR, Query, Sort, SortBy, Total};
 use jiff::Timestamp;
 use known::shown;
 use percent_encoding::percent_decode_str;
@@ -97,6 +98,7 @@ pub fn parse_pairs(
             patient: None,
             selective: false,
             sort: vec![Sort { by: SortBy::Date, descending: true }],
+            years: Vec::new(),
             count: limits.count,
             total: Total::Unasked,
             page: None,
@@ -274,6 +276,13 @@ impl Parser<'_> {
         }
         if self.query.count == 0 && self.query.total == Total::Unasked {
             self.query.total = Total::Accurate;
+        }
+        let goes_by_year = self.query.patient.is_none()
+            && self.query.has_positive_key()
+            && self.query.walk_order().is_some_and(|sort| sort.by == SortBy::Date);
+        if goes_by_year {
+            let slot = self.context.hasher.slot(self.t.name(), "");
+            self.query.years = (FIRST_YEAR..=LAST_YEAR).map(|year| year_key_of(&slot, year)).collect();
         }
         self.query
     }

@@ -6,6 +6,10 @@
 use crate::error::Issue;
 use jiff::Timestamp;
 
+/// The first and the last year that has a key in [`Query::years`].
+pub const FIRST_YEAR: i16 = 1900;
+pub const LAST_YEAR: i16 = 2050;
+
 /// One search of one resource type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
@@ -18,6 +22,8 @@ pub struct Query {
     pub selective: bool,
     /// Never empty; the id is always the last key of the order, in the direction of the first.
     pub sort: Vec<Sort>,
+    /// The keys of the years from [`FIRST_YEAR`] on, for a search that may have to go year by year (plan Y); else empty.
+    pub years: Vec<i64>,
     /// Rows a page; 0 = only the total is wanted (`_count=0`, `_summary=count`).
     pub count: u32,
     pub total: Total,
@@ -193,6 +199,11 @@ impl Clause {
         }
     }
 
+    /// Whether an index of `search_string` or `search_range` can answer it.
+    pub fn is_indexed(&self) -> bool {
+        matches!(self, Clause::Text { .. } | Clause::Range(_))
+    }
+
     fn asks_for_shapes(&self) -> bool {
         match self {
             Clause::Missing { .. } => true,
@@ -221,6 +232,11 @@ impl Query {
     /// Whether some clause demands a key: GIN can find the rows.
     pub fn has_positive_key(&self) -> bool {
         self.clauses.iter().any(Clause::demands_key)
+    }
+
+    /// The first clause that an index of `search_string` or `search_range` can answer.
+    pub fn index_source(&self) -> Option<&Clause> {
+        self.clauses.iter().find(|clause| clause.is_indexed())
     }
 
     /// The only sort key, when the order is that of an index.

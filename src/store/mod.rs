@@ -22,6 +22,7 @@ pub mod pool;
 pub mod resource;
 pub mod search;
 pub mod session;
+pub mod statistics;
 pub mod trail;
 pub mod write;
 
@@ -44,6 +45,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("resource", resource::STATEMENTS),
     ("search", search::STATEMENTS),
     ("session", session::STATEMENTS),
+    ("statistics", statistics::STATEMENTS),
     ("trail", trail::STATEMENTS),
     ("write", write::STATEMENTS),
     ("write::rows", write::rows::STATEMENTS),
