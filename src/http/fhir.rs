@@ -35,6 +35,7 @@ fn allowed(path: &str) -> actix_web::http::header::HeaderValue {
     let segments = path.split('/').filter(|s| !s.is_empty()).count();
     let methods = match segments {
         0 => "POST",
+        1 if path.ends_with("$explain") => "GET, HEAD",
         1 => "GET, HEAD, POST",
         2 if path.ends_with("_search") => "POST",
         2 => "GET, HEAD, PUT, DELETE",

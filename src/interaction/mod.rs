@@ -108,6 +108,10 @@ pub enum Interaction {
         id: String,
         query: String,
     },
+    /// `$explain?url=..`
+    Explain {
+        query: String,
+    },
     Transaction {
         bundle: Value,
     },
@@ -128,7 +132,7 @@ impl Interaction {
             Interaction::Create { .. } => "create",
             Interaction::Update { .. } => "update",
             Interaction::Delete { .. } => "delete",
-            Interaction::Everything { .. } => "operation",
+            Interaction::Everything { .. } | Interaction::Explain { .. } => "operation",
             Interaction::Transaction { .. } => "transaction",
             Interaction::Batch { .. } => "batch",
         }
@@ -144,7 +148,10 @@ impl Interaction {
             | Interaction::Update { resource_type, .. }
             | Interaction::Delete { resource_type, .. } => Some(*resource_type),
             Interaction::Everything { .. } => ResourceType::parse("Patient"),
-            Interaction::Capabilities | Interaction::Transaction { .. } | Interaction::Batch { .. } => None,
+            Interaction::Capabilities
+            | Interaction::Explain { .. }
+            | Interaction::Transaction { .. }
+            | Interaction::Batch { .. } => None,
         }
     }
 

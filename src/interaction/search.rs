@@ -45,7 +45,7 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &
     Ok(Answer::bundle(bundle(unit, resource_type, &query, &page, total)))
 }
 
-fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Query> {
+pub(super) fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Query> {
     let limits = &unit.app.config.limits;
     let limits = parse::Limits {
         length: limits.url.max(raw.len().min(limits.body)),
@@ -70,7 +70,11 @@ fn page_of(unit: &Unit<'_>, query: &mut Query) -> Result<()> {
 }
 
 /// The guard of the caller, and where the rows lie when the query says so. Answers what is asked about shapes.
-async fn bounds(unit: &mut Unit<'_>, access: &Access, query: &mut Query) -> Result<(Guard, Option<Vec<String>>)> {
+pub(super) async fn bounds(
+    unit: &mut Unit<'_>,
+    access: &Access,
+    query: &mut Query,
+) -> Result<(Guard, Option<Vec<String>>)> {
     if query.asks_for_shapes() {
         let shapes = unit.with(async |conn| store::search::shapes(conn, access).await).await?;
         query.know_shapes(&shapes);

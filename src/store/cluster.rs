@@ -27,7 +27,7 @@ select success from run_command_on_shards('resource', $$select gin_clean_pending
 /// As `statistics::READ`, of each shard.
 pub(super) const STATISTICS: &str = "\
 select case when success then result end from run_command_on_shards('resource', $$
-select json_build_object('rows', c.reltuples, 'keys', k.most_common_elems::text::int8[], 'shares', k.most_common_elem_freqs,
+select json_build_object('rows', c.reltuples / greatest(c.relpages, 1) * (pg_relation_size(c.oid) / 8192), 'keys', k.most_common_elems::text::int8[], 'shares', k.most_common_elem_freqs,
   'types', t.most_common_vals::text::text[], 'parts', t.most_common_freqs)::text
 from pg_class c
 left join pg_stats k on k.schemaname = c.relnamespace::regnamespace::text and k.tablename = c.relname and k.attname = 'keys' and not k.inherited

@@ -12,6 +12,7 @@ pub mod code;
 pub mod copy;
 pub mod embedded;
 pub mod everything;
+pub mod explain;
 pub mod form;
 pub mod group;
 pub mod installation;
