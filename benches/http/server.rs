@@ -105,6 +105,22 @@ impl Historia {
         login(&self.ready, role)
     }
 
+    /// The header of a new token of the client, of role integracion.
+    pub async fn client_authorization(&self) -> Result<String> {
+        let of =
+            |name: &str| self.ready.pointer(&format!("/client/{name}")).and_then(Value::as_str).unwrap_or_default();
+        let form = format!("grant_type=client_credentials&client_id={}&client_secret={}", of("id"), of("secret"));
+        let mut request = Vec::new();
+        load::request(
+            "POST",
+            "/oauth/token",
+            "content-type: application/x-www-form-urlencoded\r\n",
+            &form,
+            &mut request,
+        );
+        token(load::once(self.address, &request).await?)
+    }
+
     /// The header of a new session of a role.
     pub async fn authorization(&self, role: &str) -> Result<String> {
         sign_in(self.address, &self.ready, role).await
@@ -149,7 +165,10 @@ async fn sign_in(address: SocketAddr, ready: &Value, role: &str) -> Result<Strin
         &body,
         &mut request,
     );
-    let (status, answer) = load::once(address, &request).await?;
+    token(load::once(address, &request).await?)
+}
+
+fn token((status, answer): (u16, Vec<u8>)) -> Result<String> {
     let answer: Value = serde_json::from_slice(&answer)?;
     match answer.get("access_token").and_then(Value::as_str) {
         Some(token) if status == 200 => Ok(format!("authorization: Bearer {token}\r\n")),

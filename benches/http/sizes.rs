@@ -67,7 +67,7 @@ async fn fill(historia: &Historia, from: usize, to: usize) -> Result<()> {
     for part in (from..to).step_by(PART) {
         let headers = format!(
             "{}content-type: application/fhir+json\r\nprefer: return=minimal\r\n",
-            historia.authorization("medico").await?
+            historia.client_authorization().await?
         );
         let (headers, sources, address) = (&headers, &sources, historia.address);
         let mut answers = futures_util::stream::iter(part..to.min(part + PART))
@@ -87,7 +87,7 @@ async fn fill(historia: &Historia, from: usize, to: usize) -> Result<()> {
             sent += entries?;
         }
         let rate = sent as f64 / started.elapsed().as_secs_f64();
-        eprintln!("{} of {to} patients, {sent} entries, {rate:.0} a second", part + PART);
+        eprintln!("{} of {to} patients, {sent} entries, {rate:.0} a second", to.min(part + PART));
     }
     std::fs::remove_dir_all(&folder)?;
     Ok(())
@@ -112,6 +112,8 @@ fn unpacked(folder: &Path) -> Result<Vec<PathBuf>> {
             }
         }
     }
+    // Two are of the hospitals and of those who work there, and say what each patient's says again.
+    files.retain(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().contains("Information")));
     files.sort();
     Ok(files)
 }
@@ -122,7 +124,8 @@ fn copy(sources: &[PathBuf], n: usize) -> Result<(String, usize)> {
     let round = n / sources.len().max(1);
     let mut bundle: Value = serde_json::from_slice(&std::fs::read(source)?)?;
     let entries = bundle.get_mut("entry").and_then(Value::as_array_mut).ok_or("a Bundle without entries")?;
-    let first = entries.first_mut().ok_or("a Bundle without entries")?;
+    let kind = |entry: &Value| entry.pointer("/resource/resourceType").and_then(Value::as_str) == Some("Patient");
+    let first = entries.iter_mut().find(|entry| kind(entry)).ok_or("a Bundle without Patient")?;
     let subject = first.get("fullUrl").and_then(Value::as_str).unwrap_or_default().to_owned();
     let patient = first.get_mut("resource").and_then(Value::as_object_mut).ok_or("an entry without resource")?;
     let number = (FIRST + n).to_string();

@@ -8,11 +8,26 @@ use crate::error::{Error, Kind, Result};
 use crate::search::query::{Clause, Place, Prefix, Query, Sort, SortBy};
 use std::collections::HashMap;
 
-/// Matches that a pick gathers; one more than are trusted.
-pub const PICKED: i64 = 2_001;
-/// Rows that a walk looks at.
+/// How far the statements of a search go.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// Rows that a walk looks at.
+    pub walked: f64,
+    /// Matches that a pick gathers; one more than are trusted.
+    pub picked: i64,
+    /// Rows that a search may look at which no index answers (`limits.search_rows`).
+    pub rows: f64,
+}
+
+impl Bounds {
+    pub fn new(rows: f64) -> Bounds {
+        Bounds { walked: WALKED, picked: 2_001, rows }
+    }
+}
+
+/// Rows of a usual walk.
 const WALKED: f64 = 3_000.0;
-/// What PICKED says of an estimate.
+/// What a pick gathers, as an estimate.
 const FEW: f64 = 2_000.0;
 /// A pick of a commoner key takes longer than a walk.
 const COMMON: f64 = 60_000.0;
@@ -105,10 +120,10 @@ fn is_column(sort: &Sort) -> bool {
 }
 
 /// How many rows a walk looks at: fewer when each is compared with a long list, more for a large page.
-pub fn cap(query: &Query) -> i64 {
+pub fn cap(query: &Query, bounds: &Bounds) -> i64 {
     let listed: usize = query.clauses.iter().map(values).sum();
     let page = f64::from(query.count.max(20));
-    let cap = (WALKED * 20.0 / (20.0 + listed as f64)).max(200.0);
+    let cap = bounds.walked * (20.0 / (20.0 + listed as f64)).max(1.0 / 15.0);
     // Whole numbers far below what an f64 holds exactly.
     (cap * (page / 20.0).clamp(1.0, 5.0)) as i64
 }

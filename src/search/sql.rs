@@ -107,7 +107,7 @@ pub fn years(query: &Query, guard: &Guard, stop: &Cursor, year: i16, limit: i64)
     text.add("with none as materialized (select 1) select * from (");
     for arm in arms(&query.years, year, descending) {
         text.add("(")
-            .row(query, "g")
+            .row(query, "w")
             .add(", null::int8 as found, false as capped from (select w.* from resource w where not w.deleted");
         text.guard(guard).clauses(query, None).from(query, stop).bounds(query);
         match arm {
@@ -115,7 +115,7 @@ pub fn years(query: &Query, guard: &Guard, stop: &Cursor, year: i16, limit: i64)
             Arm::Before => text.add(" and w.sort_date < ").first_day(FIRST_YEAR),
             Arm::After => text.add(" and w.sort_date >= ").first_day(LAST_YEAR + 1),
         };
-        text.add(" offset 0) g").order(query, "g").add(" limit ").bind(Bind::Int(limit)).add(") union all ");
+        text.add(" offset 0) w").order(query, "w").add(" limit ").bind(Bind::Int(limit)).add(") union all ");
     }
     text.add("(").add(CAPPED_ROW).add(" from none offset 1)) w limit ").bind(Bind::Int(limit));
     text.finish()

@@ -69,12 +69,12 @@ pub async fn explain(
 ) -> Result<Explained> {
     conn.reach_all()?;
     debug_assert_eq!(access.resource_type().name(), query.resource_type);
-    let (known, limit, citus) = (conn.known().latest(), conn.known().limit, conn.is_citus());
-    let mut search = Search::new(query, guard, documents);
+    let (known, bounds, citus) = (conn.known().latest(), conn.known().bounds, conn.is_citus());
+    let mut search = Search::new(query, guard, documents, bounds);
     let mut steps = Vec::new();
     for plan in plan::choose(query, documents, citus, known.as_deref()) {
         if run {
-            plan::afford(query, plan, citus, known.as_deref(), limit)?;
+            plan::afford(query, plan, citus, known.as_deref(), bounds.rows)?;
         }
         let statement = search.statement(plan);
         let words = if run { "analyze, buffers, " } else { "" };

@@ -9,6 +9,7 @@
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::search::plan::Bounds;
 use crate::store::cluster::{self, Address, nodes::Nodes};
 use crate::store::fault;
 use crate::store::statistics::Known;
@@ -312,7 +313,12 @@ impl Pool {
             config.cluster.node_timeout.as_millis()
         );
         let patience = config.database.connect_timeout;
-        let known = Arc::new(Known::new(config.limits.search_rows as f64));
+        let mut bounds = Bounds::new(config.limits.search_rows as f64);
+        if config.failpoint.as_deref() == Some("search-small") {
+            // So that every plan is needed for few rows.
+            (bounds.walked, bounds.picked) = (45.0, 4);
+        }
+        let known = Arc::new(Known::new(bounds));
         let target =
             Arc::new(Target { config: target, session, session_citus, patience, nodes: Arc::default(), known });
         let connections = || {

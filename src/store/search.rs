@@ -2,7 +2,7 @@
 
 use crate::access::Access;
 use crate::error::{Error, Result};
-use crate::search::plan::{self, Guess, PICKED, Plan};
+use crate::search::plan::{self, Bounds, Guess, Plan};
 use crate::search::query::{Cursor, Query};
 use crate::search::sql::{self, Bind, Guard, Statement};
 use crate::store::pool::Conn;
@@ -52,6 +52,7 @@ pub(super) struct Search<'a> {
     query: &'a Query,
     guard: &'a Guard,
     documents: &'a [String],
+    bounds: Bounds,
     rows: Vec<Row>,
     /// Where a walk stopped before its page was full.
     stop: Option<Cursor>,
@@ -59,8 +60,8 @@ pub(super) struct Search<'a> {
 
 impl<'a> Search<'a> {
     /// `documents`: where the rows lie, for queries of one patient or of given ids.
-    pub fn new(query: &'a Query, guard: &'a Guard, documents: &'a [String]) -> Search<'a> {
-        Search { query, guard, documents, rows: Vec::new(), stop: None }
+    pub fn new(query: &'a Query, guard: &'a Guard, documents: &'a [String], bounds: Bounds) -> Search<'a> {
+        Search { query, guard, documents, bounds, rows: Vec::new(), stop: None }
     }
 
     fn within(&self) -> Option<&'a [String]> {
@@ -71,8 +72,8 @@ impl<'a> Search<'a> {
         let Search { query, guard, .. } = *self;
         match plan {
             Plan::Timeline => sql::timeline(query, guard, self.documents),
-            Plan::Walk => sql::walk(query, guard, plan::cap(query)),
-            Plan::Pick => sql::pick(query, guard, PICKED),
+            Plan::Walk => sql::walk(query, guard, plan::cap(query, &self.bounds)),
+            Plan::Pick => sql::pick(query, guard, self.bounds.picked),
             Plan::Years => {
                 let start = Cursor { values: vec![self.start().to_owned()], id: String::new() };
                 let stop = self.stop.as_ref().unwrap_or(&start);
@@ -126,11 +127,11 @@ fn year(stop: &Cursor) -> i16 {
 
 /// One page. `documents`: where the rows lie, for queries of one patient or of given ids.
 pub async fn page(conn: &Conn, access: &Access, guard: &Guard, query: &Query, documents: &[String]) -> Result<Page> {
-    let mut search = Search::new(query, guard, documents);
+    let (known, bounds, citus) = (conn.known().latest(), conn.known().bounds, conn.is_citus());
+    let mut search = Search::new(query, guard, documents, bounds);
     reach(conn, guard, search.within())?;
-    let (known, limit, citus) = (conn.known().latest(), conn.known().limit, conn.is_citus());
     for plan in plan::choose(query, documents, citus, known.as_deref()) {
-        plan::afford(query, plan, citus, known.as_deref(), limit)?;
+        plan::afford(query, plan, citus, known.as_deref(), bounds.rows)?;
         let statement = search.statement(plan);
         let rows = conn.query_generated(&statement.sql, plan != Plan::Plain, &bound(&statement)).await?;
         if search.takes(plan, rows) {
@@ -190,7 +191,7 @@ pub async fn count(
     reach(conn, guard, documents)?;
     let known = conn.known().latest();
     if documents.is_none() {
-        match (plan::afford_count(query, known.as_deref(), conn.known().limit), cap, known.as_deref()) {
+        match (plan::afford_count(query, known.as_deref(), conn.known().bounds.rows), cap, known.as_deref()) {
             (Ok(()), ..) => {}
             // An estimate need not look at any row.
             (Err(_), Some(_), Some(known)) => return Ok(Guess::of(query, known).matches.round() as i64),

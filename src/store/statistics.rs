@@ -5,7 +5,7 @@
 //! them, and what they say is added up. The planner of each shard goes by its own in any case.
 
 use crate::error::{Error, Result};
-use crate::search::plan::Statistics;
+use crate::search::plan::{Bounds, Statistics};
 use crate::store::cluster;
 use crate::store::pool::Conn;
 use serde_json::Value;
@@ -24,16 +24,15 @@ left join pg_stats t on t.schemaname = k.schemaname and t.tablename = c.relname 
 where c.oid = 'resource'::regclass";
 
 /// What the searches of this process know, and what one of them may cost.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Known {
-    /// Rows that a search may look at (`limits.search_rows`).
-    pub limit: f64,
+    pub bounds: Bounds,
     latest: RwLock<Option<Arc<Statistics>>>,
 }
 
 impl Known {
-    pub fn new(limit: f64) -> Known {
-        Known { limit, latest: RwLock::default() }
+    pub fn new(bounds: Bounds) -> Known {
+        Known { bounds, latest: RwLock::default() }
     }
 
     /// None as long as nothing was analyzed.

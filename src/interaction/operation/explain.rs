@@ -17,9 +17,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 pub(in crate::interaction) async fn run(unit: &mut Unit<'_>, query: &str) -> Result<Answer> {
-    let (url, analyze) = parameters(query)?;
     // Whoever may not ask learns nothing of what can be asked.
     access::may_explain(unit.caller)?;
+    let (url, analyze) = parameters(query)?;
     let (name, raw) = url.split_once('?').unwrap_or((&url, ""));
     let name = name.trim_start_matches('/');
     let name = name.strip_prefix("fhir/").unwrap_or(name);

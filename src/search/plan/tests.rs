@@ -121,7 +121,7 @@ fn what_no_index_answers_is_refused_above_the_limit() {
 #[test]
 fn a_walk_is_shorter_for_lists_and_longer_for_pages() {
     let check = |clauses: Vec<Clause>, count, expected| {
-        assert_eq!(cap(&Query { count, ..query(clauses, SortBy::Date) }), expected)
+        assert_eq!(cap(&Query { count, ..query(clauses, SortBy::Date) }, &Bounds::new(1.0)), expected)
     };
     check(vec![Clause::Any(vec![1])], 20, 3_000);
     check(vec![Clause::Any((0..20).collect())], 20, 1_500);
