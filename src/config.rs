@@ -191,6 +191,7 @@ pub struct Limits {
     pub search_rows: usize,
     pub chain_depth: usize,
     pub iterate_depth: usize,
+    pub linked: usize,
     pub includes: usize,
     pub everything: usize,
     pub url: usize,

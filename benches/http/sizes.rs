@@ -299,7 +299,8 @@ async fn explained(
                 .flatten()
                 .filter(move |part| part.get("name").and_then(Value::as_str) == Some(name))
         };
-        let visited: f64 = parts("visited").filter_map(|part| part.get("valueDecimal")?.as_f64()).sum();
+        let visited: f64 =
+            parts("visited").filter_map(|part| part.get("valueDecimal")?.as_f64()).fold(0.0, |sum, rows| sum + rows);
         if cost.visited.is_none_or(|most| visited > most) {
             cost.visited = Some(visited);
             let plans: Vec<&str> = parts("plan").filter_map(|part| part.get("valueCode")?.as_str()).collect();

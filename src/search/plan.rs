@@ -51,6 +51,19 @@ pub enum Plan {
     Plain,
 }
 
+impl Plan {
+    /// As it is told to people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Plan::Timeline => "timeline",
+            Plan::Walk => "walk",
+            Plan::Pick => "pick",
+            Plan::Years => "years",
+            Plan::Plain => "plain",
+        }
+    }
+}
+
 /// How many rows have which key: what ANALYZE has found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Statistics {
@@ -143,7 +156,7 @@ fn values(clause: &Clause) -> usize {
 /// nodes. Citus sends a plain statement to each of them, order and limit included, and each plans it by its own statistics;
 /// what stands behind a fence it would gather on the coordinator first, or refuse.
 pub fn choose(query: &Query, documents: &[String], distributed: bool, statistics: Option<&Statistics>) -> Vec<Plan> {
-    if query.clauses.contains(&Clause::Never) {
+    if query.is_hopeless() {
         return Vec::new();
     }
     match query.patient.is_some() || query.ids().is_some() {
@@ -175,7 +188,7 @@ pub fn choose(query: &Query, documents: &[String], distributed: bool, statistics
     let Some(sort) = walks else {
         return if vain { vec![Plan::Plain] } else { vec![Plan::Pick, Plan::Plain] };
     };
-    let last = if positive && sort.by == SortBy::Date { Plan::Years } else { Plan::Plain };
+    let last = if positive && sort.by == SortBy::Date && !query.years.is_empty() { Plan::Years } else { Plan::Plain };
     match (first, vain) {
         (true, _) => vec![Plan::Pick, Plan::Walk, last],
         (false, true) => vec![Plan::Walk, last],

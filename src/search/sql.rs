@@ -8,7 +8,10 @@
 //! reached, so that a page which is not full (W) or the order (P) is not to be trusted and the next plan must be tried.
 //! A row whose `id` is null only carries `capped`, and of a walk the place where it stopped: `sort`, and the id in `documento_id`.
 
+mod include;
 mod text;
+
+pub use include::{Source, included};
 
 use crate::search::query::{Clause, Cursor, FIRST_YEAR, LAST_YEAR, Query, SortBy};
 use jiff::Timestamp;
@@ -109,7 +112,7 @@ pub fn years(query: &Query, guard: &Guard, stop: &Cursor, year: i16, limit: i64)
         text.add("(")
             .row(query, "w")
             .add(", null::int8 as found, false as capped from (select w.* from resource w where not w.deleted");
-        text.guard(guard).clauses(query, None).from(query, stop).bounds(query);
+        text.guard(guard).clauses(query, None).from(query, stop).cursor(query, "w").bounds(query);
         match arm {
             Arm::Years(keys) => text.add(" and w.keys && ").bind(Bind::Ints(keys.to_vec())),
             Arm::Before => text.add(" and w.sort_date < ").first_day(FIRST_YEAR),
@@ -214,6 +217,15 @@ pub fn plain(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Stat
     text.add(" from resource w where not w.deleted");
     text.of_type(query).within(query, documents).guard(guard).clauses(query, None).bounds(query);
     text.add(") w where true").cursor(query, "w").order(query, "w").page(query);
+    text.finish()
+}
+
+/// The first matches in no order, at most one more than a page: for chains and `_has`, where a pick was not complete.
+/// Columns and `documents` as for [`plain`].
+pub fn found(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Statement {
+    let mut text = Text::within_guard(guard, documents);
+    text.row(query, "w").add(", null::int8 as found, false as capped from resource w where not w.deleted");
+    text.of_type(query).within(query, documents).guard(guard).clauses(query, None).page(query);
     text.finish()
 }
 

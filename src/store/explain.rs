@@ -8,9 +8,9 @@ use crate::access::Access;
 use crate::error::Result;
 use crate::search::plan::{self, Guess, Plan};
 use crate::search::query::Query;
-use crate::search::sql::{Bind, Guard};
+use crate::search::sql::{Bind, Guard, Statement};
 use crate::store::pool::Conn;
-use crate::store::search::{Search, bound};
+use crate::store::search::{Search, bound, counting};
 use serde_json::{Map, Value};
 use std::time::{Duration, Instant};
 use tokio_postgres::types::{FromSql, Type};
@@ -41,7 +41,7 @@ const ROUNDED: [&str; 6] = [
 
 /// A statement of a search.
 pub struct Step {
-    pub plan: Plan,
+    pub plan: &'static str,
     pub sql: String,
     /// `$n` with its type, and how many values an array has.
     pub parameters: Vec<String>,
@@ -58,52 +58,68 @@ pub struct Explained {
     pub steps: Vec<Step>,
 }
 
-/// The statements of a page in their order. `run`: they are carried out, as far as the search would go.
+/// The statements of a page in their order, or that of a total where no row is wanted. `run`: they are carried out, as far
+/// as the search would go.
 pub async fn explain(
     conn: &Conn,
     access: &Access,
     guard: &Guard,
     query: &Query,
-    documents: &[String],
+    documents: Option<&[String]>,
     run: bool,
 ) -> Result<Explained> {
     conn.reach_all()?;
     debug_assert_eq!(access.resource_type().name(), query.resource_type);
     let (known, bounds, citus) = (conn.known().latest(), conn.known().bounds, conn.is_citus());
-    let mut search = Search::new(query, guard, documents, bounds);
     let mut steps = Vec::new();
+    if query.count == 0 {
+        if run && documents.is_none() {
+            plan::afford_count(query, known.as_deref(), bounds.rows)?;
+        }
+        let (statement, _) = counting(conn, guard, query, documents, None);
+        let mut step = step(conn, "count", statement, run).await?;
+        step.complete = run.then_some(true);
+        steps.push(step);
+        return Ok(Explained { guess: known.map(|known| Guess::of(query, &known)), steps });
+    }
+    let documents = documents.unwrap_or_default();
+    let mut search = Search::new(query, guard, documents, bounds);
     for plan in plan::choose(query, documents, citus, known.as_deref()) {
         if run {
             plan::afford(query, plan, citus, known.as_deref(), bounds.rows)?;
         }
         let statement = search.statement(plan);
-        let words = if run { "analyze, buffers, " } else { "" };
-        let text = format!("explain ({words}format json) {}", statement.sql);
-        let started = Instant::now();
-        let rows = conn.query_generated(&text, false, &bound(&statement)).await?;
-        let took = started.elapsed();
-        let whole = rows.first().map(|row| row.get::<_, Json>(0).0).unwrap_or_default();
-        let mut visited = 0.0;
-        let tree = shown(&whole, &mut visited);
-        let mut complete = None;
+        let mut step = step(conn, plan.name(), statement.clone(), run).await?;
         if run {
             let rows = conn.query_generated(&statement.sql, plan != Plan::Plain, &bound(&statement)).await?;
-            complete = Some(search.takes(plan, rows));
+            step.complete = Some(search.takes(plan, rows));
         }
-        steps.push(Step {
-            plan,
-            parameters: statement.params.iter().enumerate().map(|(n, bind)| parameter(n + 1, bind)).collect(),
-            sql: statement.sql,
-            tree,
-            visited: run.then(|| tens(visited)),
-            took,
-            complete,
-        });
-        if complete == Some(true) {
+        let done = step.complete == Some(true);
+        steps.push(step);
+        if done {
             break;
         }
     }
     Ok(Explained { guess: known.map(|known| Guess::of(query, &known)), steps })
+}
+
+async fn step(conn: &Conn, plan: &'static str, statement: Statement, run: bool) -> Result<Step> {
+    let words = if run { "analyze, buffers, " } else { "" };
+    let text = format!("explain ({words}format json) {}", statement.sql);
+    let started = Instant::now();
+    let rows = conn.query_generated(&text, false, &bound(&statement)).await?;
+    let took = started.elapsed();
+    let whole = rows.first().map(|row| row.get::<_, Json>(0).0).unwrap_or_default();
+    let mut visited = 0.0;
+    Ok(Step {
+        plan,
+        parameters: statement.params.iter().enumerate().map(|(n, bind)| parameter(n + 1, bind)).collect(),
+        sql: statement.sql,
+        tree: shown(&whole, &mut visited),
+        visited: run.then(|| tens(visited)),
+        took,
+        complete: None,
+    })
 }
 
 /// Rounded up to tens; nothing is as much as ten.

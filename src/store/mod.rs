@@ -15,7 +15,9 @@ pub mod everything;
 pub mod explain;
 pub mod form;
 pub mod group;
+pub mod include;
 pub mod installation;
+pub mod link;
 pub mod message;
 pub mod migrate;
 pub mod placement;
@@ -41,6 +43,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("form", form::STATEMENTS),
     ("everything", everything::STATEMENTS),
     ("installation", installation::STATEMENTS),
+    ("link", link::STATEMENTS),
     ("message", message::STATEMENTS),
     ("placement", placement::STATEMENTS),
     ("resource", resource::STATEMENTS),

@@ -22,6 +22,14 @@ pub struct Page {
     pub rows: Vec<Stored>,
     /// The last row, when there are more behind it.
     pub next: Option<Cursor>,
+    /// The last row.
+    pub last: Option<Cursor>,
+}
+
+impl Page {
+    pub fn empty() -> Page {
+        Page { rows: Vec::new(), next: None, last: None }
+    }
 }
 
 pub(super) fn bound(statement: &Statement) -> Vec<(&(dyn ToSql + Sync), Type)> {
@@ -40,7 +48,7 @@ pub(super) fn bound(statement: &Statement) -> Vec<(&(dyn ToSql + Sync), Type)> {
 }
 
 /// Fails when a node is lost that a search needs: those of its documents, or of what the guard lets through, else all.
-fn reach(conn: &Conn, guard: &Guard, documents: Option<&[String]>) -> Result<()> {
+pub(super) fn reach(conn: &Conn, guard: &Guard, documents: Option<&[String]>) -> Result<()> {
     match documents.or(guard.documents.as_deref()) {
         Some(documents) => documents.iter().try_for_each(|documento_id| conn.reach(documento_id)),
         None => conn.reach_all(),
@@ -145,12 +153,12 @@ pub async fn page(conn: &Conn, access: &Access, guard: &Guard, query: &Query, do
     }
     let more = found.len() > wanted;
     found.truncate(wanted);
-    let next = found.last().filter(|_| more);
-    let next = next.map(|(row, values)| Cursor { values: values.clone(), id: row.id.clone() });
-    Ok(Page { rows: found.into_iter().map(|(row, _)| row).collect(), next })
+    let last = found.last().map(|(row, values)| Cursor { values: values.clone(), id: row.id.clone() });
+    let next = last.clone().filter(|_| more);
+    Ok(Page { rows: found.into_iter().map(|(row, _)| row).collect(), next, last })
 }
 
-fn hit(row: &Row, access: &Access) -> Result<Stored> {
+pub(super) fn hit(row: &Row, access: &Access) -> Result<Stored> {
     if row.get::<_, i16>(6) != 0 {
         return Err(Error::internal("a body has an encoding that this version cannot read"));
     }
@@ -185,7 +193,7 @@ pub async fn count(
     documents: Option<&[String]>,
     cap: Option<i64>,
 ) -> Result<i64> {
-    if documents.is_some_and(<[String]>::is_empty) {
+    if documents.is_some_and(<[String]>::is_empty) || query.is_hopeless() {
         return Ok(0);
     }
     reach(conn, guard, documents)?;
@@ -198,14 +206,25 @@ pub async fn count(
             (Err(error), ..) => return Err(error),
         }
     }
-    // Citus takes a fence on one node only.
+    let (statement, fenced) = counting(conn, guard, query, documents, cap);
+    let rows = conn.query_generated(&statement.sql, fenced, &bound(&statement)).await?;
+    rows.first().map(|row| row.get(0)).ok_or_else(|| Error::internal("no count"))
+}
+
+/// The statement of a count, and whether it is fenced: Citus takes a fence on one node only.
+pub(super) fn counting(
+    conn: &Conn,
+    guard: &Guard,
+    query: &Query,
+    documents: Option<&[String]>,
+    cap: Option<i64>,
+) -> (Statement, bool) {
     let fenced = documents.is_some_and(|documents| documents.len() == 1 || !conn.is_citus());
     let statement = match cap {
         Some(cap) => sql::count_up_to(query, guard, documents, fenced, cap),
         None => sql::count(query, guard, documents, fenced),
     };
-    let rows = conn.query_generated(&statement.sql, fenced, &bound(&statement)).await?;
-    rows.first().map(|row| row.get(0)).ok_or_else(|| Error::internal("no count"))
+    (statement, fenced)
 }
 
 const SHAPES: &str = "select key, parameters from shape where resource_type = $1";

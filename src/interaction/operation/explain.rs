@@ -29,12 +29,14 @@ pub(in crate::interaction) async fn run(unit: &mut Unit<'_>, query: &str) -> Res
     let started = Instant::now();
     let mut query = search::parsed(unit, resource_type, raw, false)?;
     let read = started.elapsed();
+    if query.unanswered().is_some() {
+        // Each is a search of its own, which the administrator may not make.
+        return Err(Error::at(Kind::NotSupported, "url", "chains and _has are not explained; explain their searches"));
+    }
     let (guard, documents) = search::bounds(unit, &access, &mut query).await?;
     let found = started.elapsed() - read;
     let explained = unit
-        .with_own(async |conn| {
-            explain::explain(conn, &access, &guard, &query, documents.as_deref().unwrap_or_default(), analyze).await
-        })
+        .with_own(async |conn| explain::explain(conn, &access, &guard, &query, documents.as_deref(), analyze).await)
         .await?;
     let names: BTreeSet<&str> = query.self_parameters.iter().map(|(name, _)| name.as_str()).collect();
     let detail = names.into_iter().collect::<Vec<_>>().join("&");
@@ -89,7 +91,7 @@ fn told(query: &Query, explained: &Explained, (read, found): (Duration, Duration
 
 fn step(step: &Step) -> Value {
     let mut parts = vec![
-        json!({"name": "plan", "valueCode": format!("{:?}", step.plan).to_ascii_lowercase()}),
+        json!({"name": "plan", "valueCode": step.plan}),
         json!({"name": "sql", "valueString": step.sql}),
         json!({"name": "parameters", "valueString": step.parameters.join(", ")}),
         json!({"name": "tree", "valueString": step.tree.to_string()}),
