@@ -199,7 +199,7 @@ pub fn choose(query: &Query, documents: &[String], distributed: bool, statistics
 /// What an index answers at once, and few rows have.
 fn is_narrow(clause: &Clause) -> bool {
     match clause {
-        Clause::Text { place, .. } => *place == Place::Start,
+        Clause::Text { place, .. } => matches!(place, Place::Start | Place::Whole),
         Clause::Range(any) => any.iter().all(|term| term.interval.prefix == Prefix::Eq),
         _ => false,
     }

@@ -73,6 +73,20 @@ pub enum Clause {
         code: &'static str,
         missing: bool,
     },
+    /// The position of the row is in one of these circles.
+    Near(Vec<Circle>),
+    /// The row is an item of one of these Lists. Answered by whoever reads them: [`Query::each`].
+    Listed(Vec<String>),
+    /// The row has (or, with `not`, lacks) a code that terminology says. Answered by whoever reads it: [`Query::each`].
+    /// `bare`: the codes stand without their system.
+    Concepts {
+        code: &'static str,
+        asked: Vec<Concepts>,
+        not: bool,
+        bare: bool,
+    },
+    /// The row does not fulfil this.
+    Without(Box<Clause>),
     All(Vec<Clause>),
     Either(Vec<Clause>),
     /// A chain or `_has`: answered by other searches before the rows are looked for ([`link`](super::link)).
@@ -90,6 +104,31 @@ pub enum Place {
     /// At the start or after a blank.
     Word,
     Anywhere,
+    /// It is the value.
+    Whole,
+    End,
+    /// The value is another one.
+    Differs,
+}
+
+/// A place on the earth, in degrees, and how far from it; `key` is that of the positions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Circle {
+    pub key: i64,
+    pub latitude: f64,
+    pub longitude: f64,
+    pub metres: f64,
+}
+
+/// Codes that terminology says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concepts {
+    /// Those of a value set: its canonical address, perhaps `|version`, or `ValueSet/id`.
+    In(String),
+    /// A code and what it subsumes.
+    Below { system: String, code: String },
+    /// A code and what subsumes it.
+    Above { system: String, code: String },
 }
 
 /// A prefix with the closed interval of instants that the given value stands for.
@@ -219,6 +258,7 @@ impl Clause {
     fn asks_for_shapes(&self) -> bool {
         match self {
             Clause::Missing { .. } => true,
+            Clause::Without(inner) => inner.asks_for_shapes(),
             Clause::All(inner) | Clause::Either(inner) => inner.iter().any(Clause::asks_for_shapes),
             _ => false,
         }
@@ -235,8 +275,10 @@ impl Clause {
 
     fn each(&mut self, change: &mut impl FnMut(&mut Clause)) {
         change(self);
-        if let Clause::All(inner) | Clause::Either(inner) = self {
-            inner.iter_mut().for_each(|clause| clause.each(change));
+        match self {
+            Clause::All(inner) | Clause::Either(inner) => inner.iter_mut().for_each(|clause| clause.each(change)),
+            Clause::Without(inner) => inner.each(change),
+            _ => {}
         }
     }
 }
@@ -278,6 +320,11 @@ impl Query {
         }
     }
 
+    /// Changes every clause, those inside of others too.
+    pub fn each(&mut self, change: &mut impl FnMut(&mut Clause)) {
+        self.clauses.iter_mut().for_each(|clause| clause.each(change));
+    }
+
     /// Whether [`Self::know_shapes`] is due before the query can be run.
     pub fn asks_for_shapes(&self) -> bool {
         self.clauses.iter().any(Clause::asks_for_shapes)
@@ -297,6 +344,6 @@ impl Query {
                 *clause = if keys.is_empty() { Clause::Never } else { Clause::Any(keys) };
             }
         };
-        self.clauses.iter_mut().for_each(|clause| clause.each(&mut answer));
+        self.each(&mut answer);
     }
 }

@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-pub const STATEMENTS: &[&str] = &[BY_KEYS, SHAPES, HOLDER, ADVISORY_LOCKS, CLEAN_PENDING, BYTES];
+pub const STATEMENTS: &[&str] = &[BY_KEYS, SHAPES, TYPES, HOLDER, ADVISORY_LOCKS, CLEAN_PENDING, BYTES];
 
 /// Matches of a set of keys that are looked at; more is no condition that picks one.
 const BY_KEYS_MOST: usize = 10_000;
@@ -233,6 +233,13 @@ const SHAPES: &str = "select key, parameters from shape where resource_type = $1
 pub async fn shapes(conn: &Conn, access: &Access) -> Result<Vec<(i64, Vec<String>)>> {
     let rows = conn.query(SHAPES, &[&access.resource_type().name()]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+const TYPES: &str = "select distinct resource_type from shape";
+
+/// The types of which anything was ever stored.
+pub async fn types(conn: &Conn, _: &[Access]) -> Result<Vec<String>> {
+    Ok(conn.query(TYPES, &[]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 const BY_KEYS: &str = "\

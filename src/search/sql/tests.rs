@@ -1,6 +1,8 @@
 use super::*;
 use crate::search::link::{Joined, Way};
-use crate::search::query::{Amount, Clause, Comparison, Cursor, Interval, Place, Prefix, Sort, SortBy, Term, Total};
+use crate::search::query::{
+    Amount, Circle, Clause, Comparison, Cursor, Interval, Place, Prefix, Sort, SortBy, Term, Total,
+};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -23,6 +25,11 @@ fn query(by: SortBy, descending: bool) -> Query {
             text(Place::Start),
             text(Place::Word),
             text(Place::Anywhere),
+            text(Place::Whole),
+            text(Place::Differs),
+            text(Place::End),
+            Clause::Near(vec![Circle { key: 24, latitude: 4.6, longitude: 179.9, metres: 20_000.0 }]),
+            Clause::Without(Box::new(Clause::Any(vec![25]))),
             Clause::Date(vec![one(Prefix::Eq)]),
             Clause::Range(prefixes.map(|p| Term { key: 16, marks: vec![17], interval: number(p) }).to_vec()),
             Clause::Number(
