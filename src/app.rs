@@ -11,7 +11,7 @@ use crate::store::audit::Writer;
 use crate::store::cluster::nodes;
 use crate::store::group::Group;
 use crate::store::placement::Placement;
-use crate::store::{Pool, installation, migrate, session};
+use crate::store::{Pool, installation, migrate, session, statistics};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -55,6 +55,7 @@ impl App {
         let conn = pool.dedicated().await?;
         migrate::check(&conn).await?;
         crate::store::audit::partitions(&conn).await?;
+        statistics::refresh(&conn).await?;
         if conn.is_citus() {
             tokio::spawn(nodes::watch(pool.clone(), config.cluster.node_timeout));
         }

@@ -125,6 +125,10 @@ pub enum Interaction {
         id: String,
         query: String,
     },
+    /// `$explain?url=..`
+    Explain {
+        query: String,
+    },
     Transaction {
         bundle: Value,
     },
@@ -148,7 +152,7 @@ impl Interaction {
             Interaction::Create { .. } => "create",
             Interaction::Update { .. } => "update",
             Interaction::Delete { .. } => "delete",
-            Interaction::Everything { .. } => "operation",
+            Interaction::Everything { .. } | Interaction::Explain { .. } => "operation",
             Interaction::Transaction { .. } => "transaction",
             Interaction::Batch { .. } => "batch",
         }
@@ -166,6 +170,7 @@ impl Interaction {
             Interaction::Everything { .. } => ResourceType::parse("Patient"),
             Interaction::SearchCompartment { resource_type, .. } => *resource_type,
             Interaction::Capabilities
+            | Interaction::Explain { .. }
             | Interaction::SearchSystem { .. }
             | Interaction::Transaction { .. }
             | Interaction::Batch { .. } => None,

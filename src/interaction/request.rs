@@ -51,6 +51,12 @@ pub fn parse(
     if let ["Patient", id, "$everything"] = segments.as_slice() {
         return everything(method, id, query, body);
     }
+    if let ["$explain"] = segments.as_slice() {
+        return match method {
+            Method::Get => Ok(Interaction::Explain { query: query.to_owned() }),
+            _ => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
+        };
+    }
     if let Some(operation) = segments.iter().find(|s| s.starts_with('$')) {
         let known = operation.trim_start_matches('$').chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         let name = if known { operation } else { "$..." };
@@ -288,6 +294,9 @@ mod tests {
         check("POST", "Patient/1/$everything", "Invalid");
         check("PUT", "Patient/1/$everything", "MethodNotAllowed");
         check("GET", "Patient/a%20b/$everything", "Value");
+        check("GET", "$explain", "operation");
+        check("POST", "$explain", "MethodNotAllowed");
+        check("GET", "Patient/$explain", "NotFound");
         check("GET", "Patient/$everything", "NotFound");
         check("GET", "Encounter/1/$everything", "NotFound");
         check("POST", "Observation", "Invalid");

@@ -97,7 +97,7 @@ pub(super) fn limits(unit: &Unit<'_>, raw: &str, lenient: bool) -> parse::Limits
     }
 }
 
-fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Query> {
+pub(super) fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Query> {
     let limits = limits(unit, raw, lenient);
     parse::parse(&unit.app.search_context(), resource_type, raw, &limits, clock::now())
 }

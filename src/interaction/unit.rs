@@ -136,6 +136,7 @@ impl<'a> Unit<'a> {
                 delete::run(self, *resource_type, id, *if_match).await
             }
             Interaction::Everything { id, query } => operation::everything(self, id, query).await,
+            Interaction::Explain { query } => operation::explain(self, query).await,
             Interaction::Transaction { bundle } => Box::pin(transaction::run(self, bundle)).await,
             Interaction::Batch { .. } => Err(Error::new(Kind::Invalid, "a batch is not one unit of work")),
         }

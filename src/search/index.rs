@@ -64,7 +64,12 @@ pub fn shape_key(hasher: &Hasher, t: ResourceType, shape: &[&str]) -> i64 {
 
 /// The key of the rows of a type whose sort_date is in a year.
 pub fn year_key(hasher: &Hasher, t: ResourceType, year: i16) -> i64 {
-    hasher.key(t.name(), "", Form::Year, &[&year.to_string()])
+    year_key_of(&hasher.slot(t.name(), ""), year)
+}
+
+/// As [`year_key`]; `slot`: of the type, of no parameter.
+pub fn year_key_of(slot: &Slot, year: i16) -> i64 {
+    slot.key(Form::Year, &[&year.to_string()])
 }
 
 /// The keys under which anything that points at `t/id` by one of its reference parameters is found, whatever its type.

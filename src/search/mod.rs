@@ -7,6 +7,7 @@
 //! * [`link`]: chains and `_has`. [`include`]: what comes beside the matches.
 //! * [`param`]: one file per parameter type, index and query side by side so that they cannot differ.
 //! * [`decimal`], [`ucum`]: exact numbers, and which units can be compared.
+//! * [`plan`]: which statements to try, by what the statistics say.
 //! * [`terminology`]: value sets -> codes.
 //! * [`sql`]: Query + Guard -> statements; values are always bound.
 //!
@@ -22,6 +23,7 @@ pub mod main_date;
 pub mod page;
 pub mod param;
 pub mod parse;
+pub mod plan;
 pub mod query;
 pub mod sql;
 pub mod terminology;

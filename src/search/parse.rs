@@ -16,10 +16,11 @@ use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchPara
 use crate::fhir::reference::is_id;
 use crate::search::Context;
 use crate::search::hash::Form;
+use crate::search::index::year_key_of;
 use crate::search::main_date::main_date;
 use crate::search::param::bad_value;
 use crate::search::param::composite::{self, Way};
-use crate::search::query::{Clause, Query, Sort, SortBy, Total};
+use crate::search::query::{Clause, FIRST_YEAR, LAST_YEAR, Query, Sort, SortBy, Total};
 use jiff::Timestamp;
 use known::shown;
 use percent_encoding::percent_decode_str;
@@ -166,6 +167,7 @@ impl<'a> Parser<'a> {
                 each: None,
                 selective: false,
                 sort: vec![Sort { by: SortBy::Date, descending: true }],
+                years: Vec::new(),
                 count: limits.count,
                 total: Total::Unasked,
                 page: None,
@@ -339,6 +341,13 @@ impl Parser<'_> {
         }
         if self.query.count == 0 && self.query.total == Total::Unasked {
             self.query.total = Total::Accurate;
+        }
+        let goes_by_year = self.query.patient.is_none()
+            && !self.query.clauses.is_empty()
+            && self.query.walk_order().is_some_and(|sort| sort.by == SortBy::Date);
+        if goes_by_year {
+            let slot = self.context.hasher.slot(self.t.name(), "");
+            self.query.years = (FIRST_YEAR..=LAST_YEAR).map(|year| year_key_of(&slot, year)).collect();
         }
         self.query
     }

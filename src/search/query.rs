@@ -8,6 +8,10 @@ use crate::search::include::Include;
 use crate::search::link::{Each, Joined, Link};
 use jiff::Timestamp;
 
+/// The first and the last year that has a key in [`Query::years`].
+pub const FIRST_YEAR: i16 = 1900;
+pub const LAST_YEAR: i16 = 2050;
+
 /// One search of one resource type.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query {
@@ -22,6 +26,8 @@ pub struct Query {
     pub selective: bool,
     /// Never empty; the id is always the last key of the order, in the direction of the first.
     pub sort: Vec<Sort>,
+    /// The keys of the years from [`FIRST_YEAR`] on, for a search that may have to go year by year (plan Y); else empty.
+    pub years: Vec<i64>,
     /// Rows a page; 0 = only the total is wanted (`_count=0`, `_summary=count`).
     pub count: u32,
     pub total: Total,
@@ -246,6 +252,11 @@ impl Clause {
         }
     }
 
+    /// Whether an index of `search_string` or `search_range` can answer it.
+    pub fn is_indexed(&self) -> bool {
+        matches!(self, Clause::Text { .. } | Clause::Range(_))
+    }
+
     fn asks_for_shapes(&self) -> bool {
         match self {
             Clause::Missing { .. } => true,
@@ -296,6 +307,11 @@ impl Query {
     /// Whether some clause demands a key: GIN can find the rows.
     pub fn has_positive_key(&self) -> bool {
         self.clauses.iter().any(Clause::demands_key)
+    }
+
+    /// The first clause that an index of `search_string` or `search_range` can answer.
+    pub fn index_source(&self) -> Option<&Clause> {
+        self.clauses.iter().find(|clause| clause.is_indexed())
     }
 
     /// The only sort key, when the order is that of an index.

@@ -6,7 +6,7 @@ use crate::search::query::{Cursor, Query};
 use crate::search::sql::{self, Guard};
 use crate::store::pool::Conn;
 use crate::store::resource::Stored;
-use crate::store::search::{PICKED, Page, bound, hit, reach};
+use crate::store::search::{Page, bound, hit, reach};
 use tokio_postgres::Row;
 
 pub const STATEMENTS: &[&str] = &[ELSEWHERE];
@@ -25,7 +25,7 @@ pub async fn found(
     reach(conn, guard, documents)?;
     let statement = match documents {
         Some(documents) if documents.len() == 1 || !conn.is_citus() => sql::timeline(query, guard, documents),
-        None if !conn.is_citus() => sql::pick(query, guard, PICKED),
+        None if !conn.is_citus() => sql::pick(query, guard, conn.known().bounds.picked),
         _ => sql::found(query, guard, documents),
     };
     let fenced = !conn.is_citus() || documents.is_some_and(|documents| documents.len() == 1);

@@ -9,8 +9,10 @@
 
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
+use crate::search::plan::Bounds;
 use crate::store::cluster::{self, Address, nodes::Nodes};
 use crate::store::fault;
+use crate::store::statistics::Known;
 use crate::telemetry::metric;
 use bytes::Bytes;
 use futures_util::SinkExt;
@@ -39,6 +41,7 @@ pub struct Conn {
     generated: Mutex<HashMap<String, Statement>>,
     citus: bool,
     nodes: Arc<Nodes>,
+    known: Arc<Known>,
     /// How many nodes had been lost when it was opened.
     losses: u64,
     /// Statements whose answer has not come. One that was given up stays: its answer would be the next one's.
@@ -78,6 +81,7 @@ impl Conn {
             generated: Mutex::default(),
             citus,
             nodes: target.nodes.clone(),
+            known: target.known.clone(),
             losses,
             in_flight: AtomicUsize::new(0),
             dirty: false,
@@ -186,6 +190,11 @@ impl Conn {
         sink.as_mut().finish().await.map_err(fault)
     }
 
+    /// What searches go by.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
     /// Whether the rows lie on several nodes.
     pub fn is_citus(&self) -> bool {
         self.citus
@@ -215,6 +224,7 @@ pub struct Target {
     /// How long a connection may take, its log-in included.
     patience: Duration,
     nodes: Arc<Nodes>,
+    known: Arc<Known>,
 }
 
 impl Target {
@@ -237,7 +247,8 @@ impl Target {
             config.dbname(database);
         }
         let (session, session_citus) = (self.session.clone(), self.session_citus.clone());
-        Target { config, session, session_citus, patience: self.patience, nodes: self.nodes.clone() }
+        let (nodes, known) = (self.nodes.clone(), self.known.clone());
+        Target { config, session, session_citus, patience: self.patience, nodes, known }
     }
 }
 
@@ -302,7 +313,14 @@ impl Pool {
             config.cluster.node_timeout.as_millis()
         );
         let patience = config.database.connect_timeout;
-        let target = Arc::new(Target { config: target, session, session_citus, patience, nodes: Arc::default() });
+        let mut bounds = Bounds::new(config.limits.search_rows as f64);
+        if config.failpoint.as_deref() == Some("search-small") {
+            // So that every plan is needed for few rows.
+            (bounds.walked, bounds.picked) = (45.0, 4);
+        }
+        let known = Arc::new(Known::new(bounds));
+        let target =
+            Arc::new(Target { config: target, session, session_citus, patience, nodes: Arc::default(), known });
         let connections = || {
             bb8::Pool::builder()
                 .max_size(config.database.pool_size)

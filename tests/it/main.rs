@@ -31,6 +31,7 @@ mod pages_paciente;
 mod pages_resultados;
 mod pdf;
 mod people;
+mod plans;
 mod psql;
 mod races;
 mod record;

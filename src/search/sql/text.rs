@@ -243,6 +243,23 @@ impl Text {
         self
     }
 
+    /// What stands at `stop` or behind it in the order of a walk.
+    pub fn from(&mut self, query: &Query, stop: &Cursor) -> &mut Self {
+        let Some(sort) = query.walk_order() else { return self };
+        let column = column(0, &sort.by);
+        self.add(" and (w").add(column).add(", w.id)").add(if sort.descending { " <= (" } else { " >= (" });
+        for value in &stop.values {
+            self.sort_value(&sort.by, value).add(", ");
+        }
+        self.bind(Bind::Text(stop.id.clone())).add(")")
+    }
+
+    /// The first moment of a year.
+    pub fn first_day(&mut self, year: i16) -> &mut Self {
+        let day = jiff::civil::date(year, 1, 1).to_zoned(jiff::tz::TimeZone::UTC).map(|day| day.timestamp());
+        self.bind(Bind::Time(day.unwrap_or(jiff::Timestamp::MIN)))
+    }
+
     fn sort_value(&mut self, by: &SortBy, value: &str) -> &mut Self {
         self.bind(Bind::Text(value.to_owned())).add(match by {
             SortBy::Date | SortBy::Updated => "::timestamptz",
