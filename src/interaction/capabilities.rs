@@ -7,7 +7,8 @@ use crate::error::Result;
 use crate::fhir::definitions::{self, ResourceType, SearchKind};
 use crate::interaction::Answer;
 use crate::interaction::unit::Unit;
-use crate::search::parse;
+use crate::search::compartment::KINDS;
+use crate::search::{include, parse};
 use serde_json::{Value, json};
 
 /// The date of the statement's content: when what it says changed.
@@ -41,10 +42,18 @@ pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
                 "description": "Bearer tokens of POST /login or of client_credentials at the token endpoint. The role decides what is allowed."
             },
             "resource": resources,
-            "interaction": [{"code": "transaction"}, {"code": "batch"}]
+            "searchParam": everywhere(),
+            "interaction": [{"code": "transaction"}, {"code": "batch"}, {"code": "search-system"}],
+            "compartment": KINDS.map(|kind| format!("http://hl7.org/fhir/CompartmentDefinition/{}", kind.to_ascii_lowercase()))
         }]
     });
     Ok(Answer { status: 200, body: Some(statement.to_string().into_bytes()), ..Answer::default() })
+}
+
+/// What every type can be searched by beside its own parameters.
+fn everywhere() -> Vec<Value> {
+    let all = [("_content", "string"), ("_filter", "special"), ("_list", "string"), ("_text", "string")];
+    all.map(|(name, kind)| json!({"name": name, "type": kind})).to_vec()
 }
 
 fn resource(ty: ResourceType, references: References) -> Value {
@@ -59,7 +68,8 @@ fn resource(ty: ResourceType, references: References) -> Value {
         References::Enforce => &["literal", "enforced"],
         References::Off => &["literal"],
     };
-    let parameters: Vec<Value> = parse::supported(definitions::r4(), ty)
+    let r4 = definitions::r4();
+    let parameters: Vec<Value> = parse::supported(r4, ty)
         .iter()
         .map(|parameter| json!({"name": parameter.code, "definition": parameter.url, "type": kind(parameter.kind)}))
         .collect();
@@ -78,6 +88,11 @@ fn resource(ty: ResourceType, references: References) -> Value {
         members.insert("operation".to_owned(), json!([{"name": "everything", "definition": EVERYTHING}]));
     }
     if let (false, Value::Object(members)) = (parameters.is_empty(), &mut resource) {
+        let (forward, reverse) = (include::forward_paths(r4, ty), include::reverse_paths(r4, ty));
+        if !forward.is_empty() {
+            members.insert("searchInclude".to_owned(), forward.into());
+        }
+        members.insert("searchRevInclude".to_owned(), reverse.into());
         members.insert("searchParam".to_owned(), Value::Array(parameters));
     }
     resource

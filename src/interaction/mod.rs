@@ -7,12 +7,16 @@ mod capabilities;
 mod create;
 mod delete;
 mod history;
+mod includes;
+mod links;
 pub mod operation;
 mod places;
 mod planned;
 mod read;
 pub mod request;
+mod resolve;
 mod search;
+mod search_system;
 pub mod sight;
 mod transaction;
 pub mod unit;
@@ -24,6 +28,7 @@ use crate::audit::{Event, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{self, ResourceType};
 use crate::fhir::{outcome, validate};
+use crate::search::compartment::Compartment;
 use crate::store;
 use crate::telemetry::metric;
 use jiff::Timestamp;
@@ -87,6 +92,18 @@ pub enum Interaction {
         /// `Prefer: handling=lenient`: what is not supported is left out and told, not refused.
         lenient: bool,
     },
+    /// Over several types: all that the caller may see, or those of `_type`.
+    SearchSystem {
+        query: String,
+        lenient: bool,
+    },
+    /// What belongs to one resource, of one type (which is in the compartment) or of all.
+    SearchCompartment {
+        compartment: Compartment,
+        resource_type: Option<ResourceType>,
+        query: String,
+        lenient: bool,
+    },
     Create {
         resource_type: ResourceType,
         resource: Content,
@@ -124,7 +141,10 @@ impl Interaction {
             Interaction::Read { .. } => "read",
             Interaction::Vread { .. } => "vread",
             Interaction::HistoryInstance { .. } => "history-instance",
-            Interaction::SearchType { .. } => "search-type",
+            Interaction::SearchType { .. } | Interaction::SearchCompartment { resource_type: Some(_), .. } => {
+                "search-type"
+            }
+            Interaction::SearchSystem { .. } | Interaction::SearchCompartment { .. } => "search-system",
             Interaction::Create { .. } => "create",
             Interaction::Update { .. } => "update",
             Interaction::Delete { .. } => "delete",
@@ -144,7 +164,11 @@ impl Interaction {
             | Interaction::Update { resource_type, .. }
             | Interaction::Delete { resource_type, .. } => Some(*resource_type),
             Interaction::Everything { .. } => ResourceType::parse("Patient"),
-            Interaction::Capabilities | Interaction::Transaction { .. } | Interaction::Batch { .. } => None,
+            Interaction::SearchCompartment { resource_type, .. } => *resource_type,
+            Interaction::Capabilities
+            | Interaction::SearchSystem { .. }
+            | Interaction::Transaction { .. }
+            | Interaction::Batch { .. } => None,
         }
     }
 

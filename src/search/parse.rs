@@ -2,23 +2,28 @@
 //!
 //! Nothing is ignored in silence: an unknown parameter, modifier or value is an error that names the parameter and the
 //! nearest known ones, and all problems are told at once; with lenient handling what is not supported is left out and told
-//! beside the matches. Values stand in no error text. Not here yet, and refused by name: `near`, chains, `_has`, includes,
-//! modifiers that need terminology.
+//! beside the matches. Values stand in no error text.
 
 mod criterion;
+mod filter;
+mod include;
 mod known;
+mod link;
+mod several;
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
+use crate::fhir::reference::is_id;
 use crate::search::Context;
 use crate::search::hash::Form;
 use crate::search::main_date::main_date;
 use crate::search::param::bad_value;
 use crate::search::param::composite::{self, Way};
-use crate::search::query::{Query, Sort, SortBy, Total};
+use crate::search::query::{Clause, Query, Sort, SortBy, Total};
 use jiff::Timestamp;
 use known::shown;
 use percent_encoding::percent_decode_str;
+pub use several::{Several, several};
 
 /// Limits of one search; each a config key.
 #[derive(Clone, Copy, Debug)]
@@ -30,25 +35,40 @@ pub struct Limits {
     pub terms: usize,
     pub count: u32,
     pub count_max: u32,
+    /// Steps of a chain.
+    pub chain_depth: usize,
+    /// Resources that a chain or `_has` may go by.
+    pub linked: u32,
     /// What is not supported is left out and told (`Prefer: handling=lenient`) instead of refused.
     pub lenient: bool,
 }
 
 /// More sort keys are refused.
 const SORT_KEYS: usize = 4;
+/// Lists that one `_list` may name.
+const LISTS: usize = 8;
 /// A code list with more codes has no order here.
 const SORT_CODES: usize = 64;
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { length: 16 * 1024, parameters: 100, terms: 500, count: 20, count_max: 1000, lenient: false }
+        Limits {
+            length: 16 * 1024,
+            parameters: 100,
+            terms: 500,
+            count: 20,
+            count_max: 1000,
+            chain_depth: 4,
+            linked: 1000,
+            lenient: false,
+        }
     }
 }
 
 /// The parameters of a type that [`parse`] takes, in the order of their codes: what the CapabilityStatement may promise.
 pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'static SearchParameter> {
     let takes = |parameter: &&SearchParameter| match parameter.kind {
-        SearchKind::Special => false,
+        SearchKind::Special => parameter.code == "near",
         SearchKind::Composite => composite::way(parameter, t) != Way::Unsupported,
         _ => parameter.expression.is_some(),
     };
@@ -57,6 +77,11 @@ pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'st
 
 /// Reads the query of a URL or of a form body, as it came (percent-encoded). `now` is for the prefix `ap`.
 pub fn parse(context: &Context<'_>, t: ResourceType, raw: &str, limits: &Limits, now: Timestamp) -> Result<Query> {
+    parse_pairs(context, t, pairs(raw, limits)?, limits, now)
+}
+
+/// The decoded parameters of a query text.
+pub fn pairs(raw: &str, limits: &Limits) -> Result<Vec<(String, String)>> {
     if raw.len() > limits.length {
         return Err(Error::new(Kind::TooCostly, format!("the query is longer than {} bytes", limits.length)));
     }
@@ -69,7 +94,7 @@ pub fn parse(context: &Context<'_>, t: ResourceType, raw: &str, limits: &Limits,
             .ok_or_else(|| Error::at(Kind::Value, shown(&name), "the value is not valid percent-encoded UTF-8"))?;
         pairs.push((name, value));
     }
-    parse_pairs(context, t, pairs, limits, now)
+    Ok(pairs)
 }
 
 /// Reads names and values that are decoded already (scope filters, conditional criteria).
@@ -83,28 +108,7 @@ pub fn parse_pairs(
     if pairs.len() > limits.parameters {
         return Err(Error::new(Kind::TooCostly, format!("the query has more than {} parameters", limits.parameters)));
     }
-    let mut parser = Parser {
-        context,
-        t,
-        limits,
-        now,
-        main: main_date(context.definitions, t).map(|parameter| parameter.code),
-        seen: Vec::new(),
-        count_only: false,
-        query: Query {
-            resource_type: t.name(),
-            clauses: Vec::new(),
-            patient: None,
-            selective: false,
-            sort: vec![Sort { by: SortBy::Date, descending: true }],
-            count: limits.count,
-            total: Total::Unasked,
-            page: None,
-            cursor: None,
-            self_parameters: Vec::new(),
-            ignored: Vec::new(),
-        },
-    };
+    let mut parser = Parser::new(context, t, limits, now);
     let mut issues = Vec::new();
     for (name, value) in pairs {
         if let Err(error) = parser.parameter(name, value) {
@@ -137,7 +141,42 @@ struct Parser<'a> {
     /// Result parameters that were given.
     seen: Vec<&'static str>,
     count_only: bool,
+    /// Steps of the chain that lead here, and searches that the whole query asks besides its own.
+    depth: usize,
+    arms: usize,
     query: Query,
+}
+
+impl<'a> Parser<'a> {
+    fn new(context: &'a Context<'a>, t: ResourceType, limits: &'a Limits, now: Timestamp) -> Parser<'a> {
+        Parser {
+            context,
+            t,
+            limits,
+            now,
+            main: main_date(context.definitions, t).map(|parameter| parameter.code),
+            seen: Vec::new(),
+            count_only: false,
+            depth: 0,
+            arms: 0,
+            query: Query {
+                resource_type: t.name(),
+                clauses: Vec::new(),
+                patient: None,
+                selective: false,
+                sort: vec![Sort { by: SortBy::Date, descending: true }],
+                count: limits.count,
+                total: Total::Unasked,
+                page: None,
+                cursor: None,
+                until: None,
+                includes: Vec::new(),
+                bare: false,
+                self_parameters: Vec::new(),
+                ignored: Vec::new(),
+            },
+        }
+    }
 }
 
 impl Parser<'_> {
@@ -157,12 +196,34 @@ impl Parser<'_> {
             }
             // How the answer is written, not what is in it.
             "_format" | "_pretty" => Ok(()),
+            _ if include::is_include(&name) => self.include(name, value),
             _ => {
-                self.criterion(&name, &value)?;
+                match name.as_str() {
+                    "_filter" => self.filter(&value)?,
+                    "_list" => self.list(&value)?,
+                    "_content" | "_text" => self.words(&name, &value)?,
+                    _ => self.criterion(&name, &value)?,
+                }
                 self.query.self_parameters.push((name, value));
                 Ok(())
             }
         }
+    }
+
+    /// <https://hl7.org/fhir/R4/search.html#list>
+    fn list(&mut self, value: &str) -> Result<()> {
+        let ids: Vec<&str> = value.split(',').collect();
+        if ids.iter().any(|id| id.starts_with('$')) {
+            return Err(Error::at(Kind::NotSupported, "_list", "functional lists ($current-...) are not supported"));
+        }
+        if ids.len() > LISTS {
+            return Err(Error::at(Kind::TooCostly, "_list", format!("has more than {LISTS} values")));
+        }
+        if !ids.iter().all(|id| is_id(id)) {
+            return Err(bad_value("_list", "the id of a List"));
+        }
+        self.query.clauses.push(Clause::Listed(ids.into_iter().map(str::to_owned).collect()));
+        Ok(())
     }
 
     fn once(&mut self, name: &'static str) -> Result<()> {
@@ -191,6 +252,9 @@ impl Parser<'_> {
         let mut keys = Vec::new();
         for part in value.split(',') {
             let (descending, code) = part.strip_prefix('-').map_or((false, part), |code| (true, code));
+            if code.contains('.') {
+                return Err(Error::at(Kind::NotSupported, "_sort", "a chained parameter gives no order here"));
+            }
             let Some(by) = self.sort_by(code) else {
                 let text =
                     format!("{} can be sorted by {}, each also with - before it", self.t, self.sortable().join(", "));

@@ -4,6 +4,8 @@
 //! of the request; those stand in `self_parameters` alone, for the self link.
 
 use crate::error::Issue;
+use crate::search::include::Include;
+use crate::search::link::{Joined, Link};
 use jiff::Timestamp;
 
 /// One search of one resource type.
@@ -25,6 +27,12 @@ pub struct Query {
     pub page: Option<String>,
     /// Where the page starts (after this row); `None` for the first page.
     pub cursor: Option<Cursor>,
+    /// Where it ends at the latest (with this row): a page whose includes are told in several parts.
+    pub until: Option<Cursor>,
+    /// What comes beside the matches.
+    pub includes: Vec<Include>,
+    /// Only where the rows lie and whose they are is wanted, not their bodies.
+    pub bare: bool,
     /// What is really executed, decoded, for the self link; `_page` last when there is one.
     pub self_parameters: Vec<(String, String)>,
     /// What was left out because the caller asked for lenient handling.
@@ -59,8 +67,26 @@ pub enum Clause {
         code: &'static str,
         missing: bool,
     },
+    /// The position of the row is in one of these circles.
+    Near(Vec<Circle>),
+    /// The row is an item of one of these Lists. Answered by whoever reads them: [`Query::each`].
+    Listed(Vec<String>),
+    /// The row has (or, with `not`, lacks) a code that terminology says. Answered by whoever reads it: [`Query::each`].
+    /// `bare`: the codes stand without their system.
+    Concepts {
+        code: &'static str,
+        asked: Vec<Concepts>,
+        not: bool,
+        bare: bool,
+    },
+    /// The row does not fulfil this.
+    Without(Box<Clause>),
     All(Vec<Clause>),
     Either(Vec<Clause>),
+    /// A chain or `_has`: answered by other searches before the rows are looked for ([`link`](super::link)).
+    Linked(Box<Link>),
+    /// The same, where those searches find too many to name: each row looks for itself.
+    Joined(Box<Joined>),
     /// What no row fulfils.
     Never,
 }
@@ -72,6 +98,31 @@ pub enum Place {
     /// At the start or after a blank.
     Word,
     Anywhere,
+    /// It is the value.
+    Whole,
+    End,
+    /// The value is another one.
+    Differs,
+}
+
+/// A place on the earth, in degrees, and how far from it; `key` is that of the positions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Circle {
+    pub key: i64,
+    pub latitude: f64,
+    pub longitude: f64,
+    pub metres: f64,
+}
+
+/// Codes that terminology says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concepts {
+    /// Those of a value set: its canonical address, perhaps `|version`, or `ValueSet/id`.
+    In(String),
+    /// A code and what it subsumes.
+    Below { system: String, code: String },
+    /// A code and what subsumes it.
+    Above { system: String, code: String },
 }
 
 /// A prefix with the closed interval of instants that the given value stands for.
@@ -196,15 +247,27 @@ impl Clause {
     fn asks_for_shapes(&self) -> bool {
         match self {
             Clause::Missing { .. } => true,
+            Clause::Without(inner) => inner.asks_for_shapes(),
             Clause::All(inner) | Clause::Either(inner) => inner.iter().any(Clause::asks_for_shapes),
             _ => false,
         }
     }
 
+    /// The first chain or `_has` in it that is not answered.
+    fn unanswered(&mut self) -> Option<&mut Clause> {
+        match self {
+            Clause::Linked(_) => Some(self),
+            Clause::All(inner) | Clause::Either(inner) => inner.iter_mut().find_map(Clause::unanswered),
+            _ => None,
+        }
+    }
+
     fn each(&mut self, change: &mut impl FnMut(&mut Clause)) {
         change(self);
-        if let Clause::All(inner) | Clause::Either(inner) = self {
-            inner.iter_mut().for_each(|clause| clause.each(change));
+        match self {
+            Clause::All(inner) | Clause::Either(inner) => inner.iter_mut().for_each(|clause| clause.each(change)),
+            Clause::Without(inner) => inner.each(change),
+            _ => {}
         }
     }
 }
@@ -218,6 +281,16 @@ impl Query {
         })
     }
 
+    /// The first chain or `_has` that is not answered.
+    pub fn unanswered(&mut self) -> Option<&mut Clause> {
+        self.clauses.iter_mut().find_map(Clause::unanswered)
+    }
+
+    /// Whether no row can be found.
+    pub fn is_hopeless(&self) -> bool {
+        self.clauses.contains(&Clause::Never)
+    }
+
     /// Whether some clause demands a key: GIN can find the rows.
     pub fn has_positive_key(&self) -> bool {
         self.clauses.iter().any(Clause::demands_key)
@@ -229,6 +302,11 @@ impl Query {
             [one] if matches!(one.by, SortBy::Date | SortBy::Updated) => Some(one),
             _ => None,
         }
+    }
+
+    /// Changes every clause, those inside of others too.
+    pub fn each(&mut self, change: &mut impl FnMut(&mut Clause)) {
+        self.clauses.iter_mut().for_each(|clause| clause.each(change));
     }
 
     /// Whether [`Self::know_shapes`] is due before the query can be run.
@@ -250,6 +328,6 @@ impl Query {
                 *clause = if keys.is_empty() { Clause::Never } else { Clause::Any(keys) };
             }
         };
-        self.clauses.iter_mut().for_each(|clause| clause.each(&mut answer));
+        self.each(&mut answer);
     }
 }

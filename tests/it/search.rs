@@ -416,6 +416,11 @@ fn what_is_not_known_is_refused_with_what_is_near() {
         for (query, code) in [
             ("Patient?name:above=x", "not-supported"),
             ("Patient?gender:in=x", "not-supported"),
+            ("Patient?_query=x", "not-supported"),
+            ("Patient?_list=nadie", "value"),
+            ("Patient?_list=$current-allergies", "not-supported"),
+            ("Patient?_filter=given eq", "value"),
+            ("Patient?gender:below=x|y", "not-supported"),
             ("Patient?gender:missing=x", "value"),
             ("Patient?organization.name=x", "not-supported"),
             ("Patient?_has:Observation:patient:code=x", "not-supported"),
@@ -430,7 +435,7 @@ fn what_is_not_known_is_refused_with_what_is_near() {
             ("Patient?_id=a_b", "value"),
             ("Patient?_page=x", "value"),
             ("Observation?value-quantity=mucho", "value"),
-            ("Location?near=4.6|-74.1", "not-supported"),
+            ("Location?near=4.6", "value"),
         ] {
             let reply = medico.get(query).await.expect(400);
             assert!(reply.codes().iter().any(|c| c == code), "{query}: {}", reply.text());
@@ -454,7 +459,7 @@ fn lenient_handling_tells_what_it_left_out() {
         let medico = fhir("medico").await;
         let number = unique();
         let id = medico.create(patient_with(&number)).await["id"].as_str().unwrap().to_owned();
-        let query = format!("Patient?identifier={number}&famly=x&gender:in=y&_sort=identifier");
+        let query = format!("Patient?identifier={number}&famly=x&gender:exact=y&_sort=identifier");
         medico.get(&query).await.refused(400, "not-supported");
         medico.get_with(&query, &[("prefer", "handling=strict")]).await.refused(400, "not-supported");
         let reply = medico.get_with(&query, &[("prefer", "return=minimal, handling=lenient")]).await.expect(200);
@@ -489,5 +494,17 @@ fn pages_are_for_one_caller_and_one_query() {
         medico.get(&next.replace("_sort=family", "_sort=-family")).await.refused(400, "value");
         medico.get(&next.replace("_count=1", "_count=2")).await.refused(400, "value");
         medico.get(&format!("{next}A")).await.refused(400, "value");
+    });
+}
+
+#[test]
+fn a_flag_is_true_or_false() {
+    run(async {
+        let clinic = fhir("integracion").await;
+        clinic.get("Patient?active=true&_count=1").await.expect(200);
+        clinic.get("Patient?active:not=false&_count=1").await.expect(200);
+        let refused = clinic.get("Patient?active=maybe").await.expect(400);
+        assert!(refused.text().contains("active"), "{}", refused.text());
+        clinic.get("Patient?deceased=1").await.expect(400);
     });
 }

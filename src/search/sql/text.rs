@@ -1,7 +1,11 @@
 //! The parts that statements are made of. Everything added is a constant of this file or a `$n`.
 
 use super::{Bind, Guard, Statement};
-use crate::search::query::{Amount, Clause, Comparison, Interval, Place, Prefix, Query, Sort, SortBy, Term};
+use crate::search::link::{Joined, Way};
+use crate::search::param::near;
+use crate::search::query::{
+    Amount, Circle, Clause, Comparison, Cursor, Interval, Place, Prefix, Query, Sort, SortBy, Term,
+};
 
 /// The column of the sort key at place `n` of a row source.
 fn column(n: usize, by: &SortBy) -> &'static str {
@@ -140,6 +144,9 @@ impl Text {
             _ => self.add("any(").bind(Bind::Texts(documents.to_vec())).add(")"),
         };
         self.of_type(query).guard(guard);
+        if let Some(ids) = query.ids() {
+            self.add(" and w.id = any(").bind(Bind::Texts(ids.to_vec())).add(")");
+        }
         if query.walk_order().is_some_and(|sort| sort.by == SortBy::Date) {
             self.order(query, "w");
         }
@@ -161,7 +168,10 @@ impl Text {
         for (n, sort) in query.sort.iter().enumerate() {
             self.add(if n == 0 { "" } else { ", " }).add(source).add(column(n, &sort.by)).add("::text");
         }
-        self.add("]::text[] as sort, w.body, w.encoding, w.owner, w.labels, w.patient")
+        self.add(match query.bare {
+            true => "]::text[] as sort, ''::bytea as body, 0::int2 as encoding, w.owner, w.labels, w.patient",
+            false => "]::text[] as sort, w.body, w.encoding, w.owner, w.labels, w.patient",
+        })
     }
 
     /// The sort keys that are no columns of the row, as `k1` to `k4`.
@@ -195,12 +205,20 @@ impl Text {
 
     /// What stands behind the cursor in the order of the query.
     pub fn cursor(&mut self, query: &Query, source: &'static str) -> &mut Self {
-        let Some(cursor) = &query.cursor else { return self };
+        if let Some(cursor) = &query.cursor {
+            self.add(" and ").behind(query, cursor, source);
+        }
+        if let Some(until) = &query.until {
+            self.add(" and not ").behind(query, until, source);
+        }
+        self
+    }
+
+    fn behind(&mut self, query: &Query, cursor: &Cursor, source: &'static str) -> &mut Self {
         let keys: Vec<(usize, &Sort, &String)> =
             query.sort.iter().enumerate().zip(&cursor.values).map(|((n, sort), value)| (n, sort, value)).collect();
         let descends = query.sort.first().is_some_and(|sort| sort.descending);
         let behind = |descending| if descending { " < " } else { " > " };
-        self.add(" and ");
         if query.sort.iter().all(|sort| sort.descending == descends) {
             // One comparison of rows, from which an index can start.
             self.add("(");
@@ -316,6 +334,12 @@ impl Text {
             }
             Clause::Number(any) => self.any(any, |text, amount| text.amount(amount)),
             Clause::Updated(any) => self.any(any, |text, one| text.updated(one)),
+            Clause::Near(any) => {
+                self.exists("search_range").add(" and ");
+                self.any(any, |text, circle| text.near(circle)).add(")")
+            }
+            // What is not known is not fulfilled.
+            Clause::Without(inner) => self.add("(").condition(inner).add(") is not true"),
             Clause::All(all) => {
                 self.add("(true");
                 for clause in all {
@@ -326,9 +350,30 @@ impl Text {
             Clause::Either(any) => self.any(any, |text, clause| {
                 text.condition(clause);
             }),
-            // The shapes were not asked for: nobody knows, so nothing is shown.
-            Clause::Never | Clause::Missing { .. } => self.add("false"),
+            // What only the store knows was not asked for: nobody knows, so nothing is shown.
+            Clause::Never
+            | Clause::Missing { .. }
+            | Clause::Linked(_)
+            | Clause::Listed(_)
+            | Clause::Concepts { .. } => self.add("false"),
+            Clause::Joined(joined) => self.joined(joined),
         }
+    }
+
+    /// A row of the record beside `w`, of another type, that `w` points at or that points at it as its owner.
+    fn joined(&mut self, joined: &Joined) -> &mut Self {
+        self.add("(exists (select 1 from resource p where p.documento_id = w.documento_id and ").add(
+            match joined.way {
+                Way::Chain => "p.id = any(w.owner)",
+                Way::Has => "p.owner @> array[w.id]",
+            },
+        );
+        let from = self.sql.len();
+        self.add(" and not w.deleted").of_type(&joined.query).guard(&joined.guard).clauses(&joined.query, None);
+        // The conditions of a row are written of `w`; no value is part of the text.
+        let inner = self.sql.split_off(from).replace("w.", "p.");
+        self.sql.push_str(&inner);
+        self.add(") or ").condition(&joined.elsewhere).add(")")
     }
 
     /// The rows of `search_string` or `search_range` that the clause at `at` picks, up to `cap`, as CTE `s`.
@@ -367,6 +412,12 @@ impl Text {
                 .add(")"),
             Place::Word => self.add("strpos(' ' || s.value, ").bind(Bind::Text(format!(" {one}"))).add(") > 0"),
             Place::Anywhere => self.add("strpos(s.value, ").bind(Bind::Text(one.to_owned())).add(") > 0"),
+            Place::Whole => self.add("s.value = ").bind(Bind::Text(one.to_owned())),
+            Place::Differs => self.add("s.value <> ").bind(Bind::Text(one.to_owned())),
+            Place::End => {
+                let length = i64::try_from(one.chars().count()).unwrap_or(i64::MAX);
+                self.add("right(s.value, ").bind(Bind::Int(length)).add("::int4) = ").bind(Bind::Text(one.to_owned()))
+            }
         };
     }
 
@@ -387,6 +438,26 @@ impl Text {
         let Interval { prefix, lo, hi } = term.interval;
         self.add(" and ").compare(prefix, "s.lo", "s.hi", Bind::Float(lo), Bind::Float(hi));
         self.add(")");
+    }
+
+    /// The box that the circle stands in, then the distance on the sphere (haversine).
+    fn near(&mut self, circle: &Circle) {
+        let ((south, north), longitudes) = circle.bounds();
+        self.add("(s.key = ").bind(Bind::Int(circle.key));
+        self.add(" and s.lo >= ").bind(Bind::Float(south)).add(" and s.lo <= ").bind(Bind::Float(north));
+        if !longitudes.is_empty() {
+            self.add(" and ").any(&longitudes, |text, (west, east)| {
+                text.add("(s.hi >= ").bind(Bind::Float(*west)).add(" and s.hi <= ").bind(Bind::Float(*east)).add(")");
+            });
+        }
+        let angle = |text: &mut Self, column: &'static str, at: f64| {
+            text.add("sin(radians(").add(column).add(" - ").bind(Bind::Float(at)).add(") / 2) ^ 2");
+        };
+        self.add(" and asin(least(1, sqrt(");
+        angle(self, "s.lo", circle.latitude);
+        self.add(" + cos(radians(s.lo)) * cos(radians(").bind(Bind::Float(circle.latitude)).add(")) * ");
+        angle(self, "s.hi", circle.longitude);
+        self.add("))) <= ").bind(Bind::Float(circle.metres / (2.0 * near::RADIUS))).add(")");
     }
 
     fn amount(&mut self, amount: &Amount) {
