@@ -16,6 +16,7 @@ fn query(clauses: Vec<Clause>, by: SortBy) -> Query {
         until: None,
         includes: Vec::new(),
         bare: false,
+        each: None,
         self_parameters: Vec::new(),
         ignored: Vec::new(),
     }
