@@ -14,7 +14,7 @@ RUN cargo install --locked --root /tools cargo-cyclonedx@0.5.9
 
 FROM ${RUST} AS build
 WORKDIR /src
-COPY --from=tools /tools/bin/cargo-cyclonedx /usr/local/bin/
+COPY --from=tools /tools/bin/cargo-cyclonedx /usr/local/cargo/bin/
 COPY . .
 ARG SOURCE_DATE_EPOCH=0
 # Names stay in backtraces; line tables would triple the file.
