@@ -15,7 +15,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Statements without parameters that answer whether they did it.
-pub const STATEMENTS: &[&str] = &[CLEAN_PENDING, STATISTICS, IS_DISTRIBUTED];
+pub const STATEMENTS: &[&str] = &[CLEAN_PENDING, IS_DISTRIBUTED];
 
 /// A row when the database has the extension.
 pub(super) const EXTENSION: &str = "select 1 from pg_extension where extname = 'citus'";
@@ -25,7 +25,7 @@ pub(super) const CLEAN_PENDING: &str = "\
 select success from run_command_on_shards('resource', $$select gin_clean_pending_list(replace('%s', 'resource', 'resource_keys')::regclass)$$)";
 
 /// As `statistics::READ`, of each shard.
-pub(super) const STATISTICS: &str = "\
+pub const STATISTICS: &str = "\
 select case when success then result end from run_command_on_shards('resource', $$
 select json_build_object('rows', c.reltuples / greatest(c.relpages, 1) * (pg_relation_size(c.oid) / 8192), 'keys', k.most_common_elems::text::int8[], 'shares', k.most_common_elem_freqs,
   'types', t.most_common_vals::text::text[], 'parts', t.most_common_freqs)::text

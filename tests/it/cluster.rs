@@ -373,6 +373,9 @@ fn what_is_only_for_clusters_runs() {
             let done = answers.iter().filter(|row| row.get::<_, bool>(0)).count();
             assert!(done == answers.len() && [1, 8].contains(&done), "{sql}: {done} of {}", answers.len());
         }
+        let shards = rows(&client, historia::store::cluster::STATISTICS, &[]).await;
+        assert_eq!(shards.len(), 8);
+        assert!(shards.iter().all(|row| row.get::<_, Option<&str>>(0).is_some()), "a shard has no statistics");
     });
 }
 

@@ -345,7 +345,7 @@ fn addresses_methods_and_media_types_are_refused_by_their_status() {
         medico.send("POST", "Patient", &[], Some(body.clone().into_bytes())).await.refused(415, "not-supported");
         let packed = [("content-type", "application/fhir+json"), ("content-encoding", "gzip")];
         medico.send("POST", "Patient", &packed, Some(body.into_bytes())).await.refused(415, "not-supported");
-        medico.get("").await.refused(404, "not-found");
+        medico.get("nada/nada/nada/nada/nada").await.refused(404, "not-found");
         // HEAD is GET without its body.
         let head = medico.send("HEAD", &path, &[], None).await.expect(200);
         assert!(head.body.is_empty() && head.version() == 1);
