@@ -34,7 +34,7 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &
     let page = match query.count {
         0 => Page { rows: Vec::new(), next: None },
         _ => {
-            unit.with_own(async |conn| {
+            unit.search_at(near(&guard, documents.as_deref()), async |conn| {
                 store::search::page(conn, &access, &guard, &query, documents.as_deref().unwrap_or_default()).await
             })
             .await?
@@ -90,6 +90,11 @@ async fn bounds(unit: &mut Unit<'_>, access: &Access, query: &mut Query) -> Resu
     Ok((access.guard(own), documents))
 }
 
+/// The documents that bound a search: those of its patients or ids, else those of the caller.
+fn near<'d>(guard: &'d Guard, documents: Option<&'d [String]>) -> Option<&'d [String]> {
+    documents.or(guard.documents.as_deref())
+}
+
 async fn total(
     unit: &Unit<'_>,
     access: &Access,
@@ -107,7 +112,10 @@ async fn total(
         // To count what is not shown reads it all: a whole chart for the newest 20.
         Total::Unasked => return Ok(None),
     };
-    unit.with_own(async |conn| store::search::count(conn, access, guard, query, documents, cap).await).await.map(Some)
+    let near = near(guard, documents);
+    unit.search_at(near, async |conn| store::search::count(conn, access, guard, query, documents, cap).await)
+        .await
+        .map(Some)
 }
 
 /// One record for each patient who is shown, so that "who saw me" is complete; else one under the actor.
@@ -224,7 +232,7 @@ pub(super) async fn matches_at(
     let (guard, documents) = bounds(unit, access, &mut query).await?;
     let documents = place.map(|place| vec![place.to_owned()]).or(documents);
     let page = unit
-        .with_own(async |conn| {
+        .search_at(near(&guard, documents.as_deref()), async |conn| {
             store::search::page(conn, access, &guard, &query, documents.as_deref().unwrap_or_default()).await
         })
         .await?;

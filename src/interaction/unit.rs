@@ -36,6 +36,8 @@ pub struct Unit<'a> {
     pub(super) app: &'a Arc<App>,
     pub(super) caller: &'a Caller,
     tx: Option<Tx>,
+    /// Whether the transaction is one of the node of the record.
+    near: bool,
     set: Set,
     events: Vec<Event>,
     /// The access of the latest write: the proof that goes with the set.
@@ -89,6 +91,7 @@ impl<'a> Unit<'a> {
             app,
             caller,
             tx: None,
+            near: false,
             set: Set::default(),
             events: Vec::new(),
             access: None,
@@ -174,6 +177,33 @@ impl<'a> Unit<'a> {
         self.app.pool.within(work(&reader)).await
     }
 
+    /// Reads rows of one documento_id: outside a transaction on a connection to the node that holds them.
+    pub(super) async fn at<T>(&self, documento_id: &str, work: impl AsyncFnOnce(&Conn) -> Result<T>) -> Result<T> {
+        match self.near(&[documento_id]).await? {
+            Some(conn) => self.app.pool.within(work(&conn)).await,
+            None => self.with(work).await,
+        }
+    }
+
+    /// The same for a search, which in no case shares its connection.
+    pub(super) async fn search_at<T>(
+        &self,
+        documents: Option<&[String]>,
+        work: impl AsyncFnOnce(&Conn) -> Result<T>,
+    ) -> Result<T> {
+        match self.near(documents.unwrap_or_default()).await? {
+            Some(conn) => self.app.pool.within(work(&conn)).await,
+            None => self.with_own(work).await,
+        }
+    }
+
+    async fn near<D: AsRef<str>>(&self, documents: &[D]) -> Result<Option<Pooled>> {
+        match (&self.tx, documents) {
+            (None, [one]) => self.app.pool.at(one.as_ref()).await,
+            _ => Ok(None),
+        }
+    }
+
     // ------------------------------------------------------------------ finding
 
     /// The current version of an id: first where the id leads, then where the directory says.
@@ -188,20 +218,20 @@ impl<'a> Unit<'a> {
         }
         let ids = [(access.resource_type(), id)];
         let placement = &self.app.placement;
-        self.with(async |conn| {
-            let candidate = placement.candidates(conn, &ids).await?.into_iter().next().flatten();
-            if let Some(documento_id) = candidate {
-                match store::resource::current(conn, access, &documento_id, id, lock).await? {
-                    Found::Nothing => {}
-                    found => return Ok(found),
-                }
+        let candidate =
+            self.with(async |conn| placement.candidates(conn, &ids).await).await?.into_iter().next().flatten();
+        if let Some(place) = candidate {
+            match self.at(&place, async |conn| store::resource::current(conn, access, &place, id, lock).await).await? {
+                Found::Nothing => {}
+                found => return Ok(found),
             }
-            match placement.directory(conn, &ids).await?.into_iter().next().flatten() {
-                Some(documento_id) => store::resource::current(conn, access, &documento_id, id, lock).await,
-                None => Ok(Found::Nothing),
+        }
+        match self.with(async |conn| placement.directory(conn, &ids).await).await?.into_iter().next().flatten() {
+            Some(place) => {
+                self.at(&place, async |conn| store::resource::current(conn, access, &place, id, lock).await).await
             }
-        })
-        .await
+            None => Ok(Found::Nothing),
+        }
     }
 
     /// For a write: as [`Unit::find`], locking when an attempt was lost before.
@@ -218,20 +248,14 @@ impl<'a> Unit<'a> {
         let resource_type = access.resource_type();
         let typed: Vec<(ResourceType, &str)> = ids.iter().map(|id| (resource_type, *id)).collect();
         let placement = &self.app.placement;
-        let stored = self
-            .with(async |conn| {
-                let candidates = placement.candidates(conn, &typed).await?;
-                let mut found = at_places(conn, access, ids.iter().copied().zip(candidates)).await?;
-                let there: HashSet<&str> = found.iter().map(|s| s.id.as_str()).collect();
-                let rest: Vec<(ResourceType, &str)> =
-                    typed.iter().copied().filter(|(_, id)| !there.contains(id)).collect();
-                let directory = placement.directory(conn, &rest).await?;
-                let more = at_places(conn, access, rest.iter().map(|(_, id)| *id).zip(directory)).await?;
-                found.extend(more);
-                Ok(found)
-            })
-            .await?;
-        let mut by_id: HashMap<String, Stored> = stored.into_iter().map(|s| (s.id.clone(), s)).collect();
+        let candidates = self.with(async |conn| placement.candidates(conn, &typed).await).await?;
+        let mut found = at_places(self, access, ids.iter().copied().zip(candidates)).await?;
+        let there: HashSet<&str> = found.iter().map(|s| s.id.as_str()).collect();
+        let rest: Vec<(ResourceType, &str)> = typed.iter().copied().filter(|(_, id)| !there.contains(id)).collect();
+        let directory = self.with(async |conn| placement.directory(conn, &rest).await).await?;
+        let more = at_places(self, access, rest.iter().map(|(_, id)| *id).zip(directory)).await?;
+        found.extend(more);
+        let mut by_id: HashMap<String, Stored> = found.into_iter().map(|s| (s.id.clone(), s)).collect();
         for id in ids {
             self.ahead.insert((resource_type, (*id).to_owned()), by_id.remove(*id));
         }
@@ -479,17 +503,12 @@ impl<'a> Unit<'a> {
             .map(|(ty, id)| (*ty, id.as_str()))
             .collect();
         let placement = &self.app.placement;
-        let found = self
-            .with(async |conn| {
-                let candidates = placement.candidates(conn, &wanted).await?;
-                let mut found = existing_at(conn, &access, wanted.iter().copied().zip(candidates)).await?;
-                let rest: Vec<(ResourceType, &str)> =
-                    wanted.iter().copied().filter(|(ty, id)| !found.contains(&(*ty, (*id).to_owned()))).collect();
-                let directory = placement.directory(conn, &rest).await?;
-                found.extend(existing_at(conn, &access, rest.iter().copied().zip(directory)).await?);
-                Ok(found)
-            })
-            .await?;
+        let candidates = self.with(async |conn| placement.candidates(conn, &wanted).await).await?;
+        let mut found = existing_at(self, &access, wanted.iter().copied().zip(candidates)).await?;
+        let rest: Vec<(ResourceType, &str)> =
+            wanted.iter().copied().filter(|(ty, id)| !found.contains(&(*ty, (*id).to_owned()))).collect();
+        let directory = self.with(async |conn| placement.directory(conn, &rest).await).await?;
+        found.extend(existing_at(self, &access, rest.iter().copied().zip(directory)).await?);
         let missing: Vec<Issue> = open
             .into_iter()
             .filter(|(target, _)| !found.contains(target))
@@ -541,6 +560,30 @@ impl<'a> Unit<'a> {
         }
     }
 
+    /// The last writes of a unit that holds no lock and touches one node go there themselves. A record that it opens is
+    /// made known first, as a commit of its own: without its Patient it is an id that nobody was told, or, for an id that a
+    /// client chose, one that the next attempt finds (docs/adr/0015).
+    async fn go_near(&mut self) -> Result<()> {
+        let Set { versions, records, directory, record_keys } = &self.set;
+        if !directory.is_empty() || !record_keys.is_empty() || records.len() > 1 {
+            return Ok(());
+        }
+        let pool = &self.app.pool;
+        let places = versions.iter().map(|v| &v.documento_id).chain(self.events.iter().map(|e| &e.documento_id));
+        let places = places.chain(records.iter().map(|r| &r.documento_id));
+        let Some(tx) = pool.begin_at(places.map(String::as_str)).await? else { return Ok(()) };
+        let records = std::mem::take(&mut self.set.records);
+        if !records.is_empty() {
+            let conn = pool.get().await?;
+            if !pool.within(store::write::open_records(&conn, &records)).await? {
+                let _ = pool.within(tx.rollback()).await;
+                return Err(store::race());
+            }
+        }
+        (self.tx, self.near) = (Some(tx), true);
+        Ok(())
+    }
+
     async fn make_durable(&mut self) -> Result<()> {
         if self.set.is_empty() && self.tx.is_none() {
             return self.app.audit.record(std::mem::take(&mut self.events)).await;
@@ -553,6 +596,23 @@ impl<'a> Unit<'a> {
             let written = self.app.group.write(access, version, std::mem::take(&mut self.events)).await?;
             return if written { Ok(()) } else { Err(store::race()) };
         }
+        self.check_targets().await?;
+        // Again after a lost race it goes the way that knows all.
+        if self.tx.is_none() && !self.locks {
+            self.go_near().await?;
+        }
+        let done = self.flush_and_commit().await;
+        match done {
+            // The shard has moved away, or the node is none of the cluster any more.
+            Err(error) if self.near && store::is_refusal(&error) && error.kind != Kind::Timeout => {
+                self.app.pool.nodes().doubt();
+                Err(store::race())
+            }
+            done => done,
+        }
+    }
+
+    async fn flush_and_commit(&mut self) -> Result<()> {
         self.flush().await?;
         let Some(tx) = self.tx.take() else { return Err(Error::internal("no transaction")) };
         self.app.pool.within(tx.commit()).await

@@ -82,6 +82,11 @@ pub(crate) fn race() -> Error {
         .caused_by(Plain("SQLSTATE 40001: a version was taken".to_owned()))
 }
 
+/// A statement that is not for the shard of its connection: answered like a refusal of the database, so it is asked elsewhere.
+pub(crate) fn refused() -> Error {
+    Error::internal(Plain("SQLSTATE 0A000: a statement without a table of the shard".to_owned()))
+}
+
 /// Whether the same unit of work may succeed when it is done again at once.
 pub(crate) fn is_race(error: &Error) -> bool {
     let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
