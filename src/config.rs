@@ -198,6 +198,7 @@ pub struct Limits {
     pub parameters: usize,
     pub chain_depth: usize,
     pub iterate_depth: usize,
+    pub linked: usize,
     pub includes: usize,
     pub everything: usize,
     pub url: usize,

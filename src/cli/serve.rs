@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::hl7v2::mllp;
 use crate::hl7v2::plan::Settings;
 use crate::hl7v2::sender::Desk;
+use crate::http::web::screen::Sendings;
 use crate::http::{Bound, Running, State};
 use crate::oauth::dev::DevAccess;
 use crate::oauth::token::Authority;
@@ -140,7 +141,13 @@ async fn serve(
     let authority = Authority::open(app.clone()).await?;
     let running = Running::start(
         listeners.http,
-        State { app: app.clone(), authority, telemetry: telemetry.clone(), hl7v2: settings },
+        State {
+            app: app.clone(),
+            authority,
+            telemetry: telemetry.clone(),
+            hl7v2: settings,
+            sendings: Sendings::default(),
+        },
     )?;
     tokio::spawn(crate::job::upkeep::run(app.clone(), telemetry));
     ready.write(data.path()).map_err(|e| Failure::new(Exit::Failed, format!("cannot write ready.json: {e}")))?;

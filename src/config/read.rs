@@ -151,6 +151,7 @@ fn limits(read: &Reader) -> Result<Limits, ConfigError> {
         parameters: read.count("limits.parameters", 1, 1_000)?,
         chain_depth: read.count("limits.chain_depth", 1, 10)?,
         iterate_depth: read.count("limits.iterate_depth", 1, 10)?,
+        linked: read.count("limits.linked", 1, 10_000)?,
         includes: read.count("limits.includes", 1, 100_000)?,
         everything: read.count("limits.everything", 1, 1_000_000)?,
         url: read.size("limits.url")?,

@@ -90,13 +90,15 @@ pub fn information(text: &str) -> Value {
     json!({"resourceType": "OperationOutcome", "issue": [entry("information", "informational", text, None)]})
 }
 
-/// An outcome that tells what of a request was left out (`Prefer: handling=lenient`).
-pub fn ignored(issues: &[Issue]) -> Value {
+/// An outcome beside an answer: what of the request was left out (`Prefer: handling=lenient`), and what else is to be known.
+pub fn told(ignored: &[Issue], notes: &[Issue]) -> Value {
+    let note = |issue: &Issue| entry("information", issue_code(issue.kind), &issue.text, issue.expression.as_deref());
     let told = |issue: &Issue| {
         let text = format!("ignored: {}", issue.text);
         entry("warning", issue_code(issue.kind), &text, issue.expression.as_deref())
     };
-    json!({"resourceType": "OperationOutcome", "issue": issues.iter().map(told).collect::<Vec<_>>()})
+    let issues: Vec<Value> = ignored.iter().map(told).chain(notes.iter().map(note)).collect();
+    json!({"resourceType": "OperationOutcome", "issue": issues})
 }
 
 fn issue(issue: &Issue) -> Value {

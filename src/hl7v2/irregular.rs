@@ -39,6 +39,10 @@ pub enum Kind {
     Date,
     /// The discharge is earlier than the admission.
     Period,
+    /// A birth that is still to come.
+    BirthFuture,
+    /// A part of a name is longer than any name.
+    NameLength,
     /// PID-3 holds nothing that tells the patient apart.
     Identity,
     /// A code outside its table; kept as it came.
@@ -84,7 +88,7 @@ pub enum Effect {
 }
 
 /// Every kind, for tables and tests.
-pub const KINDS: [Kind; 35] = [
+pub const KINDS: [Kind; 37] = [
     Kind::NoHeader,
     Kind::Delimiters,
     Kind::Charset,
@@ -103,6 +107,8 @@ pub const KINDS: [Kind; 35] = [
     Kind::Field,
     Kind::Date,
     Kind::Period,
+    Kind::BirthFuture,
+    Kind::NameLength,
     Kind::Identity,
     Kind::UnknownCode,
     Kind::VisitClosed,
@@ -145,6 +151,8 @@ impl Kind {
             Kind::Field => ("field", 101, Error),
             Kind::Date => ("date", 102, Error),
             Kind::Period => ("period", 102, Error),
+            Kind::BirthFuture => ("birth-future", 102, Error),
+            Kind::NameLength => ("name-length", 104, Error),
             Kind::Identity => ("identity", 101, Error),
             Kind::UnknownCode => ("unknown-code", 103, Warning),
             Kind::VisitClosed => ("visit-closed", 205, Error),

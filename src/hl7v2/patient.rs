@@ -11,10 +11,15 @@ use super::message::{Field, Message, Value as Said};
 use super::plan::Settings;
 use super::table;
 use crate::fhir::documento::DocumentoId;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use unicode_normalization::UnicodeNormalization;
 
 const BIRTH_TIME: &str = "http://hl7.org/fhir/StructureDefinition/patient-birthTime";
+/// Characters of one part of a name.
+const LONGEST_NAME: usize = 200;
+/// What a sender's clock may be ahead of ours.
+const AHEAD: SignedDuration = SignedDuration::from_mins(5);
 const MOTHERS_MAIDEN_NAME: &str = "http://hl7.org/fhir/StructureDefinition/patient-mothersMaidenName";
 
 /// The identifiers of PID-3, then PID-2 and PID-4.
@@ -30,8 +35,10 @@ pub(super) fn apply(
     settings: &Settings,
     patient: &mut Value,
     new: bool,
+    received: Timestamp,
     warnings: &mut Vec<Irregularity>,
 ) -> Result<(), Irregularity> {
+    name_lengths(message)?;
     let Some(patient) = patient.as_object_mut() else { return Err(Irregularity::new(Kind::Internal)) };
     unite_identifiers(patient, identifiers(message, settings), settings);
     let names: Vec<Value> = message.field("PID", 5).repetitions().filter_map(|(_, part)| xpn(part, settings)).collect();
@@ -40,7 +47,7 @@ pub(super) fn apply(
     }
     replace_alike(patient, "name", names, &["use"]);
     gender(patient, message.field("PID", 8), new, warnings);
-    birth_date(patient, message.field("PID", 7), settings)?;
+    birth_date(patient, message.field("PID", 7), settings, received)?;
     telecom(patient, message);
     let address = message.field("PID", 11);
     if address.is_null() {
@@ -157,8 +164,28 @@ fn gender(patient: &mut Map<String, Value>, field: Field<'_>, new: bool, warning
     }
 }
 
+/// Names and the mother's maiden name: a part that is longer than any name is something else.
+fn name_lengths(message: &Message) -> Result<(), Irregularity> {
+    for number in [5, 6] {
+        for (repetition, part) in message.field("PID", number).repetitions() {
+            let long =
+                |component: &usize| part.text(*component).is_some_and(|text| text.chars().count() > LONGEST_NAME);
+            if let Some(component) = (1..=6).find(long) {
+                let at = Location::field("PID", number).component(repetition, component);
+                return Err(Irregularity::at(Kind::NameLength, at));
+            }
+        }
+    }
+    Ok(())
+}
+
 /// The date, and the time of birth as its extension.
-fn birth_date(patient: &mut Map<String, Value>, field: Field<'_>, settings: &Settings) -> Result<(), Irregularity> {
+fn birth_date(
+    patient: &mut Map<String, Value>,
+    field: Field<'_>,
+    settings: &Settings,
+    received: Timestamp,
+) -> Result<(), Irregularity> {
     let text = match field.value() {
         Said::Absent => return Ok(()),
         Said::Null => {
@@ -169,6 +196,9 @@ fn birth_date(patient: &mut Map<String, Value>, field: Field<'_>, settings: &Set
         Said::Text(text) => text,
     };
     let moment = Dtm::parse(&text).ok_or(Irregularity::at(Kind::Date, Location::field("PID", 7)))?;
+    if moment.instant(settings.offset).is_some_and(|born| born > received.saturating_add(AHEAD).unwrap_or(received)) {
+        return Err(Irregularity::at(Kind::BirthFuture, Location::field("PID", 7)));
+    }
     let same = patient.get("birthDate").and_then(Value::as_str) == Some(moment.date().as_str());
     patient.insert("birthDate".into(), json!(moment.date()));
     if moment.has_time() {

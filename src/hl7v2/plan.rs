@@ -269,7 +269,7 @@ fn plan_patient(
 ) -> Result<Change, Irregularity> {
     let Some(stored) = &current.patient else {
         let mut resource = json!({"resourceType": "Patient", "id": current.patient_id, "active": true});
-        patient::apply(message, settings, &mut resource, true, warnings)?;
+        patient::apply(message, settings, &mut resource, true, current.received, warnings)?;
         synchronised(&mut resource, moment);
         return Ok(Change::Create { resource });
     };
@@ -281,7 +281,7 @@ fn plan_patient(
         return Err(Irregularity::at(Kind::OtherPerson, Location::segment("PID")));
     }
     let mut resource = stored.resource.clone();
-    patient::apply(message, settings, &mut resource, false, warnings)?;
+    patient::apply(message, settings, &mut resource, false, current.received, warnings)?;
     synchronised(&mut resource, moment);
     Ok(update(stored, resource))
 }

@@ -48,6 +48,7 @@ pub struct State {
     pub authority: Arc<Authority>,
     pub telemetry: Telemetry,
     pub hl7v2: crate::hl7v2::plan::Settings,
+    pub sendings: web::screen::Sendings,
 }
 
 /// The routes for people and programs.

@@ -7,7 +7,7 @@ use crate::error::Result;
 use crate::fhir::definitions::{self, ResourceType, SearchKind};
 use crate::interaction::Answer;
 use crate::interaction::unit::Unit;
-use crate::search::parse;
+use crate::search::{include, parse};
 use serde_json::{Value, json};
 
 /// The date of the statement's content: when what it says changed.
@@ -59,7 +59,8 @@ fn resource(ty: ResourceType, references: References) -> Value {
         References::Enforce => &["literal", "enforced"],
         References::Off => &["literal"],
     };
-    let parameters: Vec<Value> = parse::supported(definitions::r4(), ty)
+    let r4 = definitions::r4();
+    let parameters: Vec<Value> = parse::supported(r4, ty)
         .iter()
         .map(|parameter| json!({"name": parameter.code, "definition": parameter.url, "type": kind(parameter.kind)}))
         .collect();
@@ -78,6 +79,11 @@ fn resource(ty: ResourceType, references: References) -> Value {
         members.insert("operation".to_owned(), json!([{"name": "everything", "definition": EVERYTHING}]));
     }
     if let (false, Value::Object(members)) = (parameters.is_empty(), &mut resource) {
+        let (forward, reverse) = (include::forward_paths(r4, ty), include::reverse_paths(r4, ty));
+        if !forward.is_empty() {
+            members.insert("searchInclude".to_owned(), forward.into());
+        }
+        members.insert("searchRevInclude".to_owned(), reverse.into());
         members.insert("searchParam".to_owned(), Value::Array(parameters));
     }
     resource

@@ -7,6 +7,8 @@ mod capabilities;
 mod create;
 mod delete;
 mod history;
+mod includes;
+mod links;
 pub mod operation;
 mod places;
 mod planned;

@@ -8,11 +8,13 @@ use crate::fhir::bundle::{Entry, Writer};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::outcome;
 use crate::interaction::Answer;
+use crate::interaction::includes::{self, Included};
 use crate::interaction::unit::Unit;
 use crate::search::hash::Form;
+use crate::search::include::Resume;
 use crate::search::page::Binding;
 use crate::search::parse;
-use crate::search::query::{Clause, Query, Total};
+use crate::search::query::{Clause, Cursor, Query, Total};
 use crate::search::sql::Guard;
 use crate::store;
 use crate::store::resource::Stored;
@@ -28,11 +30,11 @@ const ESTIMATE: i64 = 10_000;
 pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Search, resource_type)?;
     let mut query = parsed(unit, resource_type, raw, lenient)?;
-    page_of(unit, &mut query)?;
+    let resume = page_of(unit, &mut query)?;
     unit.flush_what_waits().await?;
     let (guard, documents) = bounds(unit, &access, &mut query).await?;
     let page = match query.count {
-        0 => Page { rows: Vec::new(), next: None },
+        0 => Page::empty(),
         _ => {
             unit.search_at(near(&guard, documents.as_deref()), async |conn| {
                 store::search::page(conn, &access, &guard, &query, documents.as_deref().unwrap_or_default()).await
@@ -40,9 +42,23 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &
             .await?
         }
     };
-    let total = total(unit, &access, &guard, &query, documents.as_deref(), &page).await?;
-    audit(unit, resource_type, &query, &page.rows);
-    Ok(Answer::bundle(bundle(unit, resource_type, &query, &page, total)))
+    let after = resume.as_ref().map(|resume| &resume.after);
+    let included = includes::gather(unit, resource_type, &query.includes, &page.rows, after).await?;
+    let more = resume.as_ref().map_or(page.next.is_some(), |resume| resume.more);
+    let whole = query.cursor.is_none() && !more && query.count > 0;
+    let total = total(unit, &access, &guard, &query, documents.as_deref(), whole.then_some(page.rows.len())).await?;
+    // The matches of a page that goes on were told with its first part.
+    let matches = if resume.is_some() { &[] } else { page.rows.as_slice() };
+    let end = resume.map(|resume| resume.end).or(page.last);
+    let next = match (&included.next, end) {
+        (Some(after), Some(end)) => {
+            Some(Resume { start: query.cursor.clone(), end, more, after: after.clone() }.written())
+        }
+        (_, end) => end.filter(|_| more),
+    };
+    let shown: Vec<&Stored> = matches.iter().chain(included.rows.iter().map(|(_, row)| row)).collect();
+    audit(unit, resource_type, &query, &shown);
+    Ok(Answer::bundle(bundle(unit, resource_type, &query, matches, &included, next.as_ref(), total)))
 }
 
 fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Query> {
@@ -53,24 +69,40 @@ fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool
         terms: limits.or_terms,
         count: u32::try_from(limits.count_default).unwrap_or(20),
         count_max: u32::try_from(limits.count_max).unwrap_or(1000),
+        chain_depth: limits.chain_depth,
+        linked: u32::try_from(limits.linked).unwrap_or(1000),
         lenient,
     };
     parse::parse(&unit.app.search_context(), resource_type, raw, &limits, clock::now())
 }
 
-/// Reads the page token, which is good for this caller and this query.
-fn page_of(unit: &Unit<'_>, query: &mut Query) -> Result<()> {
-    let Some(token) = query.page.take() else { return Ok(()) };
-    let cursor = Binding::of(&unit.app.hasher, &unit.caller.actor, query, clock::now()).read(&token);
-    let cursor = cursor.filter(|cursor| cursor.values.len() == query.sort.len());
-    let wrong = || Error::at(Kind::Value, "_page", "is not a page of this search, or is older than a day");
-    query.cursor = Some(cursor.ok_or_else(wrong)?);
+/// Reads the page token, which is good for this caller and this query: where its matches begin, or how the includes of a
+/// page go on.
+fn page_of(unit: &Unit<'_>, query: &mut Query) -> Result<Option<Resume>> {
+    let Some(token) = query.page.take() else { return Ok(None) };
+    let read = Binding::of(&unit.app.hasher, &unit.caller.actor, query, clock::now()).read(&token);
     query.self_parameters.push(("_page".to_owned(), token));
-    Ok(())
+    let wrong = || Error::at(Kind::Value, "_page", "is not a page of this search, or is older than a day");
+    let read = read.ok_or_else(wrong)?;
+    if read.values.len() == query.sort.len() {
+        query.cursor = Some(read);
+        return Ok(None);
+    }
+    let resume = Resume::read(&read, query.sort.len()).ok_or_else(wrong)?;
+    (query.cursor, query.until) = (resume.start.clone(), Some(resume.end.clone()));
+    // What came between the matches meanwhile does not push the last of them out.
+    query.count = query.count.saturating_mul(2);
+    Ok(Some(resume))
 }
 
-/// The guard of the caller, and where the rows lie when the query says so. Answers what is asked about shapes.
-async fn bounds(unit: &mut Unit<'_>, access: &Access, query: &mut Query) -> Result<(Guard, Option<Vec<String>>)> {
+/// The guard of the caller, and where the rows lie when the query says so. Answers what is asked about shapes and about
+/// other resources.
+pub(super) async fn bounds(
+    unit: &mut Unit<'_>,
+    access: &Access,
+    query: &mut Query,
+) -> Result<(Guard, Option<Vec<String>>)> {
+    unit.follow(access.resource_type(), query).await?;
     if query.asks_for_shapes() {
         let shapes = unit.with(async |conn| store::search::shapes(conn, access).await).await?;
         query.know_shapes(&shapes);
@@ -101,11 +133,12 @@ async fn total(
     guard: &Guard,
     query: &Query,
     documents: Option<&[String]>,
-    page: &Page,
+    all: Option<usize>,
 ) -> Result<Option<i64>> {
-    let whole = query.cursor.is_none() && page.next.is_none() && query.count > 0;
+    if let Some(all) = all {
+        return Ok(i64::try_from(all).ok());
+    }
     let cap = match query.total {
-        _ if whole => return Ok(i64::try_from(page.rows.len()).ok()),
         Total::None => return Ok(None),
         Total::Accurate => None,
         Total::Estimate => Some(ESTIMATE),
@@ -119,10 +152,10 @@ async fn total(
 }
 
 /// One record for each patient who is shown, so that "who saw me" is complete; else one under the actor.
-fn audit(unit: &mut Unit<'_>, resource_type: ResourceType, query: &Query, rows: &[Stored]) {
+fn audit(unit: &mut Unit<'_>, resource_type: ResourceType, query: &Query, rows: &[&Stored]) {
     let names: BTreeSet<&str> = query.self_parameters.iter().map(|(name, _)| name.as_str()).collect();
     let detail = names.into_iter().collect::<Vec<_>>().join("&");
-    let whose = |row: &Stored| row.whose().map(|patient| (patient.to_owned(), row.documento_id.clone()));
+    let whose = |row: &&Stored| row.whose().map(|patient| (patient.to_owned(), row.documento_id.clone()));
     let shown: BTreeSet<(String, String)> = rows.iter().filter_map(whose).collect();
     let event = |unit: &Unit<'_>| {
         let mut event = Event::new(unit.caller, "search-type").of(resource_type);
@@ -178,7 +211,15 @@ pub(super) fn address(url: &str, parameters: &[(String, String)], page: Option<&
     url
 }
 
-fn bundle(unit: &Unit<'_>, resource_type: ResourceType, query: &Query, page: &Page, total: Option<i64>) -> Vec<u8> {
+fn bundle(
+    unit: &Unit<'_>,
+    resource_type: ResourceType,
+    query: &Query,
+    matches: &[Stored],
+    included: &Included,
+    next: Option<&Cursor>,
+    total: Option<i64>,
+) -> Vec<u8> {
     let base = &unit.app.base;
     let url = format!("{base}/{resource_type}");
     let mut bundle = Writer::new("searchset");
@@ -186,17 +227,21 @@ fn bundle(unit: &Unit<'_>, resource_type: ResourceType, query: &Query, page: &Pa
         bundle.total(total);
     }
     bundle.link("self", &address(&url, &query.self_parameters, None));
-    if let Some(next) = &page.next {
+    if let Some(next) = next {
         let token = Binding::of(&unit.app.hasher, &unit.caller.actor, query, clock::now()).token(next);
         if let Some(token) = token {
             bundle.link("next", &address(&url, &query.self_parameters, Some(&token)));
         }
     }
-    for row in &page.rows {
+    for row in matches {
         bundle.entry(&Entry::found(base, resource_type, &row.id, &row.body));
     }
-    if !query.ignored.is_empty() {
-        let told = outcome::ignored(&query.ignored).to_string();
+    for (ty, row) in &included.rows {
+        bundle.entry(&Entry { mode: Some("include"), ..Entry::found(base, *ty, &row.id, &row.body) });
+    }
+    let notes = included.notes(unit);
+    if !query.ignored.is_empty() || !notes.is_empty() {
+        let told = outcome::told(&query.ignored, &notes).to_string();
         bundle.entry(&Entry { resource: Some(told.as_bytes()), mode: Some("outcome"), ..Entry::default() });
     }
     bundle.finish()
@@ -302,6 +347,23 @@ impl Unit<'_> {
                 placement.candidates(conn, &typed).await?.into_iter().flatten().collect();
             documents.extend(placement.directory(conn, &typed).await?.into_iter().flatten());
             Ok(documents.into_iter().collect())
+        })
+        .await
+    }
+
+    /// Place, type and id of each of these, once for each place where it may lie.
+    pub(super) async fn places_of(&mut self, ids: &[(ResourceType, String)]) -> Result<Vec<[String; 3]>> {
+        let typed: Vec<(ResourceType, &str)> = ids.iter().map(|(ty, id)| (*ty, id.as_str())).collect();
+        let placement = &self.app.placement;
+        self.with(async |conn| {
+            let mut places = BTreeSet::new();
+            for found in [placement.candidates(conn, &typed).await?, placement.directory(conn, &typed).await?] {
+                let of = |((ty, id), place): (&(ResourceType, String), Option<String>)| {
+                    Some([place?, ty.name().to_owned(), id.clone()])
+                };
+                places.extend(ids.iter().zip(found).filter_map(of));
+            }
+            Ok(places.into_iter().collect())
         })
         .await
     }

@@ -283,11 +283,12 @@ impl<'a> Unit<'a> {
         let placement = &self.app.placement;
         self.with(async |conn| {
             let records = placement.records_of(conn, patients).await?;
-            let mut documents: Vec<String> = Vec::new();
-            for record in records.values() {
-                documents.push(record.documento_id.clone());
-                documents.extend(store::placement::further_keys(conn, &record.patient_id).await?);
-            }
+            let known: Vec<&str> = records.keys().map(String::as_str).collect();
+            let mut documents = match known.is_empty() {
+                true => Vec::new(),
+                false => store::placement::further_keys_of(conn, &known).await?,
+            };
+            documents.extend(records.values().map(|record| record.documento_id.clone()));
             documents.sort();
             documents.dedup();
             Ok(documents)

@@ -60,27 +60,41 @@ pub async fn add_user(app: &App, new: NewUsuario, by: &Caller) -> Result<Usuario
     Ok(account)
 }
 
-fn checked(new: &NewUsuario) -> Result<Usuario> {
-    let wrong = |name: &str, text: &str| Error::at(Kind::BusinessRule, name, text);
-    let usuario = user_name(&new.usuario)
-        .ok_or_else(|| wrong("usuario", "a user name is 3 to 64 letters a-z, digits and . _ - @"))?;
-    let nombre = new.nombre.trim();
-    if nombre.is_empty() || nombre.len() > LONGEST_NAME {
-        return Err(wrong("nombre", "a name has 1 to 200 bytes"));
+/// Everything that is wrong with a new account, by field. Without a role what depends on it is not judged.
+pub fn wrong(
+    usuario: &str,
+    nombre: &str,
+    rol: Option<Role>,
+    paciente: Option<&str>,
+) -> Vec<(&'static str, &'static str)> {
+    let mut wrong = Vec::new();
+    if user_name(usuario).is_none() {
+        wrong.push(("usuario", "a user name is 3 to 64 letters a-z, digits and . _ - @"));
     }
-    match (new.rol, &new.paciente_id) {
-        (Role::Integracion, _) => return Err(wrong("rol", "integracion is the role of clients, not of people")),
-        (Role::Paciente, None) => return Err(wrong("paciente", "a paciente account is bound to one Patient.id")),
-        (Role::Paciente, Some(id)) if Id::parse(id).is_none() => return Err(wrong("paciente", "is not a Patient.id")),
-        (Role::Paciente, Some(_)) => {}
-        (_, Some(_)) => return Err(wrong("paciente", "only a paciente account is bound to a Patient.id")),
-        (_, None) => {}
+    if nombre.trim().is_empty() || nombre.trim().len() > LONGEST_NAME {
+        wrong.push(("nombre", "a name has 1 to 200 bytes"));
+    }
+    match (rol, paciente) {
+        (None, _) => {}
+        (Some(Role::Integracion), _) => wrong.push(("rol", "integracion is the role of clients, not of people")),
+        (Some(Role::Paciente), None) => wrong.push(("paciente", "a paciente account is bound to one Patient.id")),
+        (Some(Role::Paciente), Some(id)) if Id::parse(id).is_none() => wrong.push(("paciente", "is not a Patient.id")),
+        (Some(Role::Paciente), Some(_)) | (Some(_), None) => {}
+        (Some(_), Some(_)) => wrong.push(("paciente", "only a paciente account is bound to a Patient.id")),
+    }
+    wrong
+}
+
+fn checked(new: &NewUsuario) -> Result<Usuario> {
+    let wrong = wrong(&new.usuario, &new.nombre, Some(new.rol), new.paciente_id.as_deref());
+    if let Some((name, text)) = wrong.first() {
+        return Err(Error::at(Kind::BusinessRule, *name, *text));
     }
     Ok(Usuario {
         documento_id: new.documento_id.as_str().to_owned(),
         id: clock::uuid(),
-        usuario,
-        nombre: nombre.to_owned(),
+        usuario: new.usuario.trim().to_ascii_lowercase(),
+        nombre: new.nombre.trim().to_owned(),
         rol: new.rol,
         active: true,
         paciente_id: new.paciente_id.clone(),

@@ -44,8 +44,10 @@ pub struct Registration<'r> {
 pub enum Registered {
     /// The user name of the account.
     Done(String),
-    /// No valid code.
-    Refused,
+    /// No valid code. Seconds until the next try is looked at.
+    Refused { wait: u64 },
+    /// Too many wrong ones: nothing was looked at. Seconds that are left.
+    Wait { seconds: u64 },
 }
 
 fn digest(codigo: &str) -> Vec<u8> {
@@ -71,6 +73,11 @@ pub async fn make(app: &App, patient: &str, by: &Caller) -> Result<NewCode> {
     Ok(NewCode { codigo: groups.join("-"), vence })
 }
 
+/// Until when the code of a Patient is good that was made before.
+pub async fn good_until(app: &App, patient: &str) -> Result<Option<Timestamp>> {
+    code::good_until(&*app.pool.lane().await?, patient, clock::now()).await
+}
+
 /// Opens the account of the Patient whose code it is; one that this patient has already gets the new password.
 /// A password that does not fit is an error of the field `clave`, whatever the code is worth.
 pub async fn register(app: &Arc<App>, typed: Registration<'_>, source: &str, request_id: &str) -> Result<Registered> {
@@ -78,10 +85,15 @@ pub async fn register(app: &Arc<App>, typed: Registration<'_>, source: &str, req
     let usuario = documento.as_ref().map_or(String::new(), |documento| documento.as_str().to_ascii_lowercase());
     password::check(typed.clave, &usuario)?;
     let attempts = Attempts::new(app, "registro", &usuario, source);
+    let left = attempts.left().await?;
+    if !left.is_zero() {
+        app.audit.record(vec![refused("register", "throttled", request_id)]).await?;
+        return Ok(Registered::Wait { seconds: left.as_secs() + 1 });
+    }
     let hash = digest(typed.codigo);
-    let patient = match (&documento, attempts.left().await?.is_zero()) {
-        (Some(documento), true) => patient_of(app, &hash, documento, typed.fecha_nacimiento, request_id).await?,
-        _ => None,
+    let patient = match &documento {
+        Some(documento) => patient_of(app, &hash, documento, typed.fecha_nacimiento, request_id).await?,
+        None => None,
     };
     let opened = match (patient, documento) {
         (Some(patient), Some(documento)) => open(app, &hash, &patient, documento, typed.clave, request_id).await?,
@@ -93,9 +105,9 @@ pub async fn register(app: &Arc<App>, typed: Registration<'_>, source: &str, req
             Ok(Registered::Done(usuario))
         }
         None => {
-            attempts.failed().await?;
+            let wait = attempts.failed().await?.as_secs();
             app.audit.record(vec![refused("register", "no valid code", request_id)]).await?;
-            Ok(Registered::Refused)
+            Ok(Registered::Refused { wait })
         }
     }
 }

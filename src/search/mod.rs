@@ -3,6 +3,7 @@
 //! * [`hash`]: the keyed 64-bit hashes that stand in `resource.keys`.
 //! * [`index`]: what a resource is found by. [`main_date`]: which date parameter is the main one of a type.
 //! * [`query`]: what was asked, as values. [`parse`]: query text -> Query. [`page`]: page tokens.
+//! * [`link`]: chains and `_has`. [`include`]: what comes beside the matches.
 //! * [`param`]: one file per parameter type, index and query side by side so that they cannot differ.
 //! * [`decimal`], [`ucum`]: exact numbers, and which units can be compared.
 //! * [`sql`]: Query + Guard -> statements; values are always bound.
@@ -11,7 +12,9 @@
 
 pub mod decimal;
 pub mod hash;
+pub mod include;
 pub mod index;
+pub mod link;
 pub mod main_date;
 pub mod page;
 pub mod param;

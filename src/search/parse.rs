@@ -2,11 +2,13 @@
 //!
 //! Nothing is ignored in silence: an unknown parameter, modifier or value is an error that names the parameter and the
 //! nearest known ones, and all problems are told at once; with lenient handling what is not supported is left out and told
-//! beside the matches. Values stand in no error text. Not here yet, and refused by name: `near`, chains, `_has`, includes,
-//! modifiers that need terminology.
+//! beside the matches. Values stand in no error text. Not here yet, and refused by name: `near`, modifiers that need
+//! terminology.
 
 mod criterion;
+mod include;
 mod known;
+mod link;
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
@@ -30,6 +32,10 @@ pub struct Limits {
     pub terms: usize,
     pub count: u32,
     pub count_max: u32,
+    /// Steps of a chain.
+    pub chain_depth: usize,
+    /// Resources that a chain or `_has` may go by.
+    pub linked: u32,
     /// What is not supported is left out and told (`Prefer: handling=lenient`) instead of refused.
     pub lenient: bool,
 }
@@ -41,7 +47,16 @@ const SORT_CODES: usize = 64;
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { length: 16 * 1024, parameters: 100, terms: 500, count: 20, count_max: 1000, lenient: false }
+        Limits {
+            length: 16 * 1024,
+            parameters: 100,
+            terms: 500,
+            count: 20,
+            count_max: 1000,
+            chain_depth: 4,
+            linked: 1000,
+            lenient: false,
+        }
     }
 }
 
@@ -83,28 +98,7 @@ pub fn parse_pairs(
     if pairs.len() > limits.parameters {
         return Err(Error::new(Kind::TooCostly, format!("the query has more than {} parameters", limits.parameters)));
     }
-    let mut parser = Parser {
-        context,
-        t,
-        limits,
-        now,
-        main: main_date(context.definitions, t).map(|parameter| parameter.code),
-        seen: Vec::new(),
-        count_only: false,
-        query: Query {
-            resource_type: t.name(),
-            clauses: Vec::new(),
-            patient: None,
-            selective: false,
-            sort: vec![Sort { by: SortBy::Date, descending: true }],
-            count: limits.count,
-            total: Total::Unasked,
-            page: None,
-            cursor: None,
-            self_parameters: Vec::new(),
-            ignored: Vec::new(),
-        },
-    };
+    let mut parser = Parser::new(context, t, limits, now);
     let mut issues = Vec::new();
     for (name, value) in pairs {
         if let Err(error) = parser.parameter(name, value) {
@@ -137,7 +131,42 @@ struct Parser<'a> {
     /// Result parameters that were given.
     seen: Vec<&'static str>,
     count_only: bool,
+    /// Steps of the chain that lead here, and searches that the whole query asks besides its own.
+    depth: usize,
+    arms: usize,
     query: Query,
+}
+
+impl<'a> Parser<'a> {
+    fn new(context: &'a Context<'a>, t: ResourceType, limits: &'a Limits, now: Timestamp) -> Parser<'a> {
+        Parser {
+            context,
+            t,
+            limits,
+            now,
+            main: main_date(context.definitions, t).map(|parameter| parameter.code),
+            seen: Vec::new(),
+            count_only: false,
+            depth: 0,
+            arms: 0,
+            query: Query {
+                resource_type: t.name(),
+                clauses: Vec::new(),
+                patient: None,
+                selective: false,
+                sort: vec![Sort { by: SortBy::Date, descending: true }],
+                count: limits.count,
+                total: Total::Unasked,
+                page: None,
+                cursor: None,
+                until: None,
+                includes: Vec::new(),
+                bare: false,
+                self_parameters: Vec::new(),
+                ignored: Vec::new(),
+            },
+        }
+    }
 }
 
 impl Parser<'_> {
@@ -157,6 +186,7 @@ impl Parser<'_> {
             }
             // How the answer is written, not what is in it.
             "_format" | "_pretty" => Ok(()),
+            _ if include::is_include(&name) => self.include(name, value),
             _ => {
                 self.criterion(&name, &value)?;
                 self.query.self_parameters.push((name, value));
@@ -191,6 +221,9 @@ impl Parser<'_> {
         let mut keys = Vec::new();
         for part in value.split(',') {
             let (descending, code) = part.strip_prefix('-').map_or((false, part), |code| (true, code));
+            if code.contains('.') {
+                return Err(Error::at(Kind::NotSupported, "_sort", "a chained parameter gives no order here"));
+            }
             let Some(by) = self.sort_by(code) else {
                 let text =
                     format!("{} can be sorted by {}, each also with - before it", self.t, self.sortable().join(", "));

@@ -4,6 +4,8 @@
 //! of the request; those stand in `self_parameters` alone, for the self link.
 
 use crate::error::Issue;
+use crate::search::include::Include;
+use crate::search::link::{Joined, Link};
 use jiff::Timestamp;
 
 /// One search of one resource type.
@@ -25,6 +27,12 @@ pub struct Query {
     pub page: Option<String>,
     /// Where the page starts (after this row); `None` for the first page.
     pub cursor: Option<Cursor>,
+    /// Where it ends at the latest (with this row): a page whose includes are told in several parts.
+    pub until: Option<Cursor>,
+    /// What comes beside the matches.
+    pub includes: Vec<Include>,
+    /// Only where the rows lie and whose they are is wanted, not their bodies.
+    pub bare: bool,
     /// What is really executed, decoded, for the self link; `_page` last when there is one.
     pub self_parameters: Vec<(String, String)>,
     /// What was left out because the caller asked for lenient handling.
@@ -61,6 +69,10 @@ pub enum Clause {
     },
     All(Vec<Clause>),
     Either(Vec<Clause>),
+    /// A chain or `_has`: answered by other searches before the rows are looked for ([`link`](super::link)).
+    Linked(Box<Link>),
+    /// The same, where those searches find too many to name: each row looks for itself.
+    Joined(Box<Joined>),
     /// What no row fulfils.
     Never,
 }
@@ -201,6 +213,15 @@ impl Clause {
         }
     }
 
+    /// The first chain or `_has` in it that is not answered.
+    fn unanswered(&mut self) -> Option<&mut Clause> {
+        match self {
+            Clause::Linked(_) => Some(self),
+            Clause::All(inner) | Clause::Either(inner) => inner.iter_mut().find_map(Clause::unanswered),
+            _ => None,
+        }
+    }
+
     fn each(&mut self, change: &mut impl FnMut(&mut Clause)) {
         change(self);
         if let Clause::All(inner) | Clause::Either(inner) = self {
@@ -216,6 +237,16 @@ impl Query {
             Clause::Ids(ids) => Some(ids.as_slice()),
             _ => None,
         })
+    }
+
+    /// The first chain or `_has` that is not answered.
+    pub fn unanswered(&mut self) -> Option<&mut Clause> {
+        self.clauses.iter_mut().find_map(Clause::unanswered)
+    }
+
+    /// Whether no row can be found.
+    pub fn is_hopeless(&self) -> bool {
+        self.clauses.contains(&Clause::Never)
     }
 
     /// Whether some clause demands a key: GIN can find the rows.

@@ -8,7 +8,10 @@
 //! reached, so that a page which is not full (W) or the order (P) is not to be trusted and the next plan must be tried.
 //! A row whose `id` is null only carries `capped`.
 
+mod include;
 mod text;
+
+pub use include::{Source, included};
 
 use crate::search::query::{Clause, Place, Prefix, Query};
 use jiff::Timestamp;
@@ -69,6 +72,9 @@ pub enum Plan {
 /// `documents` as for [`timeline`]. `distributed`: the rows lie on several nodes. Citus sends a plain statement to each of
 /// them, order and limit included; what stands behind a fence it would gather on the coordinator first, or refuse.
 pub fn plans(query: &Query, documents: &[String], distributed: bool) -> &'static [Plan] {
+    if query.is_hopeless() {
+        return &[];
+    }
     match query.patient.is_some() || query.ids().is_some() {
         // A patient or id that nobody knows.
         true if documents.is_empty() => return &[],
@@ -193,6 +199,15 @@ pub fn plain(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Stat
     text.add(" from resource w where not w.deleted");
     text.of_type(query).within(query, documents).guard(guard).clauses(query, None).bounds(query);
     text.add(") w where true").cursor(query, "w").order(query, "w").page(query);
+    text.finish()
+}
+
+/// The first matches in no order, at most one more than a page: for chains and `_has`, where a pick was not complete.
+/// Columns and `documents` as for [`plain`].
+pub fn found(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Statement {
+    let mut text = Text::within_guard(guard, documents);
+    text.row(query, "w").add(", null::int8 as found, false as capped from resource w where not w.deleted");
+    text.of_type(query).within(query, documents).guard(guard).clauses(query, None).page(query);
     text.finish()
 }
 

@@ -70,7 +70,7 @@ pub async fn directory(conn: &Conn, accesses: &[Access], ids: &[(ResourceType, S
 }
 
 /// A row, and the second wall: it is judged once more by the access of its type.
-fn seen(row: &Row, accesses: &HashMap<&str, &Access>) -> Result<Typed> {
+pub(super) fn seen(row: &Row, accesses: &HashMap<&str, &Access>) -> Result<Typed> {
     let name: &str = row.get(0);
     let (Some(access), Some(resource_type)) = (accesses.get(name), ResourceType::parse(name)) else {
         return Err(Error::internal("a row of a type came that was not asked for"));

@@ -7,23 +7,42 @@ use uuid::Uuid;
 
 pub const STATEMENTS: &[&str] = &[ANSWER, CLAIM, KEEP_DRAFT, DRAFT, SWEEP_FORMS, SWEEP_DRAFTS];
 
-const ANSWER: &str = "select answer from form where key = $1 and action = $2";
+const ANSWER: &str = "select answer, coalesce(sent, ''), created from form where key = $1 and action = $2";
 // A second sending waits here for the first: then it finds the key taken.
-const CLAIM: &str =
-    "insert into form (key, action, session, answer, created) values ($1, $2, $3, $4, $5) on conflict do nothing";
+const CLAIM: &str = "insert into form (key, action, session, answer, created, sent) values ($1, $2, $3, $4, $5, $6) on conflict do nothing";
 const KEEP_DRAFT: &str = "insert into draft (id, usuario_id, action, body, created) values ($1, $2, $3, $4, $5)";
 const DRAFT: &str = "select body from draft where id = $1 and usuario_id = $2 and action = $3 and created > $4";
 const SWEEP_FORMS: &str = "delete from form where created < $1";
 const SWEEP_DRAFTS: &str = "delete from draft where created < $1";
 
-/// The address to which the first sending of a form led.
-pub async fn answer(conn: &Conn, key: &str, action: &str) -> Result<Option<String>> {
-    Ok(conn.query_opt(ANSWER, &[&key, &action]).await?.map(|row| row.get(0)))
+/// The first sending of a form.
+pub struct First {
+    /// The address to which it led.
+    pub answer: String,
+    /// What it said; empty when that is not known.
+    pub sent: String,
+    pub at: Timestamp,
+}
+
+/// The first sending of a form, once it is done.
+pub async fn answer(conn: &Conn, key: &str, action: &str) -> Result<Option<First>> {
+    let first = |row: tokio_postgres::Row| First { answer: row.get(0), sent: row.get(1), at: row.get(2) };
+    Ok(conn.query_opt(ANSWER, &[&key, &action]).await?.map(first))
+}
+
+/// What identifies a form, and what it says.
+#[derive(Clone, Copy)]
+pub struct Sending<'s> {
+    pub key: &'s str,
+    pub action: &'s str,
+    pub session: Uuid,
+    pub sent: &'s str,
 }
 
 /// Keeps the answer of a form, inside the transaction that does what the form says. False: it was sent before.
-pub async fn claim(conn: &Conn, key: &str, action: &str, session: Uuid, answer: &str, now: Timestamp) -> Result<bool> {
-    Ok(conn.execute(CLAIM, &[&key, &action, &session, &answer, &now]).await? == 1)
+pub async fn claim(conn: &Conn, form: Sending<'_>, answer: &str, now: Timestamp) -> Result<bool> {
+    let Sending { key, action, session, sent } = form;
+    Ok(conn.execute(CLAIM, &[&key, &action, &session, &answer, &now, &sent]).await? == 1)
 }
 
 pub async fn keep_draft(conn: &Conn, id: &str, usuario: Uuid, action: &str, body: &str, now: Timestamp) -> Result<()> {

@@ -10,6 +10,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0002_pages", include_str!("../../sql/migrations/0002_pages.sql")),
     ("0003_desk", include_str!("../../sql/migrations/0003_desk.sql")),
     ("0004_search", include_str!("../../sql/migrations/0004_search.sql")),
+    ("0005_sent", include_str!("../../sql/migrations/0005_sent.sql")),
 ];
 
 /// What is extracted of a resource changed with these: rows that are there would not be found by everything they have.

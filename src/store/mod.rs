@@ -14,7 +14,9 @@ pub mod embedded;
 pub mod everything;
 pub mod form;
 pub mod group;
+pub mod include;
 pub mod installation;
+pub mod link;
 pub mod message;
 pub mod migrate;
 pub mod placement;
@@ -39,6 +41,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("form", form::STATEMENTS),
     ("everything", everything::STATEMENTS),
     ("installation", installation::STATEMENTS),
+    ("link", link::STATEMENTS),
     ("message", message::STATEMENTS),
     ("placement", placement::STATEMENTS),
     ("resource", resource::STATEMENTS),

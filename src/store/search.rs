@@ -14,7 +14,7 @@ pub const STATEMENTS: &[&str] = &[BY_KEYS, SHAPES, HOLDER, ADVISORY_LOCKS, CLEAN
 
 /// Rows that a walk looks at, matches that a pick gathers (measured: docs of the search plans).
 const WALKED: i64 = 3_000;
-const PICKED: i64 = 2_001;
+pub(super) const PICKED: i64 = 2_001;
 /// Matches of a set of keys that are looked at; more is no condition that picks one.
 const BY_KEYS_MOST: usize = 10_000;
 
@@ -23,6 +23,14 @@ pub struct Page {
     pub rows: Vec<Stored>,
     /// The last row, when there are more behind it.
     pub next: Option<Cursor>,
+    /// The last row.
+    pub last: Option<Cursor>,
+}
+
+impl Page {
+    pub fn empty() -> Page {
+        Page { rows: Vec::new(), next: None, last: None }
+    }
 }
 
 pub(super) fn bound(statement: &Statement) -> Vec<(&(dyn ToSql + Sync), Type)> {
@@ -41,7 +49,7 @@ pub(super) fn bound(statement: &Statement) -> Vec<(&(dyn ToSql + Sync), Type)> {
 }
 
 /// Fails when a node is lost that a search needs: those of its documents, or of what the guard lets through, else all.
-fn reach(conn: &Conn, guard: &Guard, documents: Option<&[String]>) -> Result<()> {
+pub(super) fn reach(conn: &Conn, guard: &Guard, documents: Option<&[String]>) -> Result<()> {
     match documents.or(guard.documents.as_deref()) {
         Some(documents) => documents.iter().try_for_each(|documento_id| conn.reach(documento_id)),
         None => conn.reach_all(),
@@ -74,9 +82,9 @@ pub async fn page(conn: &Conn, access: &Access, guard: &Guard, query: &Query, do
     }
     let more = found.len() > wanted;
     found.truncate(wanted);
-    let next = found.last().filter(|_| more);
-    let next = next.map(|(row, values)| Cursor { values: values.clone(), id: row.id.clone() });
-    Ok(Page { rows: found.into_iter().map(|(row, _)| row).collect(), next })
+    let last = found.last().map(|(row, values)| Cursor { values: values.clone(), id: row.id.clone() });
+    let next = last.clone().filter(|_| more);
+    Ok(Page { rows: found.into_iter().map(|(row, _)| row).collect(), next, last })
 }
 
 /// Whether the rows of a plan are the answer. A walk that filled its page is, whatever lies behind its cap.
@@ -90,7 +98,7 @@ fn is_complete(plan: Plan, query: &Query, rows: &[Row]) -> bool {
     }
 }
 
-fn hit(row: &Row, access: &Access) -> Result<Stored> {
+pub(super) fn hit(row: &Row, access: &Access) -> Result<Stored> {
     if row.get::<_, i16>(6) != 0 {
         return Err(Error::internal("a body has an encoding that this version cannot read"));
     }
@@ -125,7 +133,7 @@ pub async fn count(
     documents: Option<&[String]>,
     cap: Option<i64>,
 ) -> Result<i64> {
-    if documents.is_some_and(<[String]>::is_empty) {
+    if documents.is_some_and(<[String]>::is_empty) || query.is_hopeless() {
         return Ok(0);
     }
     reach(conn, guard, documents)?;

@@ -101,9 +101,10 @@ impl Filter {
         (Filter::Of(Class::Inpatient), "hospitalizacion", "admission.inpatient"),
     ];
 
-    fn read(text: &str) -> (Filter, &'static str) {
-        let known = Filter::EACH.iter().find(|(_, name, _)| *name == text);
-        known.map_or((Filter::All, ""), |(filter, name, _)| (*filter, *name))
+    fn of(visit: &Visit) -> Result<(Filter, &'static str)> {
+        let wanted = visit.one_of("filtro", &Filter::EACH.map(|(_, name, _)| name))?;
+        let known = Filter::EACH.iter().find(|(_, name, _)| *name == wanted);
+        Ok(known.map_or((Filter::All, ""), |(filter, name, _)| (*filter, *name)))
     }
 }
 
@@ -122,6 +123,7 @@ async fn show(visit: &Visit, searching: bool) -> Result<Reply> {
     let asked = Asked::read(&q);
     // While somebody types only the patients found are wanted, and nobody else is shown.
     let only_found = visit.query.typed("solo") == "1";
+    let chosen = Filter::of(visit)?;
     let (rows, more, arrived) = visit
         .unit(async |unit| {
             let (rows, more) = match &asked {
@@ -137,11 +139,11 @@ async fn show(visit: &Visit, searching: bool) -> Result<Reply> {
         true => visit.text("admission.many_found").to_owned(),
         false => visit.reader.count("admission.found", i64::try_from(rows.len()).unwrap_or(0)),
     });
-    let (_, filter) = Filter::read(visit.query.typed("filtro"));
     let beside = match only_found {
         true => None,
-        false => Some(Beside { arrivals: listed(visit, section, &q, &arrived), hl7: hl7(visit).await? }),
+        false => Some(Beside { arrivals: listed(visit, section, &q, chosen, &arrived), hl7: hl7(visit).await? }),
     };
+    let (_, filter) = chosen;
     let model =
         Model { page: visit.page(visit.text(title)).at(section), searching, q, filter, count, more, rows, beside };
     visit.show("admission", &model)
@@ -324,9 +326,14 @@ pub fn years(reader: &Reader, birth: jiff::civil::Date) -> Option<i16> {
     (birth <= reader.today()).then(|| span.get_years())
 }
 
-fn listed(visit: &Visit, section: &str, q: &str, arrived: &[Arrived]) -> Arrivals {
+fn listed(
+    visit: &Visit,
+    section: &str,
+    q: &str,
+    (filter, name): (Filter, &'static str),
+    arrived: &[Arrived],
+) -> Arrivals {
     let reader = &visit.reader;
-    let (filter, name) = Filter::read(visit.query.typed("filtro"));
     let fits = |filter: Filter, one: &Arrived| match filter {
         Filter::All => true,
         Filter::Review => one.review.is_some(),

@@ -10,7 +10,7 @@ use crate::view::format::{Reader, date_field, typed_date};
 use crate::view::observation::put;
 use crate::view::page::{Link, Page};
 use crate::view::patient::{named, search};
-use crate::view::problem::{onset, onset_field};
+use crate::view::problem::{onset, onset_field, out_of_life};
 use crate::view::record::Record;
 use crate::view::record::clinical::{AllergyState, states_none};
 use crate::view::record::words::{code_of, joined, list, text};
@@ -90,7 +90,7 @@ impl Entry {
     }
 
     /// Reads the form; what is wrong goes to the problems.
-    pub fn read(reader: &Reader, form: &Form, problems: &mut Problems) -> Entry {
+    pub fn read(reader: &Reader, born: &str, form: &Form, problems: &mut Problems) -> Entry {
         let typed = |name: &str| form.typed(name).to_owned();
         let chosen = |name: &str| {
             options_of(OPTIONS, name)
@@ -116,11 +116,13 @@ impl Entry {
             problems.add("reaccion", reader.text("allergy.reaction_missing"));
         }
         match onset(form.typed("desde")) {
-            Ok(Some(onset)) if reader.day_of(&onset).is_some_and(|day| day > reader.today()) => {
-                problems.add("desde", reader.text("taken.future"));
-                entry
+            Ok(onset) => {
+                let onset = onset.unwrap_or_default();
+                if let Some(wrong) = out_of_life(reader, born, &onset).filter(|_| !onset.is_empty()) {
+                    problems.add("desde", reader.text(wrong));
+                }
+                Entry { onset, ..entry }
             }
-            Ok(onset) => Entry { onset: onset.unwrap_or_default(), ..entry },
             Err(_) => {
                 problems.add("desde", reader.text("problem.onset_wrong"));
                 entry
@@ -246,7 +248,8 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let record = chart::of(visit).await?;
     let (reader, mut problems) = (&visit.reader, Problems::default());
-    let entry = Entry { status: "active".to_owned(), ..Entry::read(reader, form, &mut problems) };
+    let entry =
+        Entry { status: "active".to_owned(), ..Entry::read(reader, &record.who.birth.iso, form, &mut problems) };
     let same = |what: &str| fold(what) == fold(&entry.substance);
     if record.allergies.items.iter().any(|item| item.active && same(&item.what)) {
         problems.add("sustancia", reader.text("allergy.already"));

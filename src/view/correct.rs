@@ -204,7 +204,7 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let (resource, edit) = visit.unit(async |unit| entry(unit, visit, &record.id, kind, &id).await).await?;
     let mut problems = Problems::default();
     let version: i64 = form.typed("version").parse().map_err(|_| Error::at(Kind::Value, "version", "not a version"))?;
-    apply(visit, edit, &mut resource.clone(), form, &mut problems);
+    apply(visit, &record, edit, &mut resource.clone(), form, &mut problems);
     if form.typed("motivo").is_empty() {
         problems.add("motivo", visit.text("form.missing"));
     }
@@ -214,7 +214,7 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let resource_type = named(kind)?;
     let saved = visit.once(async |unit| {
         let (mut current, edit) = entry(unit, visit, &record.id, kind, &id).await?;
-        apply(visit, edit, &mut current, form, &mut Problems::default());
+        apply(visit, &record, edit, &mut current, form, &mut Problems::default());
         unit.run(&Interaction::Update {
             resource_type,
             id: id.clone(),
@@ -231,14 +231,14 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
 }
 
 /// Puts what was typed into a resource.
-fn apply(visit: &Visit, edit: Edit, resource: &mut Value, form: &Form, problems: &mut Problems) {
+fn apply(visit: &Visit, record: &Record, edit: Edit, resource: &mut Value, form: &Form, problems: &mut Problems) {
     let reader = &visit.reader;
     match edit {
         Edit::Condition => {
-            let typed = problem::read(reader, form, problems);
+            let typed = problem::read(reader, &record.who.birth.iso, form, problems);
             problem::apply(resource, &typed);
         }
-        Edit::Allergy => allergy::Entry::read(reader, form, problems).apply(resource),
+        Edit::Allergy => allergy::Entry::read(reader, &record.who.birth.iso, form, problems).apply(resource),
         Edit::Statement => allergy::withdraw(resource, form.typed("estado")),
         Edit::Medicine => {
             let typed = prescribe::Entry::read(reader, form, problems);

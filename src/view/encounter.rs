@@ -2,6 +2,7 @@
 //! <https://hl7.org/fhir/R4/encounter.html>
 
 use crate::oauth::form::Form;
+use crate::search::param::string::fold;
 use crate::view::format::Reader;
 use crate::view::page::Badge;
 use serde_json::{Map, Value, json};
@@ -13,7 +14,7 @@ const LAST_SOURCE_SYNC: &str = "http://hl7.org/fhir/StructureDefinition/lastSour
 /// Statuses of a stay that goes on.
 pub const OPEN: &str = "arrived,triaged,in-progress,onleave";
 /// Codes of a stay, in emergency or in bed: a patient has one at a time. A visit goes beside it.
-const STAY: &str = "EMER,IMP,ACUTE,NONAC,OBSENC,SS";
+pub const STAY: &str = "EMER,IMP,ACUTE,NONAC,OBSENC,SS";
 
 /// What kind of encounter, as the desk sorts them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,6 +157,15 @@ pub fn bed(encounter: &Value) -> Option<String> {
     let display = text(current, &["location", "display"]);
     let bed = display.rsplit(" / ").next().unwrap_or(display).trim();
     (!bed.is_empty()).then(|| bed.to_owned())
+}
+
+/// Whether somebody lies in this bed of this service, however the two are written.
+pub fn is_in(encounter: &Value, service: &str, bed: &str) -> bool {
+    let plain = |text: &str| fold(text).chars().filter(|c| c.is_alphanumeric()).collect::<String>();
+    let wanted = plain(service) + &plain(bed);
+    let current = places(encounter).into_iter().find(|place| place.active).map(|place| plain(place.display));
+    let own = self::bed(encounter).map(|own| plain(self::service(encounter).unwrap_or("")) + &plain(&own));
+    current.is_some_and(|current| current == wanted) || own.is_some_and(|own| own == wanted)
 }
 
 pub fn reason(encounter: &Value) -> Option<&str> {
@@ -339,6 +349,21 @@ mod tests {
         let old = json!({"location": {"display": "Medicina interna / 412B"}, "status": "completed", "period": {"start": NOW, "end": "2026-11-23T16:00:00-05:00"}});
         assert_eq!((places.len(), &places[0]), (2, &old));
         assert_eq!(place(&reader(), &Value::Object(encounter)), "Cirugía · 305A");
+    }
+
+    #[test]
+    fn a_bed_is_the_same_however_it_is_written() {
+        let check = |display: &str, service: &str, bed: &str, same: bool| {
+            let stay = json!({"serviceType": {"text": "Cirugía"}, "location": [{"location": {"display": display}, "status": "active"}]});
+            assert_eq!(is_in(&stay, service, bed), same, "{display} {service} {bed}");
+        };
+        check("Cirugía / 305A", "cirugia", "305 a", true);
+        check("Cirugía / 305 / A", "Cirugía", "305A", true);
+        check("Piso 3 / 305A", "Cirugía", "305A", true);
+        check("Piso 3 / 305A", "Piso 3", "305A", true);
+        check("Cirugía / 305A", "Pediatría", "305A", false);
+        check("Cirugía / 305A", "Cirugía", "305B", false);
+        assert!(!is_in(&json!({}), "", ""));
     }
 
     #[test]

@@ -68,7 +68,7 @@ pub fn page(
     kept: Kept<'_>,
     reason: Reason,
 ) -> Result<String> {
-    let next = kept.next.and_then(local).unwrap_or("");
+    let next = kept.next.and_then(led).unwrap_or("");
     let here =
         if next.is_empty() { "/login".to_owned() } else { format!("/login?next={}", super::visit::encoded(next)) };
     let page = Page::open(reader, theme, site, reader.text("login.title"), &here).class("narrow");
@@ -125,6 +125,24 @@ pub fn local(next: &str) -> Option<&str> {
     (rooted && clean && next.len() <= LONGEST_NEXT).then_some(next)
 }
 
+/// The first parts of the addresses of pages, and what below them is none: programs ask for it, or buttons post to it.
+const PAGES: [&str; 9] =
+    ["", "admin", "admision", "cuenta", "exportar_pdf", "medico", "mi-historia", "paciente", "resultados"];
+const NO_PAGES: [&str; 4] = ["/admision/municipios", "/admision/llegadas/nuevas", "/cuenta/sesion", "/codigo"];
+
+/// Where one may be led after a form of the browser: to a page of this server.
+pub fn led(next: &str) -> Option<&str> {
+    let path = local(next)?.split(['?', '#']).next()?;
+    let first = path.split('/').nth(1)?;
+    (PAGES.contains(&first) && !NO_PAGES.iter().any(|none| path.ends_with(none))).then_some(next)
+}
+
+/// Where a choice of the browser leads back: also to the pages of somebody who is not signed in.
+pub fn back(next: &str) -> Option<&str> {
+    let path = local(next)?.split(['?', '#']).next()?;
+    if matches!(path, "/login" | "/login/olvido" | "/registro") { Some(next) } else { led(next) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -152,6 +170,18 @@ mod tests {
             check(next, false);
         }
         check(&format!("/{}", "a".repeat(2000)), false);
+    }
+
+    #[test]
+    fn a_sign_in_leads_to_pages_only() {
+        let check = |next: &str, ok: bool| assert_eq!(led(next).is_some(), ok, "{next:?}");
+        for page in ["/", "/?x=1", "/medico?q=ana", "/paciente/x/registro/Observation/y", "/exportar_pdf/x", "/cuenta"]
+        {
+            check(page, true);
+        }
+        for none in ["/logout", "/login", "/idioma/en", "/fhir/Patient", "/assets/x.css", "/paciente/x/codigo", "//x"] {
+            check(none, false);
+        }
     }
 
     #[test]

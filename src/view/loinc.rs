@@ -4,6 +4,7 @@
 use crate::i18n::Language;
 use crate::search::param::string::fold;
 use serde::Serialize;
+use serde_json::Value;
 use std::sync::LazyLock;
 
 const FILE: &str = include_str!("../../fhir-profiles/local/loinc-comunes.csv");
@@ -61,6 +62,17 @@ pub fn find(code: &str) -> Option<&'static Common> {
     ALL.iter().find(|known| known.code == code)
 }
 
+/// What a CodeableConcept means that has a common code and no words. Words are shown as they were said.
+pub fn named(concept: &Value) -> Option<&'static Common> {
+    let codings = || concept.get("coding").and_then(Value::as_array).into_iter().flatten();
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let code =
+        codings().find(|coding| text(coding, "system") == "http://loinc.org").map(|coding| text(coding, "code"))?;
+    let common = find(&code)?;
+    let said = codings().any(|coding| !text(coding, "display").is_empty()) || !text(concept, "text").is_empty();
+    if said { None } else { Some(common) }
+}
+
 /// Those of which every word is the beginning of a word; the ones that begin with the first word come first.
 pub fn search(text: &str) -> Vec<&'static Common> {
     let text: String = text.chars().take(LONGEST).collect();
@@ -91,7 +103,18 @@ pub struct Hit {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
     use std::collections::BTreeSet;
+
+    #[test]
+    fn a_common_code_without_words_is_named() {
+        let named = |concept: Value| super::named(&concept).map(|common| common.name(Language::Es));
+        let coding = |display: &str| json!([{"system": "http://loinc.org", "code": "2823-3", "display": display}]);
+        assert_eq!(named(json!({"coding": coding("")})), Some("Potasio"));
+        assert_eq!(named(json!({"coding": coding("Potassium")})), None);
+        assert_eq!(named(json!({"coding": coding(""), "text": "K"})), None);
+        assert_eq!(named(json!({"coding": [{"system": "http://example.org", "code": "2823-3"}]})), None);
+    }
 
     #[test]
     fn the_list_is_whole() {

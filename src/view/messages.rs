@@ -53,7 +53,7 @@ pub fn since(reader: &Reader) -> Timestamp {
 
 /// `/admision/mensajes`; `?error=1`: those that were not applied.
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let (reader, failed) = (&visit.reader, visit.query.typed("error") == "1");
+    let (reader, failed) = (&visit.reader, visit.one_of("error", &["1"])? == "1");
     let since = since(reader);
     let (rows, news) = {
         let conn = visit.app.pool.lane().await?;

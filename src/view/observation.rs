@@ -132,16 +132,31 @@ pub fn moment(reader: &Reader, date: &str, time: &str) -> Result<String, MomentP
     Ok(format!("{date}T{:02}:{:02}:00{sign}{:02}:{:02}", time.hour(), time.minute(), minutes / 60, minutes % 60))
 }
 
+/// A time as people write it: `14:05`, `14.05`, `14h05`, `1405`, `14 h`, `2:05 p. m.`, `9 am`. A bare number is none.
 fn typed_time(text: &str) -> Option<Time> {
-    let text = text.trim();
+    let text: String = text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
+    let halves = [("a.m.", 0), ("am", 0), ("p.m.", 12), ("pm", 12)];
+    let half = halves.iter().find_map(|(end, add)| Some((text.strip_suffix(end)?, *add)));
+    let text = half.map_or(text.as_str(), |(rest, _)| rest);
+    let hours = text.strip_suffix("hs").or_else(|| text.strip_suffix('h'));
     // A keypad of digits has no colon: 905, 1405.
-    let apart = |at: usize| Some((text.get(..at)?, text.get(at..)?)).filter(|(_, minute)| minute.len() == 2);
-    let (hour, minute) = text.split_once([':', '.', 'h']).or_else(|| apart(text.len().checked_sub(2)?))?;
-    let digits = |part: &str| (1..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
-    if !digits(hour) || !digits(minute) {
+    let apart = |at: usize| Some((text.get(..at)?, text.get(at..)?)).filter(|(hour, _)| !hour.is_empty());
+    let (hour, minute) = match hours.unwrap_or(text) {
+        whole if whole.len() <= 2 && (hours.is_some() || half.is_some()) => (whole, "00"),
+        text => text.split_once([':', '.', 'h']).or_else(|| apart(text.len().checked_sub(2)?))?,
+    };
+    let digits =
+        |part: &str, least: usize| (least..=2).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+    if !digits(hour, 1) || !digits(minute, 2) {
         return None;
     }
-    Time::new(hour.parse().ok()?, minute.parse().ok()?, 0, 0).ok()
+    let hour: i8 = hour.parse().ok()?;
+    let hour = match half {
+        Some((_, add)) if (1..=12).contains(&hour) => hour % 12 + add,
+        Some(_) => return None,
+        None => hour,
+    };
+    Time::new(hour, minute.parse().ok()?, 0, 0).ok()
 }
 
 #[cfg(test)]
@@ -172,6 +187,37 @@ mod tests {
         assert!(moment_of(&reader, "1991-02-03", "03/02/1991", "09:00").is_ok());
         check("24/11/2026", "", Err(MomentProblem::Time));
         check("", "09:00", Err(MomentProblem::Date));
+    }
+
+    #[test]
+    fn times_are_read_as_people_write_them() {
+        let check = |typed: &str, expected: Option<(i8, i8)>| {
+            assert_eq!(typed_time(typed).map(|time| (time.hour(), time.minute())), expected, "{typed}");
+        };
+        for nine in [
+            "9:00",
+            "09:00",
+            "9.00",
+            "9:00 am",
+            "9 am",
+            "9 a. m.",
+            "9:00 A.M.",
+            "9h",
+            "9 h",
+            "9h00",
+            "900",
+            "0900",
+            "09:00 h",
+        ] {
+            check(nine, Some((9, 0)));
+        }
+        check("21h30", Some((21, 30)));
+        check("9:30 p. m.", Some((21, 30)));
+        check("12 am", Some((0, 0)));
+        check("12:15 pm", Some((12, 15)));
+        for bad in ["9", "21", "9:5", "25:00", "14:05 pm", "0 am", "pm", "h", "9:00 x", "nueve", "é5", ""] {
+            check(bad, None);
+        }
     }
 
     #[test]

@@ -1,17 +1,19 @@
 //! `/paciente/{id}/problema`: a condition, by its CIE-10 code and in words (<https://hl7.org/fhir/R4/condition.html>).
 
 use crate::error::Result;
-use crate::interaction::{Content, Interaction};
+use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
+use crate::search::param::string::fold;
 use crate::view::chart;
 use crate::view::format::{Reader, typed_date};
 use crate::view::observation::put;
-use crate::view::page::Page;
-use crate::view::patient::named;
+use crate::view::page::{Message, Page, Tone};
+use crate::view::patient::{named, search};
 use crate::view::record::Record;
+use crate::view::record::words::{code_of, text};
 use crate::view::sheet::{Fields, Options, Problems, Sheet};
 use crate::view::signs::encounter;
-use crate::view::visit::{Reply, Visit};
+use crate::view::visit::{Reply, SURE, Visit, encoded};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -21,6 +23,10 @@ pub const OPTIONS: &Options = &[
     ("certeza", &[("confirmed", "problem.confirmed"), ("provisional", "problem.provisional")]),
 ];
 const CIE10: &str = "http://hl7.org/fhir/sid/icd-10";
+/// Characters of its words.
+const LONGEST: usize = 200;
+/// Active problems that are looked through for the same one.
+const MOST: usize = 200;
 
 #[derive(Serialize)]
 struct Model {
@@ -28,6 +34,8 @@ struct Model {
     action: String,
     back: String,
     fields: Fields,
+    /// The problem that is there already, when one may go on.
+    sure: Option<String>,
 }
 
 /// The fields of a condition, read.
@@ -47,9 +55,13 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let record = chart::of(visit).await?;
     let mut problems = Problems::default();
-    let typed = read(&visit.reader, form, &mut problems);
+    let typed = read(&visit.reader, &record.who.birth.iso, form, &mut problems);
     if !problems.is_empty() {
         return shown(visit, &record, Some(form), problems, 422);
+    }
+    let same = visit.unit(async |unit| same(unit, &record.id, &typed).await).await?;
+    if let Some(same) = same.filter(|same| form.typed(SURE) != text(same, "id")) {
+        return twice(visit, &record, &same, form);
     }
     let mut made = json!({
         "resourceType": "Condition",
@@ -71,11 +83,42 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     Ok(Reply::said(done.await?, "said.saved"))
 }
 
-/// Reads the fields; what is wrong goes to the problems.
-pub fn read(reader: &Reader, form: &Form, problems: &mut Problems) -> Typed {
+/// An active problem with the same code, or without one with the same words.
+async fn same(unit: &mut Unit<'_>, patient: &str, typed: &Typed) -> Result<Option<Value>> {
+    if !typed.is_active {
+        return Ok(None);
+    }
+    let query = format!("patient={}&clinical-status=active&_count={MOST}", encoded(patient));
+    let found = search(unit, "Condition", &query).await?;
+    let is_same = |one: &Value| match (&typed.code, code_of(one.get("code"), |system| system == CIE10).as_str()) {
+        (Some(code), stored) if !stored.is_empty() => code == stored,
+        _ => one.get("code").is_some_and(|code| fold(text(code, "text")) == fold(&typed.text)),
+    };
+    Ok(found.resources.into_iter().find(is_same))
+}
+
+/// It stands there already: said, with the way to it, and the way to go on.
+fn twice(visit: &Visit, record: &Record, same: &Value, form: &Form) -> Result<Reply> {
+    let reader = &visit.reader;
+    let since = ["onsetDateTime", "recordedDate"].map(|name| text(same, name)).into_iter().find(|at| !at.is_empty());
+    let name = same.get("code").map(|code| text(code, "text")).unwrap_or_default();
+    let says = reader.fill("problem.twice", &[("name", name), ("date", &reader.fhir(since.unwrap_or_default()))]);
+    let message = Message::new(Tone::Warn, says, reader.text("problem.twice_help"))
+        .link(chart::entry(&record.id, "Condition", text(same, "id")), reader.text("problem.see"));
+    let sure = text(same, "id").to_owned();
+    show(visit, record, Some(form), Problems::default(), Some((Message { alert: true, ..message }, sure)), 422)
+}
+
+/// Reads the fields of somebody born on a day; what is wrong goes to the problems.
+pub fn read(reader: &Reader, born: &str, form: &Form, problems: &mut Problems) -> Typed {
     let text = form.typed("texto").to_owned();
+    let n = text.chars().count();
     if text.is_empty() {
         problems.add("texto", reader.text("form.missing"));
+    } else if n > LONGEST {
+        let places = [("n", n.to_string()), ("most", LONGEST.to_string())];
+        let places = places.each_ref().map(|(name, value)| (*name, value.as_str()));
+        problems.add("texto", reader.fill("form.too_long", &places));
     }
     let code = match code(form.typed("codigo")) {
         Ok(code) => code,
@@ -91,8 +134,8 @@ pub fn read(reader: &Reader, form: &Form, problems: &mut Problems) -> Typed {
             None
         }
     };
-    if onset.as_deref().and_then(|onset| reader.day_of(onset)).is_some_and(|day| day > reader.today()) {
-        problems.add("desde", reader.text("taken.future"));
+    if let Some(wrong) = onset.as_deref().and_then(|onset| out_of_life(reader, born, onset)) {
+        problems.add("desde", reader.text(wrong));
     }
     Typed {
         code,
@@ -152,6 +195,17 @@ fn code(typed: &str) -> Result<Option<String>, ()> {
     if fits { Ok(Some(code)) } else { Err(()) }
 }
 
+/// What is wrong with an onset, as precise as it is known: still to come, or before the birth.
+pub fn out_of_life(reader: &Reader, born: &str, onset: &str) -> Option<&'static str> {
+    let today = reader.today().to_string();
+    let cut = |day: &str| day.get(..onset.len().min(day.len())).unwrap_or_default().to_owned();
+    if onset > cut(&today).as_str() {
+        return Some("taken.future");
+    }
+    let known = born.len().min(onset.len());
+    (onset.get(..known) < born.get(..known)).then_some("taken.unborn")
+}
+
 /// What was typed is no date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoDate;
@@ -192,7 +246,7 @@ pub struct Stored {
 }
 
 pub fn add_fields(sheet: &mut Sheet<'_>, reader: &Reader, stored: &Stored) {
-    sheet.line("texto", "problem.text", &stored.text).hint(reader.text("problem.text_hint"));
+    sheet.line("texto", "problem.text", &stored.text).hint(reader.text("problem.text_hint")).longest(LONGEST);
     sheet
         .line("codigo", "problem.code", &stored.code)
         .hint(reader.text("problem.code_hint"))
@@ -206,15 +260,25 @@ pub fn add_fields(sheet: &mut Sheet<'_>, reader: &Reader, stored: &Stored) {
 }
 
 fn shown(visit: &Visit, record: &Record, typed: Option<&Form>, problems: Problems, status: u16) -> Result<Reply> {
+    show(visit, record, typed, problems, None, status)
+}
+
+/// `asks`: what is asked first, and what is sent by somebody who is sure.
+fn show(
+    visit: &Visit,
+    record: &Record,
+    typed: Option<&Form>,
+    problems: Problems,
+    asks: Option<(Message, String)>,
+    status: u16,
+) -> Result<Reply> {
+    let (message, sure) = asks.unzip();
     let reader = &visit.reader;
     let mut sheet = Sheet::new(reader, typed, problems);
     add_fields(&mut sheet, reader, &Stored::default());
-    let page = chart::inner(visit, record, reader.text("problem.title")).with(sheet.summary());
-    visit.show_as(
-        status,
-        "problem",
-        &Model { page, action: visit.path.clone(), back: chart::address(&record.id), fields: sheet.fields() },
-    )
+    let page = chart::inner(visit, record, reader.text("problem.title")).with(sheet.summary().or(message));
+    let back = chart::address(&record.id);
+    visit.show_as(status, "problem", &Model { page, action: visit.path.clone(), back, fields: sheet.fields(), sure })
 }
 
 #[cfg(test)]
@@ -233,6 +297,26 @@ mod tests {
         for bad in ["J1", "189", "J18.999", "J1A", "<b>", "É12"] {
             check(bad, Err(()));
         }
+    }
+
+    #[test]
+    fn nobody_has_a_problem_before_the_birth_or_after_today() {
+        let now = "2026-11-24T15:00:00Z".parse().unwrap();
+        let reader = Reader { language: crate::i18n::Language::Es, offset: jiff::tz::Offset::UTC, now };
+        let check = |onset: &str, expected: Option<&str>| {
+            assert_eq!(out_of_life(&reader, "1991-06-15", onset), expected, "{onset}");
+        };
+        for fine in ["1991", "1991-06", "1991-06-15", "2026", "2026-11", "2026-11-24"] {
+            check(fine, None);
+        }
+        for unborn in ["1990", "1991-05", "1991-06-14"] {
+            check(unborn, Some("taken.unborn"));
+        }
+        for future in ["2027", "2026-12", "2026-11-25"] {
+            check(future, Some("taken.future"));
+        }
+        assert_eq!(out_of_life(&reader, "", "1700"), None);
+        assert_eq!(out_of_life(&reader, "1991", "1991-01-01"), None);
     }
 
     #[test]

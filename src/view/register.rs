@@ -35,6 +35,8 @@ pub enum Outcome {
     Page {
         status: u16,
         html: String,
+        /// Seconds until the next try is looked at.
+        wait: u64,
     },
     /// The account is open.
     Opened,
@@ -92,7 +94,7 @@ pub async fn submit(visitor: Visitor<'_>, form: &Form) -> Result<Outcome> {
         problems.add("fecha_nacimiento", reader.text("register.birth_wrong"));
     }
     if !problems.is_empty() {
-        return wrong(visitor, 422, form, problems, None);
+        return wrong(visitor, 422, form, problems, None, 0);
     }
     let typed = Registration {
         documento_id: form.typed("documento_id"),
@@ -102,20 +104,35 @@ pub async fn submit(visitor: Visitor<'_>, form: &Form) -> Result<Outcome> {
     };
     match activation::register(visitor.app, typed, visitor.source, visitor.request_id).await {
         Ok(Registered::Done(_)) => Ok(Outcome::Opened),
-        Ok(Registered::Refused) => {
-            let message =
-                Message::new(Tone::Crit, reader.text("register.refused"), reader.text("register.refused_help"));
-            wrong(visitor, 403, form, problems, Some(message))
+        Ok(Registered::Refused { wait }) => {
+            let mut help = reader.text("register.refused_help").to_owned();
+            if wait > 0 {
+                help = format!("{help} {}", reader.count("login.wait", i64::try_from(wait).unwrap_or(30)));
+            }
+            let message = Message::new(Tone::Crit, reader.text("register.refused"), help);
+            wrong(visitor, 403, form, problems, Some(message), wait)
+        }
+        Ok(Registered::Wait { seconds }) => {
+            let text = reader.count("login.wait", i64::try_from(seconds).unwrap_or(30));
+            let message = Message::new(Tone::Crit, reader.text("register.wait"), text);
+            wrong(visitor, 429, form, problems, Some(message), seconds)
         }
         Err(error) if error.kind == Kind::BusinessRule => {
             problems.add("clave", reader.text(password_problem(&error)));
-            wrong(visitor, 422, form, problems, None)
+            wrong(visitor, 422, form, problems, None, 0)
         }
         Err(error) => Err(error),
     }
 }
 
-fn wrong(visitor: Visitor<'_>, status: u16, form: &Form, problems: Problems, said: Option<Message>) -> Result<Outcome> {
+fn wrong(
+    visitor: Visitor<'_>,
+    status: u16,
+    form: &Form,
+    problems: Problems,
+    said: Option<Message>,
+    wait: u64,
+) -> Result<Outcome> {
     let html = shown(visitor, Sheet::new(visitor.reader, Some(form), problems), said)?;
-    Ok(Outcome::Page { status, html })
+    Ok(Outcome::Page { status, html, wait })
 }

@@ -12,6 +12,11 @@ use std::collections::BTreeMap;
 /// Longest value of a line.
 const LONGEST: usize = 200;
 
+/// Of a draft whose form was saved before, and says something else: where that leads, when it was, and before the names of
+/// the fields that were saved otherwise.
+pub const SAVED: &str = "guardado";
+pub const SAVED_AT: &str = "guardado_a";
+
 #[derive(Clone, Debug, Serialize)]
 pub struct Choice {
     pub value: String,
@@ -174,6 +179,12 @@ pub fn in_order(mut fields: Fields, names: &[&'static str]) -> Vec<Field> {
     names.iter().filter_map(|name| fields.remove(name)).collect()
 }
 
+/// How a field was saved before, when it says something else now.
+fn saved<'f>(form: &'f Form, name: &str) -> Option<&'f str> {
+    let is_of = |known: &str| known.strip_prefix(SAVED).and_then(|rest| rest.strip_prefix('.')) == Some(name);
+    form.pairs().find(|(known, _)| is_of(known)).map(|(_, value)| value)
+}
+
 pub struct Sheet<'a> {
     reader: &'a Reader,
     typed: Option<&'a Form>,
@@ -190,7 +201,14 @@ impl<'a> Sheet<'a> {
         let typed = self.typed.map(|form| form.typed(name));
         let mut field = Field::new(name, self.reader.text(label), typed.unwrap_or(stored));
         field.error = self.problems.of(name).map(str::to_owned);
+        let saved = self.typed.and_then(|form| saved(form, name)).filter(|_| !name.starts_with("clave"));
+        field.soft = saved.map(|value| self.saved_as(value));
         self.fields.entry(name).insert_entry(field).into_mut()
+    }
+
+    fn saved_as(&self, value: &str) -> String {
+        let value = if value.is_empty() { self.reader.text("correct.empty") } else { value };
+        self.reader.fill("form.saved_as", &[("value", value)])
     }
 
     /// A line. `label` is the key of a text; `stored` is shown when nothing was typed yet.
@@ -215,7 +233,11 @@ impl<'a> Sheet<'a> {
 
     /// Pairs of value and label, of which one is chosen.
     pub fn choice(&mut self, name: &'static str, label: &str, stored: &str, options: &[(&str, &str)]) -> &mut Field {
+        let saved = self.typed.and_then(|form| saved(form, name));
+        let saved = saved.and_then(|saved| options.iter().find(|(value, _)| *value == saved));
+        let soft = saved.map(|(_, label)| self.saved_as(label));
         let field = self.add(name, label, stored);
+        field.soft = soft.or(field.soft.take());
         let chosen = field.value.clone();
         let option = |(value, label): &(&str, &str)| Choice {
             value: (*value).to_owned(),
@@ -249,8 +271,11 @@ impl<'a> Sheet<'a> {
     }
 
     pub fn check(&mut self, name: &'static str, label: &str, stored: bool) -> &mut Field {
+        let said = if self.typed.and_then(|form| saved(form, name)) == Some("1") { "rec.yes" } else { "rec.no" };
+        let soft = self.saved_as(self.reader.text(said));
         let field = self.add(name, label, if stored { "1" } else { "" });
         field.check = true;
+        field.soft = field.soft.take().map(|_| soft);
         field
     }
 

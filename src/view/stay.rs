@@ -6,6 +6,7 @@ use crate::fhir::definitions::ResourceType;
 use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
 use crate::view::admission::{self, beneficiary, insurer, review};
+use crate::view::bed::{self, Taken};
 use crate::view::contact;
 use crate::view::encounter::{self, Class, DISPOSITIONS, Typed};
 use crate::view::municipality;
@@ -13,9 +14,9 @@ use crate::view::page::{Badge, Empty, Link, Message, Page, Tone};
 use crate::view::patient::{self, Banner, named, search};
 use crate::view::record::words::joined;
 use crate::view::sheet::{Fields, Problems, Sheet};
-use crate::view::visit::{Reply, Visit, encoded};
+use crate::view::visit::{Reply, SURE, Visit, encoded};
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 /// Past encounters that the page lists.
 const PAST: usize = 20;
@@ -68,7 +69,7 @@ struct PatientModel {
     edit: Link,
 }
 
-fn address(patient: &str) -> String {
+pub(super) fn address(patient: &str) -> String {
     format!("/admision/paciente/{}", encoded(patient))
 }
 
@@ -115,7 +116,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
     let mut page = visit.page(title).inside("/admision", visit.text("admission.patients")).about(banner);
     // What this address has to say goes before what an earlier form has left to be said.
     if page.message.is_none() || !visit.query.typed("ya").is_empty() {
-        page.message = notice(visit, &patient, current).or(page.message);
+        page.message = notice(visit, &patient).or(page.message);
     }
     let model = PatientModel {
         facts: facts(visit, &patient, cover),
@@ -137,18 +138,10 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
 }
 
 /// What the page before found out: it was there already.
-fn notice(visit: &Visit, patient: &Value, current: Option<&Value>) -> Option<Message> {
+fn notice(visit: &Visit, patient: &Value) -> Option<Message> {
     let reader = &visit.reader;
-    match (visit.query.typed("ya"), current) {
-        ("ingreso", Some(one)) => {
-            let (place, start) = (encounter::place(reader, one), reader.fhir(encounter::start(one)));
-            Some(Message::new(
-                Tone::Info,
-                reader.text("admission.already_admitted"),
-                reader.fill("admission.already_admitted_at", &[("place", &place), ("time", &start)]),
-            ))
-        }
-        ("registro", _) => Some(Message::new(
+    match visit.query.typed("ya") {
+        "registro" => Some(Message::new(
             Tone::Info,
             reader.text("admission.already_registered"),
             reader.text("admission.already_registered_help"),
@@ -157,7 +150,7 @@ fn notice(visit: &Visit, patient: &Value, current: Option<&Value>) -> Option<Mes
     }
 }
 
-fn of(encounter: &Value, what: &str) -> String {
+pub(super) fn of(encounter: &Value, what: &str) -> String {
     format!("/admision/encuentro/{}/{what}", encoded(encounter::id(encounter)))
 }
 
@@ -230,7 +223,7 @@ fn stay(visit: &Visit, one: &Value) -> Stay {
 
 /// What a form does with an Encounter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Change {
+pub(super) enum Change {
     /// An expected one arrives.
     Receive,
     Transfer,
@@ -274,6 +267,8 @@ struct FormModel {
     first: bool,
     order: Vec<crate::view::sheet::Field>,
     notes: Vec<&'static str>,
+    /// The stay that has the bed, when one may go on with it.
+    sure: Option<String>,
     back: String,
 }
 
@@ -312,7 +307,7 @@ fn fields(visit: &Visit, sheet: &mut Sheet<'_>, change: Change, stored: Option<&
 }
 
 /// What is missing in a form.
-fn problems(visit: &Visit, change: Change, form: &Form) -> Problems {
+pub(super) fn problems(visit: &Visit, change: Change, form: &Form) -> Problems {
     let mut problems = Problems::default();
     let mut needed = |names: &[&'static str]| {
         for name in names.iter().filter(|name| form.typed(name).is_empty()) {
@@ -338,29 +333,68 @@ fn problems(visit: &Visit, change: Change, form: &Form) -> Problems {
     problems
 }
 
-/// Shows a form: `stored` is the Encounter as it is now, `conflict` that somebody changed it meanwhile.
-fn shown(
+/// What there is to say of a form that is shown.
+pub(super) enum Why {
+    /// Nothing but the problems, which may be none.
+    Asked(Problems),
+    /// Somebody changed the stay meanwhile.
+    Changed,
+    /// The patient is here already, with this to be said; whether something was typed that is not saved.
+    Here { message: Message, lost: bool },
+    /// Another stay has the bed.
+    Taken(Taken),
+}
+
+/// The same, as a form says it.
+struct Said {
+    problems: Problems,
+    message: Option<Message>,
+    /// See [`FormModel`].
+    sure: Option<String>,
+    status: u16,
+}
+
+fn said(visit: &Visit, why: Why) -> Said {
+    let mut said = Said { problems: Problems::default(), message: None, sure: None, status: 200 };
+    match why {
+        Why::Asked(problems) if problems.is_empty() => said,
+        Why::Asked(problems) => Said { problems, status: 422, ..said },
+        Why::Changed => {
+            let (text, help) = (visit.text("admission.changed"), visit.text("admission.changed_help"));
+            Said { message: Some(Message::new(Tone::Warn, text, help)), status: 409, ..said }
+        }
+        Why::Here { message, lost } => Said { message: Some(message), status: if lost { 409 } else { 200 }, ..said },
+        Why::Taken(taken) => {
+            said.problems.add("cama", taken.says);
+            Said { sure: Some(taken.stay), status: 422, ..said }
+        }
+    }
+}
+
+/// Shows a form: `stored` is the Encounter as it is now.
+pub(super) fn shown(
     visit: &Visit,
     change: Change,
     patient: &Value,
     stored: Option<&Value>,
     typed: Option<&Form>,
-    problems: Problems,
-    conflict: bool,
+    why: Why,
 ) -> Result<Reply> {
+    let here = matches!(why, Why::Here { .. });
+    let Said { problems, message, sure, status } = said(visit, why);
+    let conflict = status == 409;
     let (title, save, _) = change.texts();
-    let has_problems = !problems.is_empty();
     let mut sheet = Sheet::new(&visit.reader, typed, problems);
-    let order = fields(visit, &mut sheet, change, stored);
+    // What is there of another stay is none of this one's.
+    let order = fields(visit, &mut sheet, change, stored.filter(|_| !here));
     let back = address(encounter::id(patient));
     let banner =
         Banner::new(visit, patient, stored.map(|one| encounter::place(&visit.reader, one)).as_deref(), None, None);
     let mut page = visit.page(visit.text(title)).inside(back.clone(), visit.text("admission.patient")).about(banner);
     if let Some(summary) = sheet.summary() {
         page = page.says(summary);
-    } else if conflict {
-        page =
-            page.says(Message::new(Tone::Warn, visit.text("admission.changed"), visit.text("admission.changed_help")));
+    } else if let Some(message) = message {
+        page = page.says(message);
     }
     if change == Change::Cancel {
         page = page.class("dialog");
@@ -372,9 +406,10 @@ fn shown(
         title: visit.text(title),
         save: visit.text(save),
         danger: change == Change::Cancel,
-        version: stored.map(|stored| encounter::seen(stored, typed.filter(|_| !conflict))),
+        version: stored.filter(|_| !here).map(|stored| encounter::seen(stored, typed.filter(|_| !conflict))),
         first: conflict,
-        stored_title: visit.text(if conflict { "admission.stored_now" } else { "admission.stored" }),
+        sure,
+        stored_title: visit.text(if conflict || here { "admission.stored_now" } else { "admission.stored" }),
         stored: stale,
         order: taken(&mut fields, &order),
         notes: if change == Change::Cancel {
@@ -384,13 +419,6 @@ fn shown(
         },
         back,
         page,
-    };
-    let status = if conflict {
-        409
-    } else if has_problems {
-        422
-    } else {
-        200
     };
     visit.show_as(status, "admission-form", &model)
 }
@@ -413,19 +441,41 @@ async fn show(visit: &Visit, change: Change) -> Result<Reply> {
     if !change.fits(&encounter) {
         return closed(visit, &patient, &encounter, 200);
     }
-    shown(visit, change, &patient, Some(&encounter), visit.draft.as_ref(), Problems::default(), false)
+    shown(visit, change, &patient, Some(&encounter), visit.draft.as_ref(), Why::Asked(Problems::default()))
 }
 
 async fn save(visit: &Visit, form: &Form, change: Change) -> Result<Reply> {
-    let problems = problems(visit, change, form);
-    if !problems.is_empty() {
-        let (encounter, patient) = visit.unit(async |unit| read(unit, visit).await).await?;
-        return shown(visit, change, &patient, Some(&encounter), Some(form), problems, false);
-    }
+    let mut problems = problems(visit, change, form);
     let version: i64 = form
         .typed("version")
         .parse()
         .map_err(|_| Error::at(Kind::Required, "version", "the form names the version that it changes"))?;
+    if !problems.is_empty() || matches!(change, Change::Receive | Change::Transfer) {
+        let to = (form.typed("servicio"), form.typed("cama"));
+        let fine = problems.is_empty();
+        let (encounter, patient, taken) = visit
+            .unit(async |unit| {
+                let (encounter, patient) = read(unit, visit).await?;
+                let looked_at = fine && change.fits(&encounter) && encounter::version(&encounter) == Some(version);
+                let taken = match looked_at {
+                    true => bed::taken(unit, visit, to, encounter::id(&patient)).await?,
+                    false => None,
+                };
+                Ok((encounter, patient, taken))
+            })
+            .await?;
+        let same = encounter::version(&encounter) == Some(version) && encounter::is_in(&encounter, to.0, to.1);
+        if change == Change::Transfer && same {
+            problems.add("cama", visit.text("admission.bed_same"));
+        }
+        let why = match taken.filter(|taken| form.typed(SURE) != taken.stay) {
+            Some(taken) if problems.is_empty() => Some(Why::Taken(taken)),
+            _ => (!problems.is_empty()).then_some(Why::Asked(problems)),
+        };
+        if let Some(why) = why {
+            return shown(visit, change, &patient, Some(&encounter), Some(form), why);
+        }
+    }
     let done = visit.once(async |unit| change_it(unit, visit, form, change, version).await).await;
     match done {
         Ok(to) => Ok(Reply::said(to, change.texts().2)),
@@ -434,7 +484,7 @@ async fn save(visit: &Visit, form: &Form, change: Change) -> Result<Reply> {
             if !change.fits(&encounter) {
                 return closed(visit, &patient, &encounter, 409);
             }
-            shown(visit, change, &patient, Some(&encounter), Some(form), Problems::default(), true)
+            shown(visit, change, &patient, Some(&encounter), Some(form), Why::Changed)
         }
         Err(error) => Err(error),
     }
@@ -464,6 +514,7 @@ fn closed(visit: &Visit, patient: &Value, encounter: &Value, status: u16) -> Res
         first: true,
         order: Vec::new(),
         notes: Vec::new(),
+        sure: None,
         back,
         page,
     };
@@ -494,49 +545,14 @@ async fn change_it(unit: &mut Unit<'_>, visit: &Visit, form: &Form, change: Chan
     Ok(address(encounter::id(&patient)))
 }
 
-fn kind() -> Result<ResourceType> {
+pub(super) fn kind() -> Result<ResourceType> {
     named("Encounter")
 }
 
-fn typed(form: &Form) -> Result<Typed<'_>> {
+pub(super) fn typed(form: &Form) -> Result<Typed<'_>> {
     let class = Class::parse(form.typed("clase"))
         .ok_or_else(|| Error::at(Kind::Required, "clase", "the class of the encounter"))?;
     Ok(Typed { class, service: form.typed("servicio"), bed: form.typed("cama"), reason: form.typed("motivo") })
-}
-
-// ------------------------------------------------------------------ a new admission
-
-/// `/admision/paciente/{id}/ingresar`.
-pub async fn admission(visit: &Visit) -> Result<Reply> {
-    let patient = visit.unit(async |unit| patient::resolve(unit, visit.part("id")).await).await?;
-    shown(visit, Change::Receive, &patient, None, visit.draft.as_ref(), Problems::default(), false)
-}
-
-/// Admits: one stay a patient. Of two clerks at once the second is led to the stay that the first one made.
-pub async fn admit(visit: &Visit, form: &Form) -> Result<Reply> {
-    let problems = problems(visit, Change::Receive, form);
-    if !problems.is_empty() {
-        let patient = visit.unit(async |unit| patient::resolve(unit, visit.part("id")).await).await?;
-        return shown(visit, Change::Receive, &patient, None, Some(form), problems, false);
-    }
-    let to = visit
-        .once(async |unit| {
-            let patient = patient::resolve(unit, visit.part("id")).await?;
-            let id = encounter::id(&patient);
-            let (typed, mut resource) = (typed(form)?, Map::new());
-            encounter::admit(&mut resource, typed, id, &encounter::now(&visit.reader));
-            let resource = Content::new(Value::Object(resource));
-            let create =
-                Interaction::Create { resource_type: kind()?, resource, if_none_exist: Some(typed.class.same(id)) };
-            match unit.run(&create).await {
-                Ok(answer) if answer.status == 201 => Ok(address(id)),
-                Ok(_) => Ok(format!("{}?ya=ingreso", address(id))),
-                Err(error) if error.kind == Kind::MultipleMatches => Ok(format!("{}?ya=ingreso", address(id))),
-                Err(error) => Err(error),
-            }
-        })
-        .await?;
-    Ok(if to.ends_with("?ya=ingreso") { Reply::see(to) } else { Reply::said(to, "said.admitted") })
 }
 
 pub async fn receive(visit: &Visit) -> Result<Reply> {

@@ -38,6 +38,8 @@ pub struct Visit {
     pub csrf: String,
     /// The one-time key of the forms of the page; on a POST that of the form.
     pub form_key: String,
+    /// What the form of a POST says: [`sent`].
+    pub sent: String,
     /// Path of the address, and path with query.
     pub path: String,
     pub address: String,
@@ -93,6 +95,15 @@ impl Visit {
         self.parts.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value)
     }
 
+    /// What a query chooses of a list; one that is not on it is refused, not taken for another.
+    pub fn one_of(&self, name: &'static str, known: &[&str]) -> Result<&str> {
+        let typed = self.query.typed(name);
+        if typed.is_empty() || known.contains(&typed) {
+            return Ok(typed);
+        }
+        Err(Error::at(Kind::Value, name, format!("is none of: {}", known.join(", "))))
+    }
+
     pub fn text(&self, key: &str) -> &'static str {
         self.reader.text(key)
     }
@@ -111,32 +122,67 @@ impl Visit {
         interaction::together(&self.app, &self.caller, "transaction", work).await
     }
 
-    /// The same for what a form does: it happens once for the form's key. `work` returns where the answer leads; a
-    /// second sending of the same form gets the address of the first, also after a restart.
+    /// The same for what a form does: it happens once for the form's key. `work` returns where the answer leads; of a
+    /// second sending that comes at the same time `http` gives the answer of the first.
     pub async fn once(&self, work: impl AsyncFn(&mut Unit<'_>) -> Result<String>) -> Result<String> {
         let done = interaction::together(&self.app, &self.caller, "transaction", async |unit| {
             let location = work(unit).await?;
             let conn = unit.transaction().await?;
-            let first = store::form::claim(conn, &self.form_key, &self.path, self.jti, &location, clock::now()).await?;
-            if first { Ok(location) } else { Err(Error::new(Kind::Conflict, SENT_TWICE)) }
+            let first = store::form::claim(conn, self.sending(), &location, clock::now()).await?;
+            if first { Ok(location) } else { Err(Error::new(Kind::Conflict, "the form was sent twice")) }
         });
-        match done.await {
-            Err(error) if error.text() == SENT_TWICE => {
-                let answer = store::form::answer(&*self.app.pool.lane().await?, &self.form_key, &self.path).await?;
-                answer.ok_or_else(|| Error::internal("the answer of a form is gone"))
-            }
-            done => done,
-        }
+        done.await
     }
 
     /// Keeps where a second sending of this form leads, when the first shows something that is shown only once.
     pub async fn answered(&self, answer: &str) -> Result<()> {
         let conn = self.app.pool.lane().await?;
-        store::form::claim(&conn, &self.form_key, &self.path, self.jti, answer, clock::now()).await.map(drop)
+        store::form::claim(&conn, self.sending(), answer, clock::now()).await.map(drop)
+    }
+
+    fn sending(&self) -> store::form::Sending<'_> {
+        store::form::Sending { key: &self.form_key, action: &self.path, session: self.jti, sent: &self.sent }
+    }
+
+    /// Keeps what was typed for the form of another page; the address that shows it there.
+    pub async fn draft_for(&self, page: &str, pairs: &[(&str, &str)]) -> Result<String> {
+        keep_draft(&self.app, self.usuario_id, page, pairs.iter().copied()).await
     }
 }
 
-const SENT_TWICE: &str = "the form was sent twice";
+/// The field by which somebody goes on after a question: what the question was about.
+pub const SURE: &str = "seguro";
+
+fn joined<'p>(pairs: impl Iterator<Item = (&'p str, &'p str)>) -> String {
+    let pairs = pairs.map(|(name, value)| format!("{}={}", encoded(name), encoded(value)));
+    pairs.collect::<Vec<_>>().join("&")
+}
+
+/// Secrets never wait anywhere, nor does the token of a session.
+fn may_wait(name: &str) -> bool {
+    !name.starts_with("clave") && name != "csrf"
+}
+
+/// What a form says, by which two sendings are told apart: without secrets and what the page says of itself.
+pub fn sent(form: &Form) -> String {
+    let says = |name: &str| may_wait(name) && !matches!(name, "form" | "version" | "pagina" | SURE);
+    joined(form.pairs().filter(|(name, _)| says(name)))
+}
+
+/// Keeps what was typed for an account. Returns the address of the page that shows it again.
+pub async fn keep_draft<'p>(
+    app: &App,
+    usuario: Uuid,
+    page: &str,
+    pairs: impl Iterator<Item = (&'p str, &'p str)>,
+) -> Result<String> {
+    let body = joined(pairs.filter(|(name, _)| may_wait(name)));
+    let id = clock::secret()?;
+    let (path, _) = page.split_once('?').unwrap_or((page, ""));
+    store::form::keep_draft(&*app.pool.lane().await?, &id, usuario, path, &body, clock::now()).await?;
+    let join = if page.contains('?') { '&' } else { '?' };
+    Ok(format!("{page}{join}borrador={id}"))
+}
 
 /// What a page answers.
 #[derive(Debug)]

@@ -412,6 +412,20 @@ fn the_capability_statement_says_what_works() {
         assert_eq!(patient["conditionalUpdate"], false);
         let medico = fhir("medico").await;
         medico.put("Patient?identifier=x", &patient_with("1")).await.refused(400, "not-supported");
+        // Every include that it names, of a few types.
+        for name in ["Patient", "Observation", "Location"] {
+            let resource = resources.iter().find(|r| r["type"] == name).unwrap();
+            for (parameter, named) in [("_include", "searchInclude"), ("_revinclude", "searchRevInclude")] {
+                let values: Vec<&str> = resource[named].as_array().unwrap().iter().filter_map(|v| v.as_str()).collect();
+                let limits =
+                    values.chunks(90).map(|some| some.iter().map(|v| format!("&{parameter}={v}")).collect::<String>());
+                for query in limits {
+                    medico.get(&format!("{name}?_id=nadie{query}")).await.expect(200);
+                }
+                assert!(values.contains(&"*"), "{name} {named}");
+            }
+            assert!(!resource["searchRevInclude"].to_string().contains("Medication:manufacturer"));
+        }
         // Every parameter that it names is taken, for a few types with many.
         for name in ["Patient", "Observation", "Encounter", "DiagnosticReport"] {
             let resource = resources.iter().find(|r| r["type"] == name).unwrap();

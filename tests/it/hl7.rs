@@ -148,12 +148,21 @@ fn h034_h061_what_cannot_be_applied_is_answered_and_changes_nothing() {
             (base().replace("PID|1|", "ZZZ|1|"), "AE", "no PID"),
             (base().replace(&format!("{}^^^RNEC^CC", visit.document), ""), "AE", "no identity"),
             (base().replace("19840229", "19840230"), "AE", "birth date"),
+            (base().replace("19840229", "20990101"), "AE", "birth in the future"),
+            (base().replace("MUÑOZ", &"N".repeat(201)), "AE", "a name that is none"),
         ] {
             let ack = mllp.ask(message.as_bytes()).await;
             let (got, err) = refusal(&ack);
             assert_eq!(got, kind, "{name}: {}", String::from_utf8_lossy(&ack));
             assert!(!err.is_empty(), "{name}: no ERR-3");
-            assert!(!String::from_utf8_lossy(&ack).contains("MUÑOZ"), "{name}: values in the answer");
+            let ack = String::from_utf8_lossy(&ack);
+            assert!(!ack.contains("MUÑOZ") && !ack.contains("NNNN"), "{name}: values in the answer");
+            if let Some((_, place)) = [("birth in the future", "PID^1^7"), ("a name that is none", "PID^1^5^1^1")]
+                .iter()
+                .find(|(known, _)| *known == name)
+            {
+                assert!(ack.contains(place), "{name}: {ack}");
+            }
         }
         assert_eq!(
             fhir("medico").await.get(&format!("Patient?identifier={}", visit.document)).await.expect(200).ids().len(),

@@ -38,6 +38,7 @@ mod record;
 mod roles;
 mod search;
 mod search_cases;
+mod search_links;
 mod search_random;
 mod statements;
 mod tokens;

@@ -219,11 +219,20 @@ fn an_account_of_the_administrator_must_change_its_password() {
             .fill(
                 &page,
                 "/admin/cuentas/nueva",
-                &[("nombre", payload), ("rol", "medico"), ("usuario", "a b"), ("documento", "CC-123456")],
+                &[
+                    ("nombre", payload),
+                    ("rol", "medico"),
+                    ("usuario", "a b"),
+                    ("documento", "no es"),
+                    ("paciente", "x"),
+                ],
             )
             .await
             .expect(422);
-        shows(&wrong, "href=\"#f-usuario\"");
+        // All at once.
+        for field in ["usuario", "documento", "paciente"] {
+            shows(&wrong, &format!("href=\"#f-{field}\""));
+        }
         assert_eq!(value_of(&wrong.text(), "nombre").as_deref(), Some(payload));
         let made = admin
             .fill(
@@ -235,8 +244,8 @@ fn an_account_of_the_administrator_must_change_its_password() {
             .expect(200);
         // A second sending makes no second account and says no "taken".
         let again = [("nombre", payload), ("rol", "medico"), ("usuario", name.as_str()), ("documento", "cc 123.456")];
-        let again = admin.fill(&wrong, "/admin/cuentas/nueva", &again).await.expect(303);
-        shows(&admin.follow(&again).await.expect(200), "La cuenta ya se creó");
+        let again = admin.fill(&wrong, "/admin/cuentas/nueva", &again).await.expect(200);
+        assert_eq!(again.text(), made.text());
         let clave =
             made.text().split("class=\"code\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
         let list = admin.get(&format!("/admin?q={name}")).await.expect(200);
@@ -379,7 +388,22 @@ fn the_audit_list_finds_and_pages() {
         let none = admin.get(&format!("/admin/auditoria?paciente={}&resultado=8", made.id())).await.expect(200);
         assert_eq!(rows(&none), 0);
         shows(&none, "Ningún registro coincide");
-        admin.get("/admin/auditoria?antes=x").await.expect(400);
+        for (query, says) in [
+            ("antes=x", "No es un lugar de esta lista"),
+            ("desde=31/02/2026", "No es una fecha"),
+            ("hasta=ayer", "value=\"ayer\""),
+            ("desde=02/01/2026&hasta=01/01/2026", "Es anterior a la primera fecha"),
+            ("accion=zz", "No es una opción"),
+            ("resultado=zz", "No es una opción"),
+            ("rol=zz", "No es una opción"),
+        ] {
+            let wrong = admin.get(&format!("/admin/auditoria?{query}")).await.expect(400);
+            shows(&wrong, says);
+            // Nothing is listed as if it were what was asked for.
+            assert_eq!(rows(&wrong), 0, "{query}");
+        }
+        admin.get("/admin/mensajes?dias=zz").await.expect(400);
+        admin.get("/admin?rol=zz").await.expect(400);
         shows(&admin.get("/admin/mensajes?dias=30").await.expect(200), "Mensajes HL7");
     });
 }
@@ -496,6 +520,49 @@ fn who_guesses_waits() {
             assert!(start.elapsed().as_secs() < 10, "the owner is locked out");
             tokio::time::sleep(std::time::Duration::from_millis(500)).await;
         }
+    });
+}
+
+#[test]
+fn who_guesses_codes_waits_and_is_told() {
+    run(async {
+        let body = json!({"documento_id": format!("CC-{}", unique()), "fecha_nacimiento": "1984-02-29", "codigo": "x", "clave": "mi clave segura 5"});
+        for _ in 1..=5 {
+            assert!(register(&body).await.expect(403).header("retry-after").is_empty());
+        }
+        assert_eq!(register(&body).await.expect(403).header("retry-after"), "1");
+        let held = register(&body).await.expect(429);
+        assert_eq!(held.json()["error"], "slow_down");
+        assert!((1..=2).contains(&held.header("retry-after").parse::<u64>().expect("seconds")));
+        let document = body["documento_id"].as_str().unwrap();
+        let typed = [
+            ("documento_id", document),
+            ("fecha_nacimiento", "29/02/1984"),
+            ("codigo", "x"),
+            ("clave", "mi clave segura 5"),
+        ];
+        let page = Browser::new().post("/registro", &typed).await.expect(429);
+        shows(&page, "Este no se revisó.");
+        shows(&page, "Espere");
+        assert_eq!(value_of(&page.text(), "documento_id").as_deref(), Some(document));
+    });
+}
+
+#[test]
+fn a_sign_in_ends_the_session_that_the_browser_had() {
+    run(async {
+        let mut browser = Browser::of("medico").await;
+        let former = browser.clone();
+        let (usuario, clave) = server().login("resultados");
+        // A wrong one ends nothing.
+        browser.sign_in(&usuario, "x").await.expect(401);
+        former.clone().get("/medico").await.expect(200);
+        let led = browser.post("/login", &[("usuario", &usuario), ("clave", &clave), ("next", "/logout")]).await;
+        assert_eq!(led.expect(303).header("location"), "/");
+        former.clone().get("/medico").await.expect(401);
+        browser.get("/resultados").await.expect(200);
+        let unknown = browser.get("/idioma/zz").await.expect(404);
+        shows(&unknown, "<h1>No está</h1>");
     });
 }
 

@@ -200,15 +200,17 @@ fn two_clerks_register_and_admit_the_same_patient_at_once() {
         }
         let admit = format!("{address}/ingresar");
         let (a, b) = (one.get(&admit).await, two.get(&admit).await);
-        let stay = |class| [("clase", class), ("servicio", "Medicina interna"), ("cama", "412B"), ("motivo", "Fiebre")];
+        let stay = |class| {
+            [("clase", class), ("servicio", "Medicina interna"), ("cama", number.as_str()), ("motivo", "Fiebre")]
+        };
         let (emergency, inpatient) = (stay("EMER"), stay("IMP"));
         let (first, second) = tokio::join!(one.fill(&a, &admit, &emergency), two.fill(&b, &admit, &inpatient));
         let encounters = api.get(&format!("/fhir/Encounter?patient={}", patients[0])).await.expect(200).ids();
         assert_eq!(encounters.len(), 1, "{} {}", first.text(), second.text());
-        let led: Vec<Reply> =
-            [first, second].into_iter().filter(|reply| reply.header("location").ends_with("?ya=ingreso")).collect();
-        assert_eq!(led.len(), 1);
-        shows(&two.follow(&led[0]).await.expect(200), "Ya estaba en el hospital");
+        let told: Vec<Reply> = [first, second].into_iter().filter(|reply| reply.status == 409).collect();
+        assert_eq!(told.len(), 1);
+        shows(&told[0], "Ya estaba en el hospital");
+        shows(&two.get(&admit).await.expect(200), "Ya está en el hospital");
     });
 }
 
@@ -217,6 +219,7 @@ fn a_stay_is_changed_by_the_version_that_was_seen() {
     run(async {
         let (mut clerk, mut other) = (Browser::of("admisionista").await, Browser::of("admisionista").await);
         let address = registered(&mut clerk, &unique(), &surname()).await;
+        let [first_bed, second_bed, third_bed] = [surname(), surname(), surname()];
         let admit = format!("{address}/ingresar");
         let form = clerk.get(&admit).await.expect(200);
         let missing =
@@ -226,20 +229,25 @@ fn a_stay_is_changed_by_the_version_that_was_seen() {
             .fill(
                 &missing,
                 &admit,
-                &[("clase", "IMP"), ("servicio", "Medicina interna"), ("cama", "412B"), ("motivo", "Neumonía")],
+                &[("clase", "IMP"), ("servicio", "Medicina interna"), ("cama", &first_bed), ("motivo", "Neumonía")],
             )
             .await
             .expect(303);
         let page = clerk.follow(&done).await.expect(200);
-        shows(&page, "Medicina interna · 412B");
+        shows(&page, &format!("Medicina interna · {first_bed}"));
         let transfer = encounter(&page, "trasladar");
         let (mine, theirs) = (clerk.get(&transfer).await.expect(200), other.get(&transfer).await.expect(200));
-        other.fill(&theirs, &transfer, &[("servicio", "Cirugía"), ("cama", "305A")]).await.expect(303);
-        let conflict = clerk.fill(&mine, &transfer, &[("servicio", "UCI"), ("cama", "U2")]).await.expect(409);
-        for text in ["Alguien cambió este ingreso", "Cirugía · 305A", "value=\"U2\""] {
+        other.fill(&theirs, &transfer, &[("servicio", "Cirugía"), ("cama", &second_bed)]).await.expect(303);
+        let conflict = clerk.fill(&mine, &transfer, &[("servicio", "UCI"), ("cama", &third_bed)]).await.expect(409);
+        for text in
+            ["Alguien cambió este ingreso", &format!("Cirugía · {second_bed}"), &format!("value=\"{third_bed}\"")]
+        {
             shows(&conflict, text);
         }
-        clerk.fill(&conflict, &transfer, &[("servicio", "UCI"), ("cama", "U2")]).await.expect(303);
+        clerk.fill(&conflict, &transfer, &[("servicio", "UCI"), ("cama", &third_bed)]).await.expect(303);
+        let again = clerk.get(&transfer).await.expect(200);
+        let same = clerk.fill(&again, &transfer, &[("servicio", "uci"), ("cama", &third_bed)]).await.expect(422);
+        shows(&same, "Ya está en esa cama");
         let encounter_id = transfer.split('/').nth(3).unwrap().to_owned();
         let api = fhir("admisionista").await;
         let stored = api.get(&format!("/fhir/Encounter/{encounter_id}")).await.expect(200).json();
@@ -251,7 +259,11 @@ fn a_stay_is_changed_by_the_version_that_was_seen() {
             .collect();
         assert_eq!(
             places,
-            [("Medicina interna / 412B", "completed"), ("Cirugía / 305A", "completed"), ("UCI / U2", "active")]
+            [
+                (&*format!("Medicina interna / {first_bed}"), "completed"),
+                (&*format!("Cirugía / {second_bed}"), "completed"),
+                (&*format!("UCI / {third_bed}"), "active")
+            ]
         );
         let (leave, cancel) = (transfer.replace("trasladar", "egresar"), transfer.replace("trasladar", "cancelar"));
         let (form, late) = (clerk.get(&leave).await.expect(200), other.get(&cancel).await.expect(200));
@@ -274,6 +286,32 @@ fn a_stay_is_changed_by_the_version_that_was_seen() {
         let dialog = clerk.get(&cancel).await.expect(200);
         let done = clerk.fill(&dialog, &cancel, &[]).await.expect(303);
         shows(&clerk.follow(&done).await, "Cancelado");
+    });
+}
+
+#[test]
+fn a_bed_that_somebody_has_is_asked_about() {
+    run(async {
+        let mut clerk = Browser::of("admisionista").await;
+        let (first, bed) = (surname(), surname());
+        let stay = [("clase", "IMP"), ("servicio", "Cirugía"), ("cama", bed.as_str()), ("motivo", "Fiebre")];
+        let admit = format!("{}/ingresar", registered(&mut clerk, &unique(), &first).await);
+        let form = clerk.get(&admit).await.expect(200);
+        clerk.fill(&form, &admit, &stay).await.expect(303);
+        // However it is written, it is the same bed; it says who lies there, and nothing is lost.
+        let admit = format!("{}/ingresar", registered(&mut clerk, &unique(), &surname()).await);
+        let form = clerk.get(&admit).await.expect(200);
+        let upper = bed.to_uppercase();
+        let typed = [stay[0], ("servicio", "cirugia"), ("cama", &upper), stay[3]];
+        let asked = clerk.fill(&form, &admit, &typed).await.expect(422);
+        for text in [&format!("La cama {upper} la ocupa"), &first, "Compartir la cama", &format!("value=\"{upper}\"")] {
+            shows(&asked, text);
+        }
+        // Going on is about this one stay, not about any bed.
+        clerk.fill(&asked, &admit, &[&typed[..], &[("seguro", "otro")]].concat()).await.expect(422);
+        let button =
+            asked.text().split("name=\"seguro\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        clerk.fill(&asked, &admit, &[&typed[..], &[("seguro", &button)]].concat()).await.expect(303);
     });
 }
 

@@ -558,3 +558,41 @@ fn only_physicians_write_and_inpatients_are_listed() {
         shows(&ward, "Medicina interna / 401A");
     });
 }
+
+#[test]
+fn a_problem_is_of_this_life_and_stands_once() {
+    run(async {
+        let medico = fhir("medico").await;
+        let (id, ..) = person(&medico).await;
+        let mut browser = Browser::of("medico").await;
+        let address = format!("/paciente/{id}/problema");
+        let form = browser.get(&address).await.expect(200);
+        let long = "a".repeat(201);
+        for (field, value, says) in [
+            ("desde", "1870", "No es una fecha"),
+            ("desde", "1930", "Es anterior al nacimiento"),
+            ("desde", "12/2099", "Es una fecha futura"),
+            ("texto", &long, "Tiene 201 caracteres y caben 200"),
+        ] {
+            let typed =
+                [("texto", "Asma"), ("codigo", "J459"), ("desde", ""), ("estado", "active"), ("certeza", "confirmed")];
+            let typed = typed.map(|(name, usual)| (name, if name == field { value } else { usual }));
+            shows(&browser.fill(&form, &address, &typed).await.expect(422), says);
+        }
+        let typed = [("texto", "Asma"), ("codigo", "J45.9"), ("estado", "active"), ("certeza", "confirmed")];
+        browser.fill(&form, &address, &typed).await.expect(303);
+        // The same code under other words: said, and what was typed stays.
+        let form = browser.get(&address).await.expect(200);
+        let again = [("texto", "Asma bronquial"), typed[1], typed[2], typed[3]];
+        let asked = browser.fill(&form, &address, &again).await.expect(422);
+        shows(&asked, "Asma ya está entre los problemas activos");
+        shows(&asked, "value=\"Asma bronquial\"");
+        let one = asked.text().split("name=\"seguro\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+        browser.fill(&asked, &address, &[&again[..], &[("seguro", &one)]].concat()).await.expect(303);
+        assert_eq!(all(&medico, "Condition", &id).await.len(), 2);
+        // What is over may be entered beside it.
+        let form = browser.get(&address).await.expect(200);
+        let over = [again[0], again[1], ("estado", "resolved"), again[3]];
+        browser.fill(&form, &address, &over).await.expect(303);
+    });
+}

@@ -128,6 +128,13 @@ fn from_the_code_of_admission_to_the_first_page() {
         let shown = clerk.fill(&page, &format!("/paciente/{id}/codigo"), &[]).await.expect(200);
         let code =
             shown.text().split("class=\"code\">").nth(1).and_then(|rest| rest.split('<').next()).unwrap().to_owned();
+        // Sent twice, it is the same code; asked for again, one is told that there is one.
+        let twice = clerk.fill(&page, &format!("/paciente/{id}/codigo"), &[]).await.expect(200);
+        assert_eq!(twice.text(), shown.text());
+        let page = clerk.get(&format!("/admision/paciente/{id}")).await.expect(200);
+        let asked = clerk.fill(&page, &format!("/paciente/{id}/codigo"), &[]).await.expect(200);
+        shows(&asked, "Hay un código que todavía sirve");
+        hides(&asked, &code);
         let (mut browser, clave) = (Browser::new(), "una frase bastante larga 8");
         let document = format!("CC {number}");
         let typed = [
@@ -140,6 +147,13 @@ fn from_the_code_of_admission_to_the_first_page() {
             browser.post("/registro", &[typed[0], ("fecha_nacimiento", "02/02/1990"), typed[2], typed[3]]).await;
         assert_eq!(wrong.status, 403);
         browser.post("/registro", &typed).await.expect(303);
+        // It is used: now another is made at once, and then only after the question.
+        let page = clerk.get(&format!("/admision/paciente/{id}")).await.expect(200);
+        clerk.fill(&page, &format!("/paciente/{id}/codigo"), &[]).await.expect(200);
+        let page = clerk.get(&format!("/admision/paciente/{id}")).await.expect(200);
+        let asked = clerk.fill(&page, &format!("/paciente/{id}/codigo"), &[]).await.expect(200);
+        let other = clerk.fill(&asked, &format!("/paciente/{id}/codigo"), &[]).await.expect(200);
+        shows(&other, "class=\"code\"");
         browser.sign_in(&document, clave).await.expect(303);
         // Nothing is in it yet: each page says what will be.
         let home = browser.get("/mi-historia").await.expect(200);

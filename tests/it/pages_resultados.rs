@@ -131,10 +131,19 @@ fn an_order_becomes_preliminary_final_corrected() {
         // Who had the form open and types what is there already is told.
         let late = [&TAKEN[..], &[("valor-2823-3", "4,0")]].concat();
         let other = lab.get(&address).await.expect(200);
-        shows(
-            &lab.fill(&other, &address, &[&late[..], &[("valor-2345-7", "90")]].concat()).await.expect(422),
-            "Otra persona ya ingresó",
-        );
+        let told = lab.fill(&other, &address, &[&late[..], &[("valor-2345-7", "90")]].concat()).await.expect(409);
+        let name = &potassium["performer"][0]["display"].as_str().unwrap();
+        for text in ["Otra persona ya ingresó", "Potasio: 6,30 mmol/L", name, "Usted escribió 4,0"] {
+            shows(&told, text);
+        }
+        // What was typed is not lost: it is the correction of what is there, and the rest is still in the form.
+        assert_eq!(value_of(&told.text(), "valor-2345-7").as_deref(), Some("90"));
+        let to = told.text().split("href=\"").find_map(|rest| {
+            let to = rest.split('"').next()?;
+            (to.starts_with(&of_potassium) && to.contains("borrador")).then(|| to.replace("&#x3D;", "="))
+        });
+        let correction = lab.get(&to.expect("a way to the correction")).await.expect(200);
+        assert_eq!(value_of(&correction.text(), "valor").as_deref(), Some("4,0"));
         // The last one that is made final closes report and order.
         for code in ["2160-0", "2951-2"] {
             let report = one(&medico, "DiagnosticReport", &patient).await;
@@ -176,6 +185,9 @@ fn what_is_final_is_only_corrected() {
         let values = [("valor", "98"), ("motivo", "Digitación")];
         let both = lab.fill(&stale, &address, &values).await.expect(409);
         shows(&both, "98");
+        // Who it was is said by name.
+        let named = both.text().split("Mientras usted escribía, ").nth(1).map(|rest| !rest.starts_with("se guardó"));
+        assert_eq!(named, Some(true), "{}", both.text());
         assert!(hidden(&both.text(), &address).contains(&("motivo".to_owned(), "Digitación".to_owned())));
         let form = lab.get(&address).await.expect(200);
         shows(&lab.fill(&form, &address, &[("valor", "98")]).await.expect(422), "Falta este dato");

@@ -491,3 +491,15 @@ fn pages_are_for_one_caller_and_one_query() {
         medico.get(&format!("{next}A")).await.refused(400, "value");
     });
 }
+
+#[test]
+fn a_flag_is_true_or_false() {
+    run(async {
+        let clinic = fhir("integracion").await;
+        clinic.get("Patient?active=true&_count=1").await.expect(200);
+        clinic.get("Patient?active:not=false&_count=1").await.expect(200);
+        let refused = clinic.get("Patient?active=maybe").await.expect(400);
+        assert!(refused.text().contains("active"), "{}", refused.text());
+        clinic.get("Patient?deceased=1").await.expect(400);
+    });
+}

@@ -1,6 +1,7 @@
 //! `/assets/...`: style sheet, script and sign, under names that carry the hash of their content, so that they are kept
 //! for ever; compressed once. Pages are not compressed: they hold keys of forms beside what others may choose (BREACH).
 
+use crate::http::respond;
 use crate::view::page::{ASSETS, Assets};
 use actix_web::http::header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, VARY};
 use actix_web::{HttpRequest, HttpResponse};
@@ -57,7 +58,7 @@ pub async fn serve(req: HttpRequest) -> HttpResponse {
         Some(asset) => (asset, "public, max-age=31536000, immutable"),
         None => match any() {
             Some(asset) => (asset, "public, max-age=60"),
-            None => return super::missing(&req),
+            None => return respond::error(&req, &super::absent()),
         },
     };
     let mut response = HttpResponse::Ok();

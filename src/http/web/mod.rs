@@ -24,10 +24,10 @@ pub mod session;
 
 use crate::access::Role;
 use crate::error::{Error, Kind, Result};
-use crate::http::{State, respond};
+use crate::http::State;
 use crate::view;
 use crate::view::visit::{Reply, Visit};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{HttpRequest, web};
 pub use screen::failed;
 use screen::{act, form, other, screen};
 
@@ -83,11 +83,6 @@ pub fn is_same_origin(request: &HttpRequest, state: &State) -> bool {
 
 fn absent() -> Error {
     Error::new(Kind::NotFound, "there is no such address")
-}
-
-/// 404 where nobody is known.
-fn missing(req: &HttpRequest) -> HttpResponse {
-    respond::error(req, &absent())
 }
 
 /// `/`: to the desk of the role.

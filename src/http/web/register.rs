@@ -11,6 +11,7 @@ use crate::oauth::attempt;
 use crate::oauth::form::Form;
 use crate::view::register::{self, Outcome, Visitor};
 use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderValue, RETRY_AFTER};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde::Deserialize;
 use serde_json::json;
@@ -67,9 +68,17 @@ async fn by_form(state: &State, req: &HttpRequest, body: &[u8], source: &str) ->
     match register::submit(visitor, &form).await {
         Ok(Outcome::Opened) if wants_html(req) => see_other("/login?abierta=1", None),
         Ok(Outcome::Opened) => see_other("/login", None),
-        Ok(Outcome::Page { status, html }) => shown(state, status, reader.language, html),
+        Ok(Outcome::Page { status, html, wait }) => waiting(shown(state, status, reader.language, html), wait),
         Err(error) => failed(state, req, None, &error),
     }
+}
+
+/// Seconds until the next try is looked at.
+fn waiting(mut response: HttpResponse, seconds: u64) -> HttpResponse {
+    if seconds > 0 {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    response
 }
 
 async fn by_json(state: &State, req: &HttpRequest, body: &[u8], source: &str) -> HttpResponse {
@@ -85,7 +94,12 @@ async fn by_json(state: &State, req: &HttpRequest, body: &[u8], source: &str) ->
     };
     match activation::register(&state.app, registration, source, &request_id::of(req)).await {
         Ok(Registered::Done(usuario)) => json_of(StatusCode::CREATED, &json!({"usuario": usuario})),
-        Ok(Registered::Refused) => json_of(StatusCode::FORBIDDEN, &json!({"error": "access_denied"})),
+        Ok(Registered::Refused { wait }) => {
+            waiting(json_of(StatusCode::FORBIDDEN, &json!({"error": "access_denied"})), wait)
+        }
+        Ok(Registered::Wait { seconds }) => {
+            waiting(json_of(StatusCode::TOO_MANY_REQUESTS, &json!({"error": "slow_down"})), seconds)
+        }
         Err(error) if error.kind == Kind::BusinessRule => {
             refused(StatusCode::UNPROCESSABLE_ENTITY, "invalid_request", &error.to_string())
         }

@@ -13,8 +13,10 @@ use crate::oauth::token::{Attention, COOKIE_NAME, Identity, Proof, challenge};
 use crate::store;
 use crate::view::failure;
 use crate::view::format::Reader;
+use crate::view::login::local;
 use crate::view::page::{Message, Page, Tone};
-use crate::view::visit::{Reply, Visit, encoded, role_key};
+use crate::view::sheet::{SAVED, SAVED_AT};
+use crate::view::visit::{Reply, Visit, keep_draft, role_key, sent};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     ACCEPT, ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_TYPE, COOKIE,
@@ -22,6 +24,11 @@ use actix_web::http::header::{
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, Resource, web};
 use jiff::tz::Offset;
+use moka::sync::Cache;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 /// What a page may load: our style sheet, script and signs, and nothing else from anywhere.
@@ -105,10 +112,7 @@ async fn visit(state: &State, req: &HttpRequest) -> Result<(Visit, Proof)> {
     // The key stays with the form, so that it is taken once even across the sign-in.
     let kept = draft.as_ref().and_then(|draft| draft.get("form")).filter(|key| forms.is_form_key(usuario_id, key));
     let form_key = kept.map_or_else(|| forms.form_key(usuario_id), |key| Ok(key.to_owned()))?;
-    let message = match (&draft, said(req, &reader)) {
-        (Some(_), _) => Some(Message::new(Tone::Info, reader.text("form.refilled"), reader.text("form.refilled_help"))),
-        (None, said) => said,
-    };
+    let message = draft.as_ref().map_or_else(|| said(req, &reader), |draft| Some(refilled(&reader, draft)));
     let visit = Visit {
         app: state.app.clone(),
         usuario_id,
@@ -118,6 +122,7 @@ async fn visit(state: &State, req: &HttpRequest) -> Result<(Visit, Proof)> {
         seconds_left: state.authority.seconds_left(&identity, reader.now),
         csrf: forms.csrf(identity.jti),
         form_key,
+        sent: String::new(),
         path,
         address: req.uri().path_and_query().map_or("/", |address| address.as_str()).to_owned(),
         parts: req.match_info().iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
@@ -130,6 +135,19 @@ async fn visit(state: &State, req: &HttpRequest) -> Result<(Visit, Proof)> {
         reader,
     };
     Ok((visit, identity.proof))
+}
+
+/// What a page says of the draft that it shows.
+fn refilled(reader: &Reader, draft: &Form) -> Message {
+    let at = draft.get(SAVED_AT).and_then(|at| at.parse().ok()).map(|at| reader.short_moment(at));
+    match (draft.get(SAVED).and_then(local), at) {
+        (Some(saved), Some(at)) => {
+            let text = reader.fill("form.saved_before", &[("time", &at)]);
+            let message = Message::new(Tone::Warn, text, reader.text("form.saved_before_help"));
+            Message { alert: true, ..message }.link(saved, reader.text("form.see_saved"))
+        }
+        _ => Message::new(Tone::Info, reader.text("form.refilled"), reader.text("form.refilled_help")),
+    }
 }
 
 fn said(req: &HttpRequest, reader: &Reader) -> Option<Message> {
@@ -223,7 +241,7 @@ where
     match checked {
         Ok(Sent::Fresh) => {}
         Ok(Sent::OtherSession) => {
-            return match keep_draft(state, visit.usuario_id, &page_of(&form, &visit.path), &form).await {
+            return match keep_draft(&state.app, visit.usuario_id, &page_of(&form, &visit.path), form.pairs()).await {
                 Ok(to) => see_other(&to, None),
                 Err(error) => failed(state, req, Some(&visit), &error),
             };
@@ -233,43 +251,84 @@ where
     if proof == Proof::Cookie {
         visit.form_key = form.typed("form").to_owned();
     }
-    match once(&visit, &form, save).await {
+    visit.sent = sent(&form);
+    match once(state, &visit, &form, save).await {
         Ok(reply) => answered(&visit, reply),
         Err(error) => failed(state, req, Some(&visit), &error),
     }
 }
 
-/// The first sending of a form does it; the second gets the answer of the first, also when both come at once: then it finds
-/// what the first has changed, and is refused for that.
-async fn once<S>(visit: &Visit, form: &Form, save: S) -> Result<Reply>
+/// Forms on their way, by key and address: a second sending waits here for the first. What the first has shown that is
+/// shown once (a password, a code) is kept for two minutes, in memory only, and the second shows the same.
+pub struct Sendings(Cache<String, Arc<Mutex<Option<String>>>>);
+
+impl Default for Sendings {
+    fn default() -> Sendings {
+        Sendings(Cache::builder().max_capacity(SENDINGS).time_to_idle(Duration::from_secs(120)).build())
+    }
+}
+
+const SENDINGS: u64 = 10_000;
+
+/// The first sending of a form does it; the second gets the answer of the first, also when both come at once, or come to
+/// two instances: then it finds what the first has changed, and is refused for that.
+async fn once<S>(state: &State, visit: &Visit, form: &Form, save: S) -> Result<Reply>
 where
     S: AsyncFn(&Visit, &Form) -> Result<Reply>,
 {
     let pool = &visit.app.pool;
-    if let Some(answer) = store::form::answer(&*pool.lane().await?, &visit.form_key, &visit.path).await? {
-        return Ok(Reply::see(answer));
+    let sending = state.sendings.0.get_with(format!("{} {}", visit.form_key, visit.path), Arc::default);
+    let mut shown = sending.lock().await;
+    if let Some(first) = store::form::answer(&*pool.lane().await?, &visit.form_key, &visit.path).await? {
+        return again(visit, form, &first, shown.as_ref()).await;
     }
+    *shown = None;
     match save(visit, form).await {
         Ok(Reply::SeeOther { to, said }) => {
-            let conn = pool.lane().await?;
-            store::form::claim(&conn, &visit.form_key, &visit.path, visit.jti, &to, clock::now()).await?;
+            visit.answered(&to).await?;
             Ok(Reply::SeeOther { to, said })
         }
-        // What is shown once (a password) is the first answer itself, whatever is kept for the second.
-        done @ Ok(Reply::Page { status: 200, .. }) => done,
+        Ok(Reply::Page { status: 200, html }) => {
+            *shown = Some(html.clone());
+            Ok(Reply::Page { status: 200, html })
+        }
         other => {
             let mut waits = if is_conflict(&other) { WAITS } else { &[] }.iter();
             loop {
                 if let Ok(conn) = pool.lane().await
-                    && let Ok(Some(answer)) = store::form::answer(&conn, &visit.form_key, &visit.path).await
+                    && let Ok(Some(first)) = store::form::answer(&conn, &visit.form_key, &visit.path).await
                 {
-                    return Ok(Reply::see(answer));
+                    drop(conn);
+                    return again(visit, form, &first, None).await;
                 }
                 let Some(wait) = waits.next() else { return other };
-                tokio::time::sleep(std::time::Duration::from_millis(*wait)).await;
+                tokio::time::sleep(Duration::from_millis(*wait)).await;
             }
         }
     }
+}
+
+/// The answer to a form that was sent before. One that says something else now is not done: it is shown again, what is
+/// saved beside what was typed, as a form of its own.
+async fn again(visit: &Visit, form: &Form, first: &store::form::First, shown: Option<&String>) -> Result<Reply> {
+    if !first.sent.is_empty() && first.sent != visit.sent {
+        let saved = Form::of_page(first.sent.as_bytes()).unwrap_or_default();
+        let names = form.pairs().chain(saved.pairs()).map(|(name, _)| name).filter(|name| *name != "form");
+        let names: BTreeSet<&str> = names.filter(|name| form.typed(name) != saved.typed(name)).collect();
+        let differ: Vec<(String, &str)> =
+            names.iter().map(|name| (format!("{SAVED}.{name}"), saved.typed(name))).collect();
+        let at = first.at.to_string();
+        let typed = form.pairs().filter(|(name, _)| *name != "form");
+        let pairs: Vec<(&str, &str)> = typed
+            .chain(differ.iter().map(|(name, value)| (name.as_str(), *value)))
+            .chain([(SAVED, first.answer.as_str()), (SAVED_AT, &at)])
+            .collect();
+        return visit.draft_for(&page_of(form, &visit.path), &pairs).await.map(Reply::see);
+    }
+    Ok(match shown {
+        Some(html) => Reply::Page { status: 200, html: html.clone() },
+        None => Reply::see(first.answer.clone()),
+    })
 }
 
 /// Milliseconds between the looks of one that came second: the first has changed things, and keeps its answer next.
@@ -338,23 +397,7 @@ async fn posted(req: &HttpRequest, body: web::Payload) -> Result<Form> {
 
 /// The page of a form: its own address, or what it names.
 pub fn page_of(form: &Form, path: &str) -> String {
-    form.get("pagina").and_then(crate::view::login::local).unwrap_or(path).to_owned()
-}
-
-/// Keeps what was typed for the account. Returns the address of the page that shows it again.
-pub async fn keep_draft(state: &State, usuario: Uuid, page: &str, form: &Form) -> Result<String> {
-    let secret = |name: &str| name.starts_with("clave") || name == "csrf";
-    let pairs: Vec<String> = form
-        .pairs()
-        .filter(|(name, _)| !secret(name))
-        .map(|(name, value)| format!("{}={}", encoded(name), encoded(value)))
-        .collect();
-    let id = clock::secret()?;
-    let (path, _) = page.split_once('?').unwrap_or((page, ""));
-    let conn = state.app.pool.lane().await?;
-    store::form::keep_draft(&conn, &id, usuario, path, &pairs.join("&"), clock::now()).await?;
-    let join = if page.contains('?') { '&' } else { '?' };
-    Ok(format!("{page}{join}borrador={id}"))
+    form.get("pagina").and_then(local).unwrap_or(path).to_owned()
 }
 
 /// Nobody: for people the sign-in form, which leads back; what was typed waits in it.

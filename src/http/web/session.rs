@@ -1,6 +1,6 @@
 //! `/login`, `/logout`, and what belongs to a browser rather than to an account: language, colours, the session's life.
 
-use super::screen::{failed, keep_draft, page, page_of, reader, see_other, strict, theme, wants_html};
+use super::screen::{failed, page, page_of, reader, see_other, strict, theme, wants_html};
 use crate::error::{Error, Kind};
 use crate::http::oauth::{fault, granted, json_of, media_type, refused};
 use crate::http::origin::{Site, site};
@@ -11,7 +11,8 @@ use crate::oauth::form::{Form, LONGEST, LONGEST_OF_PAGE};
 use crate::oauth::login::{self as sign_in, SignIn, Typed};
 use crate::oauth::token::{self, Attention, COOKIE_NAME, Proof};
 use crate::view;
-use crate::view::login::{Kept, Reason, local};
+use crate::view::login::{Kept, Reason, back, led};
+use crate::view::visit::keep_draft;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
     AUTHORIZATION, CACHE_CONTROL, COOKIE, HeaderValue, RETRY_AFTER, SET_COOKIE, WWW_AUTHENTICATE,
@@ -113,11 +114,14 @@ async fn by_form(state: &State, req: &HttpRequest, body: &[u8], source: &str) ->
     let Some(form) = Form::of_page(body) else {
         return failed(state, req, None, &Error::new(Kind::Invalid, "the form cannot be read"));
     };
-    let next = form.get("next").and_then(local);
+    let next = form.get("next").and_then(led);
     let draft = view::login::draft_of(&form);
     let typed = Typed { usuario: form.get("usuario").unwrap_or(""), clave: form.get("clave").unwrap_or(""), source };
     match sign_in::cookie(&state.authority, typed, &request_id::of(req)).await {
         Ok(SignIn::Done(cookie)) => {
+            if let Err(error) = end_former(state, req).await {
+                return failed(state, req, None, &error);
+            }
             let to = match refilled(state, next, draft.as_ref(), &cookie).await {
                 Ok(to) => to,
                 Err(error) => return failed(state, req, None, &error),
@@ -135,6 +139,16 @@ async fn by_form(state: &State, req: &HttpRequest, body: &[u8], source: &str) ->
     }
 }
 
+/// A browser has one session: the one that it held ends when somebody has signed in.
+async fn end_former(state: &State, req: &HttpRequest) -> Result<(), Error> {
+    let cookie = req.headers().get(COOKIE).map(|value| value.to_str().unwrap_or(""));
+    match state.authority.identify(None, cookie, Attention::Script).await {
+        Ok(former) => sign_in::logout(&state.app, &former, &request_id::of(req)).await,
+        Err(error) if error.kind == Kind::Login => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Where a sign-in leads: to the page that was wanted, with what was typed when the same account signs in.
 async fn refilled(
     state: &State,
@@ -147,7 +161,7 @@ async fn refilled(
     else {
         return Ok(to.to_owned());
     };
-    keep_draft(state, cookie.usuario, &page_of(draft, to), draft).await
+    keep_draft(&state.app, cookie.usuario, &page_of(draft, to), draft.pairs()).await
 }
 
 /// `POST /logout`: ends the session of the token (204) or of the cookie (303).
@@ -237,9 +251,9 @@ fn set_cookie(value: &str, seconds: u64) -> HeaderValue {
 }
 
 /// `GET /idioma/{code}` and `GET /tema/{code}`: a choice of this browser, kept by it; then back to `?volver=`.
-pub async fn choose(req: HttpRequest) -> HttpResponse {
+pub async fn choose(state: web::Data<State>, req: HttpRequest) -> HttpResponse {
     let query = Form::parse(req.query_string().as_bytes()).unwrap_or_default();
-    let back = query.get("volver").and_then(local).unwrap_or("/");
+    let back = query.get("volver").and_then(back).unwrap_or("/");
     let code = req.match_info().query("code");
     let name = if req.path().starts_with("/idioma/") { "idioma" } else { "tema" };
     let known = match name {
@@ -247,7 +261,7 @@ pub async fn choose(req: HttpRequest) -> HttpResponse {
         _ => matches!(code, "auto" | "claro" | "oscuro"),
     };
     if !known {
-        return super::missing(&req);
+        return failed(&state, &req, None, &super::absent());
     }
     let cookie = format!("{name}={code}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={CHOICE}");
     see_other(back, HeaderValue::from_str(&cookie).ok())

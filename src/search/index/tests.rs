@@ -84,7 +84,7 @@ fn fulfils(clause: &Clause, columns: &Columns, id: &str) -> bool {
         Clause::Missing { code, missing } => columns.shape.contains(code) != *missing,
         Clause::All(all) => all.iter().all(|one| fulfils(one, columns, id)),
         Clause::Either(any) => any.iter().any(|one| fulfils(one, columns, id)),
-        Clause::Never => false,
+        Clause::Never | Clause::Linked(_) | Clause::Joined(_) => false,
     }
 }
 

@@ -58,6 +58,47 @@ pub fn forms<'a>(node: Node<'a>, base: &str, put: &mut dyn FnMut(Form, &[&'a str
     }
 }
 
+/// What a node points at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pointed<'a> {
+    /// A resource of this server.
+    Here(ResourceType, &'a str),
+    /// What has this address as its `url`, whatever its version when none is named.
+    Canonical(&'a str, Option<&'a str>),
+}
+
+/// What a node of a reference parameter points at; none when it is no resource that this server could have.
+pub fn pointed<'a>(node: Node<'a>, base: &str) -> Option<Pointed<'a>> {
+    let (text, canonical) = match node.value {
+        Value::String(text) => (text.as_str(), true),
+        Value::Object(members) if members.contains_key("resourceType") => return None,
+        value => (text_of(value, "reference")?, false),
+    };
+    match Reference::parse(text, base) {
+        Some(Reference::Relative { resource_type, id, .. }) => Some(Pointed::Here(resource_type, id)),
+        Some(Reference::Absolute(_) | Reference::Urn(_)) | None if canonical => Some(match text.split_once('|') {
+            Some((url, version)) => Pointed::Canonical(url, Some(version)),
+            None => Pointed::Canonical(text, None),
+        }),
+        _ => None,
+    }
+}
+
+/// Whether the values of a parameter may be addresses by which resources are called rather than places where they lie.
+pub fn is_canonical(parameter: &SearchParameter) -> bool {
+    let results = parameter.expression.as_ref().map_or(&[][..], |expression| expression.result_types());
+    results.iter().any(|name| matches!(*name, "canonical" | "uri"))
+}
+
+/// Whether a parameter may point at a type.
+pub fn points_at(parameter: &SearchParameter, t: ResourceType) -> bool {
+    match parameter.code {
+        // One definition for many types (`clinical-patient`) lists the targets of all; what it says is a Patient.
+        "patient" => t.name() == "Patient",
+        _ => parameter.targets.is_empty() || parameter.targets.contains(&t),
+    }
+}
+
 fn local<'a>(name: &'a str, id: &'a str, version: Option<&'a str>, put: &mut dyn FnMut(Form, &[&'a str])) {
     put(Form::Typed, &[name, id]);
     put(Form::Untyped, &[id]);

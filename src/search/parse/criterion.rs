@@ -15,6 +15,12 @@ use crate::search::query::{Clause, Place, Term};
 impl Parser<'_> {
     /// One `code[:modifier]=value[,value...]`.
     pub(super) fn criterion(&mut self, name: &str, value: &str) -> Result<()> {
+        if let Some(rest) = name.strip_prefix("_has:") {
+            return self.has(name, rest, value);
+        }
+        if let Some((head, rest)) = name.split_once('.') {
+            return self.chain(name, head, rest, value);
+        }
         let (code, modifier) = name.split_once(':').map_or((name, None), |(code, modifier)| (code, Some(modifier)));
         let values = split(value, ',');
         if values.len() > self.limits.terms {
@@ -239,6 +245,11 @@ fn keys(values: &[&str], key: impl Fn(&str) -> Result<i64>) -> Result<Clause> {
 }
 
 fn token_clause(slot: &Slot, parameter: &SearchParameter, modifier: Option<&str>, values: &[&str]) -> Result<Clause> {
+    let types = parameter.expression.as_ref().map_or(&[][..], |expression| expression.result_types());
+    let is_flag = !types.is_empty() && types.iter().all(|one| *one == "boolean");
+    if is_flag && !values.iter().all(|value| matches!(value.rsplit('|').next(), Some("true" | "false" | ""))) {
+        return Err(bad_value(parameter.code, "true or false"));
+    }
     match modifier {
         None => keys(values, |value| token::key(slot, parameter.code, value)),
         Some("not") => {

@@ -6,21 +6,8 @@ use crate::search::param::token::{has_identifier, has_text};
 use crate::search::param::uri;
 
 /// Names of the standard that are no parameters of a type, or none that this version has.
-const LATER: [&str; 13] = [
-    "_has",
-    "_include",
-    "_revinclude",
-    "_list",
-    "_type",
-    "_elements",
-    "_contained",
-    "_containedType",
-    "_score",
-    "_text",
-    "_content",
-    "_query",
-    "_filter",
-];
+const LATER: [&str; 10] =
+    ["_list", "_type", "_elements", "_contained", "_containedType", "_score", "_text", "_content", "_query", "_filter"];
 
 /// A name as an error may show it: short, and without what could break a line.
 pub fn shown(name: &str) -> String {
@@ -29,8 +16,8 @@ pub fn shown(name: &str) -> String {
 
 /// `code` (of `name`, which may carry a modifier) is none of `known`.
 pub fn unknown(t: ResourceType, name: &str, code: &str, known: &[SearchParameter]) -> Error {
-    let text = if name.contains('.') {
-        "chained parameters are not supported yet".to_owned()
+    let text = if code == "_has" {
+        "is written _has:Type:reference:parameter".to_owned()
     } else if LATER.contains(&code) {
         "is not supported yet".to_owned()
     } else {
@@ -64,7 +51,7 @@ pub fn unsupported(parameter: &SearchParameter, modifier: &str) -> Error {
 }
 
 /// The three codes with the fewest edits to `name`.
-fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let name: Vec<char> = name.chars().take(64).collect();
     let mut ranked: Vec<(usize, &str)> = known.map(|code| (edits(&name, code), code)).collect();
     ranked.sort_unstable();

@@ -218,9 +218,13 @@ fn what_is_not_supported_is_refused_by_name() {
     check("RiskAssessment", "probability=secret", "probability: the value is not a number");
     check("Location", "near=1", "parameters of type special");
     check("MolecularSequence", "chromosome-variant-coordinate=1$2$3", "is not supported yet");
-    check("Observation", "subject.name=secret", "subject.name: chained parameters");
-    check("Patient", "_has:Observation:patient:code=secret", "_has:Observation:patient:code: is not supported yet");
-    check("Patient", "_include=secret", "_include: is not supported yet");
+    check("Observation", "subject.nada=secret", "subject.nada: nothing that subject may point at");
+    check(
+        "Patient",
+        "_has:Observation:encounter:code=secret",
+        "_has:Observation:encounter:code: Observation:encounter does",
+    );
+    check("Patient", "_include=secret", "_include: is written Type:reference");
     check("Patient", "_text=secret", "_text: is not supported yet");
     check("Patient", "_filter=secret", "_filter: is not supported yet");
     check("Patient", "name=", "name: the value is empty");

@@ -1,4 +1,5 @@
 use super::*;
+use crate::search::link::{Joined, Way};
 use crate::search::query::{Amount, Comparison, Cursor, Interval, Sort, SortBy, Term, Total};
 
 fn at(text: &str) -> Timestamp {
@@ -31,6 +32,8 @@ fn query(by: SortBy, descending: bool) -> Query {
             Clause::Either(vec![Clause::Any(vec![20]), Clause::All(vec![Clause::Any(vec![21, 22]), Clause::Never])]),
             Clause::Updated(prefixes.map(one).to_vec()),
             Clause::Updated(vec![one(Prefix::Ge)]),
+            joined(Way::Chain),
+            joined(Way::Has),
         ],
         patient: Some(vec!["patient-value".into()]),
         selective: false,
@@ -39,9 +42,37 @@ fn query(by: SortBy, descending: bool) -> Query {
         total: Total::Unasked,
         page: None,
         cursor: Some(Cursor { values: vec!["sort-value".into()], id: "cursor-value".into() }),
+        until: Some(Cursor { values: vec!["sort-value".into()], id: "until-value".into() }),
+        includes: Vec::new(),
+        bare: false,
         self_parameters: Vec::new(),
         ignored: Vec::new(),
     }
+}
+
+fn joined(way: Way) -> Clause {
+    let inner = Query {
+        resource_type: "Patient",
+        clauses: vec![Clause::Any(vec![41]), Clause::Not(vec![42])],
+        patient: None,
+        selective: false,
+        sort: vec![Sort { by: SortBy::Id, descending: false }],
+        count: 20,
+        total: Total::None,
+        page: None,
+        cursor: None,
+        until: None,
+        includes: Vec::new(),
+        bare: true,
+        self_parameters: Vec::new(),
+        ignored: Vec::new(),
+    };
+    Clause::Joined(Box::new(Joined {
+        way,
+        query: inner,
+        guard: guard(),
+        elsewhere: Clause::Ids(vec!["else-value".into()]),
+    }))
 }
 
 fn guard() -> Guard {
@@ -68,7 +99,7 @@ fn statements() -> Vec<(String, Statement)> {
             text.patient = None;
             text.clauses.retain(|clause| !clause.demands_key());
             let mut empty = query(by.clone(), descending);
-            (empty.clauses, empty.patient, empty.cursor) = (Vec::new(), None, None);
+            (empty.clauses, empty.patient, empty.cursor, empty.until) = (Vec::new(), None, None, None);
             for (name, q) in [("full", &full), ("text", &text), ("empty", &empty)] {
                 let documents = ["where-value".to_owned()];
                 let named = |plan: &str, statement| (format!("{plan} {name} {:?} {descending}", q.sort), statement);
@@ -79,6 +110,7 @@ fn statements() -> Vec<(String, Statement)> {
                 all.push(named("pick", pick(q, &guard(), 2001)));
                 all.push(named("plain", plain(q, &guard(), None)));
                 all.push(named("plain under documents", plain(q, &guard(), Some(&documents))));
+                all.push(named("found", found(q, &guard(), None)));
                 all.push(named("count", count(q, &guard(), None, false)));
                 all.push(named("count under documents", count(q, &guard(), Some(&documents), false)));
                 all.push(named("fenced count", count(q, &guard(), Some(&documents), true)));
@@ -124,6 +156,42 @@ fn the_guard_stands_before_every_limit_on_rows() {
         }
         let bound = |value: &str| statement.params.contains(&Bind::Texts(vec![value.to_owned()]));
         assert!(["document-value", "owner-value", "if-value", "then-value"].into_iter().all(bound), "{name}");
+    }
+}
+
+#[test]
+fn what_is_joined_is_guarded_and_asked_of_the_row_beside() {
+    let (_, statement) = statements().into_iter().find(|(name, _)| name.starts_with("plain full")).unwrap();
+    for way in ["p.id = any(w.owner)", "p.owner @> array[w.id]"] {
+        let (_, rest) = statement.sql.split_once(way).unwrap();
+        let (inner, _) = rest.split_once(") or w.id = any(").unwrap();
+        let parts = [
+            "not p.deleted",
+            "p.resource_type = ",
+            "p.documento_id = any(",
+            "p.owner @> ",
+            "not p.labels && ",
+            "or p.labels && ",
+            "p.keys @> ",
+        ];
+        assert!(parts.iter().all(|part| inner.contains(part)), "{inner}");
+        assert!(!inner.contains(" w."), "{inner}");
+    }
+}
+
+#[test]
+fn what_is_included_is_guarded_by_type() {
+    let sights = [(guard(), vec!["Observation".to_owned()]), (Guard::default(), vec!["Organization".to_owned()])];
+    for distributed in [false, true] {
+        for source in [Source::Keys(vec![1]), Source::Places(vec![["a".into(), "b".into(), "c".into()]])] {
+            let known = ["Patient/known-value".to_owned()];
+            let statement = included(&source, &sights, Some(("Patient", "id-value")), &known, 10, distributed);
+            let guards = ["w.documento_id = any(", "w.owner @> ", "not w.labels && ", "or w.labels && "];
+            assert!(guards.iter().all(|part| statement.sql.contains(part)), "{}", statement.sql);
+            assert_eq!(statement.sql.matches("w.resource_type = any(").count(), 2);
+            assert!(!statement.sql.contains("-value") && !statement.sql.contains("Patient"), "{}", statement.sql);
+            assert!(statement.sql.contains(&format!("${}::", statement.params.len())));
+        }
     }
 }
 

@@ -1,7 +1,8 @@
 //! The parts that statements are made of. Everything added is a constant of this file or a `$n`.
 
 use super::{Bind, Guard, Statement};
-use crate::search::query::{Amount, Clause, Comparison, Interval, Place, Prefix, Query, Sort, SortBy, Term};
+use crate::search::link::{Joined, Way};
+use crate::search::query::{Amount, Clause, Comparison, Cursor, Interval, Place, Prefix, Query, Sort, SortBy, Term};
 
 /// The column of the sort key at place `n` of a row source.
 fn column(n: usize, by: &SortBy) -> &'static str {
@@ -140,6 +141,9 @@ impl Text {
             _ => self.add("any(").bind(Bind::Texts(documents.to_vec())).add(")"),
         };
         self.of_type(query).guard(guard);
+        if let Some(ids) = query.ids() {
+            self.add(" and w.id = any(").bind(Bind::Texts(ids.to_vec())).add(")");
+        }
         if query.walk_order().is_some_and(|sort| sort.by == SortBy::Date) {
             self.order(query, "w");
         }
@@ -161,7 +165,10 @@ impl Text {
         for (n, sort) in query.sort.iter().enumerate() {
             self.add(if n == 0 { "" } else { ", " }).add(source).add(column(n, &sort.by)).add("::text");
         }
-        self.add("]::text[] as sort, w.body, w.encoding, w.owner, w.labels, w.patient")
+        self.add(match query.bare {
+            true => "]::text[] as sort, ''::bytea as body, 0::int2 as encoding, w.owner, w.labels, w.patient",
+            false => "]::text[] as sort, w.body, w.encoding, w.owner, w.labels, w.patient",
+        })
     }
 
     /// The sort keys that are no columns of the row, as `k1` to `k4`.
@@ -195,12 +202,20 @@ impl Text {
 
     /// What stands behind the cursor in the order of the query.
     pub fn cursor(&mut self, query: &Query, source: &'static str) -> &mut Self {
-        let Some(cursor) = &query.cursor else { return self };
+        if let Some(cursor) = &query.cursor {
+            self.add(" and ").behind(query, cursor, source);
+        }
+        if let Some(until) = &query.until {
+            self.add(" and not ").behind(query, until, source);
+        }
+        self
+    }
+
+    fn behind(&mut self, query: &Query, cursor: &Cursor, source: &'static str) -> &mut Self {
         let keys: Vec<(usize, &Sort, &String)> =
             query.sort.iter().enumerate().zip(&cursor.values).map(|((n, sort), value)| (n, sort, value)).collect();
         let descends = query.sort.first().is_some_and(|sort| sort.descending);
         let behind = |descending| if descending { " < " } else { " > " };
-        self.add(" and ");
         if query.sort.iter().all(|sort| sort.descending == descends) {
             // One comparison of rows, from which an index can start.
             self.add("(");
@@ -326,9 +341,26 @@ impl Text {
             Clause::Either(any) => self.any(any, |text, clause| {
                 text.condition(clause);
             }),
-            // The shapes were not asked for: nobody knows, so nothing is shown.
-            Clause::Never | Clause::Missing { .. } => self.add("false"),
+            // The shapes, or the other searches, were not asked: nobody knows, so nothing is shown.
+            Clause::Never | Clause::Missing { .. } | Clause::Linked(_) => self.add("false"),
+            Clause::Joined(joined) => self.joined(joined),
         }
+    }
+
+    /// A row of the record beside `w`, of another type, that `w` points at or that points at it as its owner.
+    fn joined(&mut self, joined: &Joined) -> &mut Self {
+        self.add("(exists (select 1 from resource p where p.documento_id = w.documento_id and ").add(
+            match joined.way {
+                Way::Chain => "p.id = any(w.owner)",
+                Way::Has => "p.owner @> array[w.id]",
+            },
+        );
+        let from = self.sql.len();
+        self.add(" and not w.deleted").of_type(&joined.query).guard(&joined.guard).clauses(&joined.query, None);
+        // The conditions of a row are written of `w`; no value is part of the text.
+        let inner = self.sql.split_off(from).replace("w.", "p.");
+        self.sql.push_str(&inner);
+        self.add(") or ").condition(&joined.elsewhere).add(")")
     }
 
     /// The rows of `search_string` or `search_range` that the clause at `at` picks, up to `cap`, as CTE `s`.

@@ -86,30 +86,23 @@ struct Model {
 /// The page: `?desde= hasta= quien= rol= accion= paciente= resultado= antes=`.
 pub async fn list(visit: &Visit) -> Result<Reply> {
     let query = &visit.query;
-    let today = visit.reader.today();
-    let from = typed_date(query.typed("desde")).unwrap_or_else(|| today.saturating_sub(DAYS.days()));
-    let to = typed_date(query.typed("hasta")).unwrap_or(today);
     let users = account::list_users(&visit.app).await?;
-    let text = |name: &str| Some(query.typed(name).to_owned()).filter(|text| !text.is_empty());
-    let filter = Filter {
-        from: midnight(&visit.reader, from)?,
-        to: midnight(&visit.reader, to.saturating_add(1.day()))?,
-        actor: text("quien").map(|typed| actor(&users, &typed)),
-        role: text("rol"),
-        action: text("accion"),
-        patient_id: text("paciente"),
-        outcome: query.typed("resultado").parse().ok(),
-        before: text("antes").map(|token| cursor(&token)).transpose()?,
-    };
+    let mut problems = Problems::default();
+    let filter = filter(visit, &users, &mut problems)?;
+    let wrong = !problems.is_empty();
     let most = i64::try_from(ROWS).unwrap_or(50) + 1;
-    let mut found = audit::search(&*visit.app.pool.lane().await?, &filter, most).await?;
+    // What cannot be asked for lists nothing, rather than what somebody else might have meant.
+    let mut found = match wrong {
+        true => Vec::new(),
+        false => audit::search(&*visit.app.pool.lane().await?, &filter, most).await?,
+    };
     let more = found.len() > ROWS;
     found.truncate(ROWS);
     // Who looks at the trail leaves one.
     visit.app.audit.record(vec![Event::new(&visit.caller, "audit-list")]).await?;
     let older = found.last().filter(|_| more).map(|last| next_page(visit, last));
     let names: HashMap<String, &Usuario> = users.iter().map(|user| (actor_of_usuario(user.id), user)).collect();
-    let sheet = sheet(visit, from, to);
+    let sheet = sheet(visit, problems);
     let page = visit.page(visit.text("admin.audit_title")).at(DESK);
     let message = sheet.summary().or_else(|| page.message.clone());
     let model = Model {
@@ -121,19 +114,63 @@ pub async fn list(visit: &Visit) -> Result<Reply> {
         is_newest: filter.before.is_none(),
         empty: Empty {
             icon: "eye",
-            title: visit.text("admin.audit_none"),
-            text: visit.text("admin.audit_none_help"),
+            title: visit.text(if wrong { "admin.audit_unasked" } else { "admin.audit_none" }),
+            text: visit.text(if wrong { "admin.audit_unasked_help" } else { "admin.audit_none_help" }),
             action: None,
         },
     };
-    visit.show("admin/audit", &model)
+    visit.show_as(if wrong { 400 } else { 200 }, "admin/audit", &model)
 }
 
-fn sheet<'v>(visit: &'v Visit, from: Date, to: Date) -> Sheet<'v> {
+/// The days that are looked at when nothing is typed.
+fn days(reader: &Reader) -> [(&'static str, Date); 2] {
+    let today = reader.today();
+    [("desde", today.saturating_sub(DAYS.days())), ("hasta", today)]
+}
+
+/// What is asked for.
+fn filter(visit: &Visit, users: &[Usuario], problems: &mut Problems) -> Result<Filter> {
+    let (query, reader) = (&visit.query, &visit.reader);
+    let text = |name: &str| Some(query.typed(name).to_owned()).filter(|text| !text.is_empty());
+    let [from, to] = days(reader).map(|(name, usual)| match query.typed(name) {
+        "" => usual,
+        typed => typed_date(typed).unwrap_or_else(|| {
+            problems.add(name, reader.text("taken.date_wrong"));
+            usual
+        }),
+    });
+    if from > to {
+        problems.add("hasta", reader.text("admin.range_wrong"));
+    }
+    let roles = Role::ALL.map(Role::code);
+    for (name, known) in [("accion", &ACTIONS[..]), ("resultado", &["0", "4", "8"]), ("rol", &roles)] {
+        if visit.one_of(name, known).is_err() {
+            problems.add(name, reader.text("form.not_listed"));
+        }
+    }
+    let before = text("antes").map(|token| cursor(&token)).transpose().unwrap_or_else(|_| {
+        problems.add("antes", reader.text("admin.place_wrong"));
+        None
+    });
+    Ok(Filter {
+        from: midnight(reader, from)?,
+        to: midnight(reader, to.saturating_add(1.day()))?,
+        actor: text("quien").map(|typed| actor(users, &typed)),
+        role: text("rol"),
+        action: text("accion"),
+        patient_id: text("paciente"),
+        outcome: query.typed("resultado").parse().ok(),
+        before,
+    })
+}
+
+fn sheet(visit: &Visit, problems: Problems) -> Sheet<'_> {
     let query = &visit.query;
-    let mut sheet = Sheet::new(&visit.reader, None, Problems::default());
-    sheet.line("desde", "admin.from", &date_field(from)).digits().longest(10);
-    sheet.line("hasta", "admin.to", &date_field(to)).digits().longest(10);
+    let mut sheet = Sheet::new(&visit.reader, None, problems);
+    for ((name, usual), label) in days(&visit.reader).into_iter().zip(["admin.from", "admin.to"]) {
+        let usual = date_field(usual);
+        sheet.line(name, label, query.get(name).unwrap_or(&usual)).digits().longest(10);
+    }
     sheet.line("quien", "admin.actor", query.typed("quien")).plain().longest(120);
     let any = [("", visit.text("admin.any").to_owned())];
     let words = ACTIONS.iter().map(|code| (*code, action_word(&visit.reader, code)));

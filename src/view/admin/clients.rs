@@ -44,8 +44,8 @@ pub async fn list(visit: &Visit) -> Result<Reply> {
         kind: visit.text(kind_key(&client.tipo)),
         integration: client.rol.is_some(),
         state: match client.active {
-            true => Badge::new("ok", Some("check"), visit.text("admin.active")),
-            false => Badge::new("off", None, visit.text("admin.inactive")),
+            true => Badge::new("ok", Some("check"), visit.text("admin.client_active")),
+            false => Badge::new("off", None, visit.text("admin.client_inactive")),
         },
         disable: client.active.then(|| format!("{DESK}/{}/deshabilitar", encoded(&client.id))),
         id: client.id,

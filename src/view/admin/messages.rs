@@ -33,7 +33,7 @@ struct Model {
 
 /// The last 7 days, or 30 (`?dias=30`).
 pub async fn list(visit: &Visit) -> Result<Reply> {
-    let long = visit.query.typed("dias") == "30";
+    let long = visit.one_of("dias", &["7", "30"])? == "30";
     let days = if long { 30 } else { 7 };
     let since = visit.reader.now - (days * 24).hours();
     let counts = message::counts(&*visit.app.pool.lane().await?, since, visit.app.local).await?;

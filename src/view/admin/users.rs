@@ -55,7 +55,8 @@ fn role_choices(visit: &Visit, chosen: &str) -> Vec<crate::view::sheet::Choice> 
 
 /// The list: `?q=`, `?rol=`.
 pub async fn list(visit: &Visit) -> Result<Reply> {
-    let (q, rol) = (visit.query.typed("q"), visit.query.typed("rol"));
+    let known = ROLES.map(Role::code);
+    let (q, rol) = (visit.query.typed("q"), visit.one_of("rol", &known)?);
     let words: Vec<String> = q.split_whitespace().map(folded).collect();
     let fits = |account: &Usuario| {
         let text = folded(&format!(
@@ -160,7 +161,13 @@ pub async fn add(visit: &Visit, typed: &Form) -> Result<Reply> {
     if documento.is_none() {
         problems.add("documento", visit.text("admin.documento_wrong"));
     }
-    let (Some(rol), Some(documento_id)) = (rol, documento) else {
+    let paciente = typed.get("paciente").map(str::trim);
+    for (field, _) in account::wrong(typed.typed("usuario"), typed.typed("nombre"), rol, paciente) {
+        if let Some((field, text)) = text_of(Kind::BusinessRule, field) {
+            problems.add(field, visit.text(text));
+        }
+    }
+    let (Some(rol), Some(documento_id), true) = (rol, documento, problems.is_empty()) else {
         return form(visit, 422, Sheet::new(&visit.reader, Some(typed), problems));
     };
     let clave = account::made_password()?;
@@ -169,7 +176,7 @@ pub async fn add(visit: &Visit, typed: &Form) -> Result<Reply> {
         usuario: typed.typed("usuario").to_owned(),
         documento_id,
         nombre: typed.typed("nombre").to_owned(),
-        paciente_id: typed.get("paciente").map(|id| id.trim().to_owned()),
+        paciente_id: paciente.map(str::to_owned),
         clave: clave.clone(),
         temporary: true,
     };
@@ -188,8 +195,11 @@ pub async fn add(visit: &Visit, typed: &Form) -> Result<Reply> {
 
 /// The field that an error of the account is about.
 fn problem(error: &Error) -> Option<(&'static str, &'static str)> {
-    let at = error.issues.first()?.expression.as_deref()?;
-    match (error.kind, at) {
+    text_of(error.kind, error.issues.first()?.expression.as_deref()?)
+}
+
+fn text_of(kind: Kind, field: &str) -> Option<(&'static str, &'static str)> {
+    match (kind, field) {
         (Kind::Conflict, "usuario") => Some(("usuario", "admin.usuario_taken")),
         (Kind::BusinessRule, "usuario") => Some(("usuario", "admin.usuario_wrong")),
         (Kind::BusinessRule, "nombre") => Some(("nombre", "admin.name_wrong")),

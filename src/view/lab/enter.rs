@@ -15,7 +15,7 @@ use crate::view::encounter;
 use crate::view::format::date_field;
 use crate::view::loinc::{self, Hit};
 use crate::view::observation::{Circumstances, concept, moment, observation, put};
-use crate::view::page::{Link, Message, Page, Tone};
+use crate::view::page::{Item, Link, Message, Page, Tone};
 use crate::view::patient::{self, Name, search};
 use crate::view::record::words::{code_of, joined, list, text};
 use crate::view::sheet::{Fields, Problems, Sheet};
@@ -53,12 +53,41 @@ struct Target {
     person: Value,
     stay: Option<Value>,
     asked: Option<Asked>,
-    /// Codes that the order has results of.
-    answered: Vec<String>,
-    /// The report of the order that waits for more.
-    report: Option<Value>,
+    answers: Answers,
     /// Earlier results of the same examinations, the last first.
     before: Vec<Value>,
+}
+
+/// What an order has by now.
+#[derive(Default)]
+struct Answers {
+    /// Results that count: a cancelled one may be entered again.
+    results: Vec<Value>,
+    /// The report that waits for more.
+    report: Option<Value>,
+}
+
+impl Answers {
+    async fn of(unit: &mut Unit<'_>, order: &Value) -> Result<Answers> {
+        let order = encoded(&format!("ServiceRequest/{}", text(order, "id")));
+        let found = search(unit, "Observation", &format!("based-on={order}&_count=200")).await?;
+        let counts = |one: &Value| is_released(one) || matches!(text(one, "status"), "preliminary" | "registered");
+        let reports = search(unit, "DiagnosticReport", &format!("based-on={order}&status=partial&_count=1")).await?;
+        let report = reports.resources.into_iter().next();
+        Ok(Answers { results: found.resources.into_iter().filter(counts).collect(), report })
+    }
+
+    fn to(&self, exam: &Exam) -> Option<&Value> {
+        self.results.iter().find(|one| code_of(one.get("code"), is_loinc) == exam.common.code)
+    }
+
+    /// What was typed although it is there by now.
+    fn late<'a>(&'a self, form: &'a Form) -> impl Iterator<Item = (&'static Exam, &'a Value, &'a str)> {
+        self.results.iter().filter_map(|one| {
+            let exam = exam::exam(&code_of(one.get("code"), is_loinc))?;
+            Some((exam, one, form.typed(&exam.value))).filter(|(.., typed)| !typed.is_empty())
+        })
+    }
 }
 
 #[derive(Serialize)]
@@ -107,7 +136,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
             Ok((target, list))
         })
         .await?;
-    shown(visit, 200, &target, list, visit.draft.as_ref(), Problems::default())
+    shown(visit, 200, &target, list, visit.draft.as_ref(), Problems::default(), None)
 }
 
 /// Everything that the form needs to know, by the address and the code that was chosen.
@@ -118,15 +147,10 @@ async fn target(unit: &mut Unit<'_>, visit: &Visit, code: &str) -> Result<Target
     let person = patient::read(unit, "Patient", &id).await?;
     let id = encoded(text(&person, "id"));
     let stays = search(unit, "Encounter", &format!("patient={id}&status={}&_count=10", encounter::OPEN)).await?;
-    let (mut answered, mut report) = (Vec::new(), None);
-    if let Some(order) = &order {
-        let order = encoded(&format!("ServiceRequest/{}", text(order, "id")));
-        let answers = search(unit, "Observation", &format!("based-on={order}&_count=200")).await?;
-        let counts = |one: &&Value| is_released(one) || matches!(text(one, "status"), "preliminary" | "registered");
-        answered = answers.resources.iter().filter(counts).map(|one| code_of(one.get("code"), is_loinc)).collect();
-        let reports = search(unit, "DiagnosticReport", &format!("based-on={order}&status=partial&_count=1")).await?;
-        report = reports.resources.into_iter().next();
-    }
+    let answers = match &order {
+        Some(order) => Answers::of(unit, order).await?,
+        None => Answers::default(),
+    };
     let mut asked = match (&order, code) {
         // Another examination than the one that was ordered.
         (_, "") if !visit.query.typed("elegir").is_empty() => None,
@@ -135,7 +159,7 @@ async fn target(unit: &mut Unit<'_>, visit: &Visit, code: &str) -> Result<Target
     };
     // What the order has already is not asked for again.
     if let Some(asked) = &mut asked {
-        asked.exams.retain(|exam| !answered.iter().any(|code| code == exam.common.code));
+        asked.exams.retain(|exam| answers.to(exam).is_none());
     }
     let asked = asked.filter(|asked| !asked.exams.is_empty());
     let before = match &asked {
@@ -149,7 +173,7 @@ async fn target(unit: &mut Unit<'_>, visit: &Visit, code: &str) -> Result<Target
         None => Vec::new(),
     };
     let stay = stays.resources.into_iter().next();
-    Ok(Target { order, person, stay, asked, answered, report, before })
+    Ok(Target { order, person, stay, asked, answers, before })
 }
 
 fn is_loinc(system: &str) -> bool {
@@ -179,14 +203,12 @@ fn shown(
     beside: List,
     form: Option<&Form>,
     problems: Problems,
+    late: Option<Message>,
 ) -> Result<Reply> {
     let (reader, words) = (&visit.reader, words(visit));
-    let mut page = visit.page(visit.text("lab.enter_title")).at(DESK).inside(DESK, visit.text("lab.list"));
+    let mut page = visit.page(visit.text("lab.enter_title")).at(DESK).inside(DESK, visit.text("lab.list")).with(late);
     let q = visit.query.typed("q").to_owned();
     let found = if target.asked.is_some() { Vec::new() } else { hits(visit, &q) };
-    if target.asked.is_none() && !problems.is_empty() {
-        page = page.says(Message::new(Tone::Warn, "", visit.text("lab.entered_already")));
-    }
     let chosen = target.asked.as_ref().map(|asked| {
         let mut sheet = Sheet::new(reader, form, problems);
         asked.exams.iter().for_each(|exam| add_exam(visit, &mut sheet, target, exam));
@@ -196,9 +218,7 @@ fn shown(
         if asked.is_panel {
             sheet.check("completo", "lab.complete", false).hint(visit.text("lab.complete_hint"));
         }
-        if let Some(summary) = sheet.summary() {
-            page = page.clone().says(summary);
-        }
+        page = page.clone().with(sheet.summary());
         let mut fields = sheet.fields();
         let lines = asked.exams.iter().map(|exam| line(visit, target, exam, &mut fields)).collect();
         let change = Link::new(format!("{}?elegir=1", visit.path), visit.text("lab.other_exam"));
@@ -285,6 +305,8 @@ fn line(visit: &Visit, target: &Target, exam: &'static Exam, fields: &mut Fields
     }
 }
 
+const LATE: &str = "some of these results are there by now";
+
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let target = visit.unit(async |unit| target(unit, visit, form.typed("codigo")).await).await?;
     let mut problems = Problems::default();
@@ -293,19 +315,77 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
         None if Asked::of(visit, form.typed("codigo")).is_some() => Vec::new(),
         None => return Err(Error::at(Kind::Value, "codigo", "not an examination of the list")),
     };
-    // Somebody was faster: those fields are gone, and nothing is lost in silence.
-    let late = |name: &str| target.answered.iter().any(|code| name.strip_prefix("valor-") == Some(code));
-    if form.pairs().any(|(name, value)| !value.trim().is_empty() && late(name)) {
-        problems.add("hora", visit.text("lab.entered_already"));
+    if target.answers.late(form).next().is_some() {
+        return faster(visit, form, problems).await;
     }
     let Some(asked) = target.asked.as_ref().filter(|_| problems.is_empty()) else {
         let list = visit.unit(async |unit| list::of(unit, visit, Some(visit.part("id"))).await).await?;
-        return shown(visit, 422, &target, list, Some(form), problems);
+        return shown(visit, 422, &target, list, Some(form), problems, None);
     };
-    let whole = !asked.is_panel || made.len() == asked.exams.len() || form.typed("completo") == "1";
-    let to = visit.once(async |unit| keep(unit, &target, asked, &made, whole).await).await?;
-    let said = if to == DESK { "said.lab_entered" } else { "said.lab_critical" };
-    Ok(Reply::said(to, said))
+    let done = visit.once(async |unit| {
+        let answers = match &target.order {
+            // Locked before its results are looked at: of two who enter the same at once, the second sees those of the first.
+            Some(order) => {
+                unit.lock_what_is_read();
+                let order = patient::read(unit, "ServiceRequest", text(order, "id")).await?;
+                Answers::of(unit, &order).await?
+            }
+            None => Answers::default(),
+        };
+        if answers.late(form).next().is_some() {
+            return Err(Error::new(Kind::Conflict, LATE));
+        }
+        let left = asked.exams.iter().filter(|exam| answers.to(exam).is_none()).count();
+        let whole = !asked.is_panel || made.len() == left || form.typed("completo") == "1";
+        keep(unit, &target, asked, answers.report.as_ref(), &made, whole).await
+    });
+    match done.await {
+        Err(error) if error.text() == LATE => faster(visit, form, problems).await,
+        done => {
+            let to = done?;
+            let said = if to == DESK { "said.lab_entered" } else { "said.lab_critical" };
+            Ok(Reply::said(to, said))
+        }
+    }
+}
+
+/// Somebody was faster: what is stored beside what was typed, each a way to its correction with what was typed. What the
+/// order still waits for stays in the form.
+async fn faster(visit: &Visit, form: &Form, problems: Problems) -> Result<Reply> {
+    let (target, beside) = visit
+        .unit(async |unit| {
+            let target = target(unit, visit, form.typed("codigo")).await?;
+            Ok((target, list::of(unit, visit, Some(visit.part("id"))).await?))
+        })
+        .await?;
+    let (reader, words) = (&visit.reader, words(visit));
+    let mut items = Vec::new();
+    for (exam, stored, typed) in target.answers.late(form) {
+        let measured = words.measured(stored).unwrap_or_default();
+        let value = joined([measured.text.as_str(), &measured.unit], " ");
+        let at = reader.fhir(stored.get("meta").map(|meta| text(meta, "lastUpdated")).unwrap_or_default());
+        let by = list(stored, "performer").map(|one| text(one, "display")).filter(|name| !name.is_empty()).last();
+        let by = match by {
+            Some(who) => reader.fill("conflict.stored_by", &[("who", who), ("time", &at)]),
+            None => reader.fill("conflict.stored", &[("time", &at)]),
+        };
+        let name = exam.common.name(reader.language);
+        let (key, href) = if measured.text == typed {
+            ("lab.late_same", None)
+        } else {
+            let pairs = [("valor", typed), ("critico", form.typed(&exam.critical))];
+            let to = visit.draft_for(&format!("{DESK}/{}", encoded(text(stored, "id"))), &pairs).await?;
+            ("lab.late_line", Some(to))
+        };
+        let places = [("exam", name), ("stored", &value), ("by", &by), ("typed", typed)];
+        items.push(Item { href, label: reader.fill(key, &places) });
+    }
+    let message = Message::new(Tone::Warn, reader.text("lab.entered_already"), reader.text("lab.entered_help"));
+    let message = Message { alert: true, items, ..message };
+    // What is wrong beside it is said at its field when this is done.
+    let form = target.asked.is_some().then_some(form);
+    let problems = if form.is_some() { problems } else { Problems::default() };
+    shown(visit, 409, &target, beside, form, problems, Some(message))
 }
 
 /// The Observations of what was typed.
@@ -343,7 +423,14 @@ fn made(visit: &Visit, target: &Target, asked: &Asked, form: &Form, problems: &m
 }
 
 /// Saves results and their report; where it leads: a critical one to its form, where the notice is written.
-async fn keep(unit: &mut Unit<'_>, target: &Target, asked: &Asked, made: &[Value], whole: bool) -> Result<String> {
+async fn keep(
+    unit: &mut Unit<'_>,
+    target: &Target,
+    asked: &Asked,
+    waiting: Option<&Value>,
+    made: &[Value],
+    whole: bool,
+) -> Result<String> {
     let resource_type = patient::named("Observation")?;
     let (mut results, mut critical) = (Vec::new(), None);
     for one in made {
@@ -357,7 +444,7 @@ async fn keep(unit: &mut Unit<'_>, target: &Target, asked: &Asked, made: &[Value
     }
     let status = if whole { "preliminary" } else { "partial" };
     let resource_type = patient::named("DiagnosticReport")?;
-    if let Some(stored) = &target.report {
+    if let Some(stored) = waiting {
         let mut report = stored.clone();
         let all: Vec<Value> = list(&report, "result").cloned().chain(results).collect();
         put(&mut report, "result", json!(all));

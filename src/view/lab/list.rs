@@ -116,10 +116,10 @@ impl Filter {
         (Filter::Of(Kind::Done), "finales", "lab.final_many"),
     ];
 
-    fn of(visit: &Visit) -> (Filter, &'static str) {
-        let wanted = visit.query.typed("filtro");
+    fn of(visit: &Visit) -> Result<(Filter, &'static str)> {
+        let wanted = visit.one_of("filtro", &Filter::EACH.map(|(_, name, _)| name))?;
         let known = Filter::EACH.iter().find(|(_, name, _)| *name == wanted);
-        known.map_or((Filter::All, ""), |(filter, name, _)| (*filter, *name))
+        Ok(known.map_or((Filter::All, ""), |(filter, name, _)| (*filter, *name)))
     }
 
     fn fits(self, entry: &Entry) -> bool {
@@ -146,7 +146,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
 pub async fn of(unit: &mut Unit<'_>, visit: &Visit, selected: Option<&str>) -> Result<List> {
     let (mut entries, more) = gathered(unit, visit).await?;
     entries.sort_by_key(Entry::rank);
-    let (filter, name) = Filter::of(visit);
+    let (filter, name) = Filter::of(visit)?;
     let reader = &visit.reader;
     let number = |n: usize| reader.whole(i64::try_from(n).unwrap_or(0));
     let is_more = |filter: Filter| match filter {
@@ -286,7 +286,7 @@ fn row(visit: &Visit, entry: &Entry, person: &Value, stay: Option<&Value>, selec
         Kind::Waiting => ("", "lab.validate"),
         Kind::Done => ("", "lab.see"),
     };
-    let filter = match Filter::of(visit).1 {
+    let filter = match visit.query.typed("filtro") {
         "" => String::new(),
         filter => format!("?filtro={filter}"),
     };

@@ -13,7 +13,8 @@ use crate::error::{Kind, Result};
 use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
 use crate::view::chart;
-use crate::view::conflict::{self, Other, Pair};
+use crate::view::conflict::{self, Pair};
+use crate::view::correct::other;
 use crate::view::encounter;
 use crate::view::observation::{MomentProblem, float, moment, put};
 use crate::view::page::{Badge, Flag, Link, Page};
@@ -441,9 +442,10 @@ fn changed(visit: &Visit, known: &Known, result: &mut Value, form: &Form, proble
     true
 }
 
-/// Somebody was faster: both versions.
+/// Somebody was faster: both versions, and who it was.
 async fn conflicting(visit: &Visit, form: &Form) -> Result<Reply> {
     let stored = visit.unit(async |unit| patient::read(unit, "Observation", visit.part("id")).await).await?;
+    let other = other(visit, &patient_of(&stored)?, "Observation", &stored).await?;
     let value = stored_value(&words(visit), &stored);
     let typed = form.typed("valor").to_owned();
     let pair = Pair {
@@ -458,7 +460,6 @@ async fn conflicting(visit: &Visit, form: &Form) -> Result<Reply> {
     let mut carried: Vec<(String, String)> =
         names.iter().map(|name| ((*name).to_owned(), form.typed(name).to_owned())).collect();
     carried.push(("version".to_owned(), version(&stored)));
-    let at = stored.get("meta").map(|meta| visit.reader.fhir(text(meta, "lastUpdated"))).unwrap_or_default();
     let page = visit.page(visit.text("conflict.title")).at(DESK);
-    conflict::page(visit, page, vec![pair], carried, &Other { who: None, at }, &visit.path)
+    conflict::page(visit, page, vec![pair], carried, &other, &visit.path)
 }

@@ -1,6 +1,7 @@
 //! The fonts of the document: widths, line breaks, and what is in none of them.
 //!
-//! `templates/fonts/README.md` says what they hold. A character that none holds becomes a visible box and is counted.
+//! `templates/fonts/README.md` says what they hold. A character that none holds is printed as its code, `[U+0E01]`, so that
+//! nothing is lost, and is counted.
 
 use printpdf::{FontId, ParsedFont, PdfDocument, PdfFont};
 use std::sync::LazyLock;
@@ -34,15 +35,17 @@ impl Face {
     }
 }
 
-/// A part of a line: text in one font, or a character that there is no glyph for.
+/// A part of a line: text in one font, or the code of a character that there is no glyph for.
 #[derive(Debug, PartialEq)]
 pub enum Piece {
     Text { face: Face, text: String, width: f32 },
-    Missing,
+    Missing { code: String },
 }
 
-/// Width of the box for a missing character, in em.
-pub const BOX: f32 = 0.6;
+/// What stands for a character that no font has.
+fn code(c: char) -> String {
+    format!("[U+{:04X}]", u32::from(c))
+}
 
 pub struct Fonts {
     regular: ParsedFont,
@@ -90,6 +93,12 @@ impl Fonts {
         })
     }
 
+    /// Width of a character, or of its code, in em.
+    fn advance(&self, weight: Weight, c: char) -> f32 {
+        let width = |c: char| self.glyph(weight, c).map_or(0.0, |(_, width)| width);
+        self.glyph(weight, c).map_or_else(|| code(c).chars().map(width).sum(), |(_, width)| width)
+    }
+
     /// Printable text in runs of one font.
     pub fn pieces(&self, weight: Weight, text: &str) -> Vec<Piece> {
         let mut pieces: Vec<Piece> = Vec::new();
@@ -100,7 +109,7 @@ impl Fonts {
                     *sum += width;
                 }
                 (Some((face, width)), _) => pieces.push(Piece::Text { face, text: c.to_string(), width }),
-                (None, _) => pieces.push(Piece::Missing),
+                (None, _) => pieces.push(Piece::Missing { code: code(c) }),
             }
         }
         pieces
@@ -108,7 +117,7 @@ impl Fonts {
 
     /// Width of printable text in points.
     pub fn width(&self, weight: Weight, size: f32, text: &str) -> f32 {
-        text.chars().map(|c| self.glyph(weight, c).map_or(BOX, |(_, width)| width)).sum::<f32>() * size
+        text.chars().map(|c| self.advance(weight, c)).sum::<f32>() * size
     }
 
     /// At most so many lines; where there would be more, the last one says so.
@@ -183,16 +192,19 @@ mod tests {
     }
 
     #[test]
-    fn what_has_no_glyph_is_a_box() {
+    fn what_has_no_glyph_is_its_code() {
         let fonts = Fonts::get().unwrap();
         let pieces = fonts.pieces(Weight::Regular, "a漢≥");
         assert!(
             matches!(
                 pieces.as_slice(),
-                [Piece::Text { face: Face::Regular, .. }, Piece::Missing, Piece::Text { face: Face::Math, .. }]
+                [Piece::Text { face: Face::Regular, .. }, Piece::Missing { code }, Piece::Text { face: Face::Math, .. }]
+                    if code == "[U+6F22]"
             ),
             "{pieces:?}"
         );
+        let width = |text: &str| fonts.width(Weight::Bold, 10.0, text);
+        assert_eq!((width("漢"), code('ก').as_str()), (width("[U+6F22]"), "[U+0E01]"));
     }
 
     #[test]

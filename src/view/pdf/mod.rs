@@ -38,7 +38,7 @@ pub struct Export<'e> {
 pub struct Document {
     pub bytes: Vec<u8>,
     pub pages: usize,
-    /// Characters that none of the fonts has: each was drawn as a box.
+    /// Characters that none of the fonts has: each was printed as its code, and the last line says so.
     pub missing: usize,
 }
 
@@ -47,6 +47,10 @@ pub fn render(record: &Record, export: &Export<'_>) -> Result<Document> {
     let fonts = Fonts::get().ok_or_else(|| Error::internal("the fonts of the PDF cannot be read"))?;
     let mut paper = Paper::new(fonts, margins(record, export));
     sections::draw(&mut paper, record, export.reader);
+    if paper.missing() > 0 {
+        paper.gap(6.0);
+        paper.paragraph(paper::SECOND, export.reader.text("pdf.codes"));
+    }
     let (pages, missing) = paper.finish();
     let count = pages.len();
     let mut document = PdfDocument::new(export.reader.text("pdf.title"));

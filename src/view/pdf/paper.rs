@@ -158,6 +158,11 @@ impl Paper {
         self.y += height;
     }
 
+    /// Characters so far that had no glyph.
+    pub fn missing(&self) -> usize {
+        self.done.iter().map(|sheet| sheet.missing).sum::<usize>() + self.sheet.missing
+    }
+
     /// The finished pages, each with its foot, and how many characters had no glyph.
     pub fn finish(mut self) -> (Vec<printpdf::PdfPage>, usize) {
         self.done.push(self.sheet);

@@ -1,6 +1,6 @@
 //! One sheet of paper as drawing operations. Points, from the top left corner, y downwards.
 
-use crate::view::pdf::font::{BOX, Fonts, Piece, Weight, printable};
+use crate::view::pdf::font::{Fonts, Piece, Weight, printable};
 use crate::view::trend::Mark;
 use printpdf::{
     Color, Line, LinePoint, Mm, Op, PaintMode, PdfFontHandle, PdfPage, Point, Polygon, PolygonRing, Pt, Rgb, TextItem,
@@ -67,7 +67,7 @@ pub struct Area {
 pub struct Sheet {
     fonts: &'static Fonts,
     ops: Vec<Op>,
-    /// Characters that were drawn as boxes.
+    /// Characters that were printed as their codes.
     pub missing: usize,
 }
 
@@ -111,16 +111,9 @@ impl Sheet {
                     ]);
                     at += width * style.size;
                 }
-                Piece::Missing => {
+                Piece::Missing { code } => {
                     self.missing += 1;
-                    let em = style.size;
-                    self.frame(
-                        Area { x: at + 0.08 * em, y: y - 0.7 * em, width: (BOX - 0.16) * em, height: 0.7 * em },
-                        0.0,
-                        0.6,
-                        style.ink,
-                    );
-                    at += BOX * em;
+                    at = self.text(at, y, style, &code);
                 }
             }
         }

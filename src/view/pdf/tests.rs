@@ -128,4 +128,5 @@ fn what_has_no_glyph_is_counted_and_nothing_breaks() {
     let Some(text) = text(&document) else { return };
     assert_eq!(text.matches("palabra").count(), 9_000);
     assert!(text.contains("≥ −5") && text.contains("No medication is recorded."), "{text}");
+    assert!(text.contains("[U+6F22][U+5B57]") && text.contains("printed as their code"), "{text}");
 }

@@ -282,7 +282,8 @@ impl Words<'_> {
             self.concept(resource.get("priority")),
             stay.unwrap_or_default(),
         ];
-        let mut said = Vec::new();
+        // Nor what the title says.
+        let mut said = vec![if word.is_empty() { kinds.clone() } else { word.clone() }];
         detail.retain(|text| {
             !said.contains(text) && {
                 said.push(text.clone());
@@ -303,7 +304,9 @@ impl Words<'_> {
     pub fn place(&self, resource: &Value) -> String {
         let active = list(resource, "location").find(|place| matches!(text(place, "status"), "active" | ""));
         let service = self.concept(resource.get("serviceType"));
-        joined([service, active.map(|place| self.named(place.get("location"))).unwrap_or_default()], ", ")
+        let place = active.map(|place| self.named(place.get("location"))).unwrap_or_default();
+        // Places are written `service / bed`.
+        if place.starts_with(&service) { place } else { joined([service, place], ", ") }
     }
 
     pub fn procedure(&self, resource: &Value) -> Item {

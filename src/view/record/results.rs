@@ -391,12 +391,17 @@ fn finish(words: &Words<'_>, row: &mut Row) {
         .iter()
         .filter_map(|reading| {
             let day = words.reader.day_of(&reading.when.iso)?;
-            let date = if long { words.reader.month(day) } else { words.reader.short_date(day) };
+            let date = if long { month_of(day) } else { words.reader.short_date(day) };
             Some(Point { number: reading.number?, text: reading.value.clone(), date })
         })
         .collect();
     row.ends = row.last.ends.clone();
     row.earlier.reverse();
+}
+
+/// `11/2026`: months stand close to each other under a trend.
+fn month_of(day: jiff::civil::Date) -> String {
+    format!("{:02}/{}", day.month(), day.year())
 }
 
 /// What an observation is called: vital signs by their short name.

@@ -7,6 +7,7 @@ use crate::fhir::datetime::{DateTime, Form};
 use crate::fhir::documento::Systems;
 use crate::i18n;
 use crate::view::format::Reader;
+use crate::view::loinc;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -106,9 +107,13 @@ impl Words<'_> {
         i18n::find(self.reader.language, &format!("{group}.{code}")).map_or_else(|| clean(code), str::to_owned)
     }
 
-    /// A CodeableConcept: its text, else the first display, else the first code.
+    /// A CodeableConcept: its text, else the first display, else the first code. A common observation without words is
+    /// named in the language of the reader.
     pub fn concept(&self, concept: Option<&Value>) -> String {
         let Some(concept) = concept else { return String::new() };
+        if let Some(common) = loinc::named(concept) {
+            return common.name(self.reader.language).to_owned();
+        }
         let own = clean(text(concept, "text"));
         if !own.is_empty() {
             return own;

@@ -157,6 +157,9 @@ fn short(text: &str) -> String {
     text.chars().take(300).collect()
 }
 
+/// In place of what an entry is sorted by: it comes beside matches, in the order of ids that differ.
+const INCLUDED: &str = "included";
+
 /// What an entry is sorted by, and what it says.
 type Sorted = (String, String, String);
 
@@ -164,7 +167,8 @@ fn entries_apart(world: &World, order: Order, pages: &[Pages; 2]) -> Option<Stri
     let mut sides: [Vec<Sorted>; 2] = SIDES.map(|side| entries(world, side, order, &pages[side]));
     if let Order::Search { by, descending } = order {
         for (side, all) in sides.iter().enumerate() {
-            let keys: Vec<(&str, &str)> = all.iter().map(|(key, id, _)| (key.as_str(), id.as_str())).collect();
+            let matches = all.iter().filter(|(key, ..)| key != INCLUDED);
+            let keys: Vec<(&str, &str)> = matches.map(|(key, id, _)| (key.as_str(), id.as_str())).collect();
             let right = keys.windows(2).all(|two| if descending { two[0] > two[1] } else { two[0] < two[1] });
             if !right {
                 return Some(format!("side {side} is not sorted: {}", short(&format!("{keys:?}"))));
@@ -174,6 +178,7 @@ fn entries_apart(world: &World, order: Order, pages: &[Pages; 2]) -> Option<Stri
             // Rows at one time are in the order of ids that differ: of an open last group nothing can be said.
             SortBy::Date if !pages[0].complete => {
                 for all in &mut sides {
+                    all.retain(|(key, ..)| key != INCLUDED);
                     let last = all.last().map(|(key, ..)| key.clone()).unwrap_or_default();
                     all.retain(|(key, ..)| *key != last);
                 }
@@ -199,6 +204,7 @@ fn entries(world: &World, side: usize, order: Order, pages: &Pages) -> Vec<Sorte
         for entry in bundle["entry"].as_array().into_iter().flatten() {
             let resource = &entry["resource"];
             let key = match order {
+                Order::Search { .. } if entry["search"]["mode"] == "include" => INCLUDED.to_owned(),
                 Order::Search { by: SortBy::Date, .. } => sort_date(resource),
                 Order::Search { by: SortBy::Updated, .. } => {
                     resource["meta"]["lastUpdated"].as_str().unwrap_or_default().to_owned()

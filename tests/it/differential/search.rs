@@ -8,6 +8,7 @@ use crate::differential::world::{Rng, World};
 use crate::harness::browser::encoded;
 use historia::fhir::definitions::{self, ResourceType, SearchKind, SearchParameter};
 use historia::search::main_date::main_date;
+use historia::search::param::reference::points_at;
 use historia::search::parse::supported;
 use serde_json::Value;
 
@@ -40,6 +41,15 @@ pub fn request(rng: &mut Rng, world: &World, role: &'static str) -> Request {
     {
         let other = if rng.chance(15) { format!(",{}", world.some(rng, "Patient").unwrap()) } else { String::new() };
         query.push(format!("{code}={patient}{other}"));
+    }
+    if rng.chance(12) {
+        query.extend(chain(rng, world, resource_type));
+    }
+    if rng.chance(10) {
+        query.extend(has(rng, world, resource_type));
+    }
+    if rng.chance(10) {
+        query.extend(include(rng, resource_type));
     }
     if rng.chance(8) {
         query.push(odd(rng, world));
@@ -78,16 +88,72 @@ fn sorted(rng: &mut Rng, resource_type: ResourceType) -> (Order, Option<String>)
     (Order::Search { by, descending }, Some(format!("{}{code}", if descending { "-" } else { "" })))
 }
 
+fn references(resource_type: ResourceType) -> Vec<&'static SearchParameter> {
+    let all = supported(definitions::r4(), resource_type).into_iter();
+    all.filter(|parameter| parameter.kind == SearchKind::Reference).collect()
+}
+
+/// A type that is written and that the parameter may point at.
+fn target(rng: &mut Rng, parameter: &SearchParameter) -> Option<ResourceType> {
+    let written = WRITTEN.iter().filter_map(|name| definitions::r4().resource_type(name));
+    let all: Vec<ResourceType> = written.filter(|to| points_at(parameter, *to)).collect();
+    (!all.is_empty()).then(|| *rng.pick(&all))
+}
+
+/// A condition on a resource of a type: perhaps itself on one that it points at.
+fn condition(rng: &mut Rng, world: &World, resource_type: ResourceType) -> String {
+    if rng.chance(15)
+        && let Some(chained) = chain(rng, world, resource_type)
+    {
+        return chained;
+    }
+    let parameter = *rng.pick(&supported(definitions::r4(), resource_type));
+    criterion(rng, world, resource_type, parameter)
+}
+
+fn chain(rng: &mut Rng, world: &World, resource_type: ResourceType) -> Option<String> {
+    let references = references(resource_type);
+    let parameter = *(!references.is_empty()).then(|| rng.pick(&references))?;
+    let to = target(rng, parameter)?;
+    let named = if rng.chance(70) { format!(":{to}") } else { String::new() };
+    Some(format!("{}{named}.{}", parameter.code, condition(rng, world, to)))
+}
+
+fn has(rng: &mut Rng, world: &World, resource_type: ResourceType) -> Option<String> {
+    let holder = definitions::r4().resource_type(rng.word(&WRITTEN))?;
+    let pointing: Vec<_> = references(holder).into_iter().filter(|one| points_at(one, resource_type)).collect();
+    let parameter = *(!pointing.is_empty()).then(|| rng.pick(&pointing))?;
+    Some(format!("_has:{holder}:{}:{}", parameter.code, condition(rng, world, holder)))
+}
+
+/// Includes of other types than the one that is searched: what is a match on one page is no include of another.
+fn include(rng: &mut Rng, resource_type: ResourceType) -> Vec<String> {
+    let mut query = vec!["_count=1000".to_owned()];
+    let references = references(resource_type);
+    if rng.chance(60) && !references.is_empty() {
+        let parameter = *rng.pick(&references);
+        let to = target(rng, parameter).filter(|_| rng.chance(40)).map_or_else(String::new, |to| format!(":{to}"));
+        query.push(format!("_include={resource_type}:{}{to}", parameter.code));
+        query.extend(rng.chance(30).then(|| "_include:iterate=Patient:organization".to_owned()));
+    } else {
+        let holder = rng.word(&WRITTEN);
+        let code = rng.word(&["patient", "subject", "organization", "encounter", "performer", "*"]);
+        query.push(format!("_revinclude={holder}:{code}"));
+    }
+    query.extend(rng.chance(10).then(|| "_include=*".to_owned()));
+    query
+}
+
 /// What is not taken yet, or never.
 fn odd(rng: &mut Rng, world: &World) -> String {
     let one = world.some(rng, "Patient").unwrap_or_default();
     let all = [
-        "_include=Observation:subject".to_owned(),
-        "_revinclude=Observation:subject".to_owned(),
-        "_include:iterate=*".to_owned(),
-        "subject:Patient.name=ana".to_owned(),
-        "subject.birthdate=1984".to_owned(),
-        "_has:Observation:patient:code=29463-7".to_owned(),
+        "_include=Observation:subjet".to_owned(),
+        "_revinclude=Nada:subject".to_owned(),
+        "subject:Patient.nada=ana".to_owned(),
+        "subject.birthdate=ayer".to_owned(),
+        "_has:Observation:patient=29463-7".to_owned(),
+        "_sort=subject.name".to_owned(),
         "_elements=id".to_owned(),
         "_page=AQAGX".to_owned(),
         "_page=x".to_owned(),
