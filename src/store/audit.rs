@@ -328,37 +328,7 @@ async fn insert_batch(pool: &Pool, lot: usize, conn: &mut Option<Conn>, batch: &
     }
     let Some(open) = conn.as_ref() else { return false };
     let events: Vec<&Event> = batch.iter().flat_map(|w| &w.events).collect();
-    let near = match open.is_near() {
-        true => pool.commit_at(events.iter().map(|event| event.documento_id.as_str())),
-        false => None,
-    };
-    let insert = async {
-        if open.is_near() {
-            let refused = match near {
-                None => false,
-                Some(commit) => match rows::audits(open, &events, &commit).await {
-                    // A shard has moved away. Nothing was written, and the connection is left in the middle.
-                    Err(error) if store::is_refusal(&error) => true,
-                    done => return done.map(|()| true),
-                },
-            };
-            pool.nodes().doubt();
-            // The coordinator knows where they lie.
-            pool.get().await?.execute(INSERT, &Batch::of(events.iter().copied()).params()).await?;
-            return Ok(!refused);
-        }
-        match events.as_slice() {
-            // One row goes to its node as it is.
-            [event] if open.is_citus() => {
-                let values = rows::values(event);
-                let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|v| &**v as &(dyn ToSql + Sync)).collect();
-                open.execute(rows::AUDIT, &values).await?
-            }
-            _ => open.execute(INSERT, &Batch::of(events.iter().copied()).params()).await?,
-        };
-        Ok(true)
-    };
-    match pool.within(insert).await {
+    match pool.within(insert_here(pool, open, &events)).await {
         Ok(usable) => {
             if !usable {
                 *conn = None;
@@ -370,5 +340,32 @@ async fn insert_batch(pool: &Pool, lot: usize, conn: &mut Option<Conn>, batch: &
             *conn = None;
             false
         }
+    }
+}
+
+/// False: written, but the connection is left in the middle.
+async fn insert_here(pool: &Pool, open: &Conn, events: &[&Event]) -> Result<bool> {
+    let set = Batch::of(events.iter().copied());
+    let inserted = match events {
+        // One row goes to its node as it is.
+        [event] if open.is_citus() => {
+            let values = rows::values(event);
+            let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|v| &**v as &(dyn ToSql + Sync)).collect();
+            open.execute(rows::AUDIT, &values).await
+        }
+        _ if !open.is_near() => open.execute(INSERT, &set.params()).await,
+        _ => match pool.commit_at(events.iter().map(|event| event.documento_id.as_str())) {
+            Some(commit) => rows::audits(open, events, &commit).await,
+            None => Err(store::race()),
+        },
+    };
+    match inserted {
+        // Shards have moved away, and nothing was written. The coordinator knows where they are.
+        Err(error) if open.is_near() && store::is_refusal(&error) => {
+            pool.nodes().doubt();
+            pool.get().await?.execute(INSERT, &set.params()).await?;
+            Ok(events.len() == 1)
+        }
+        inserted => inserted.map(|_| true),
     }
 }

@@ -65,8 +65,10 @@ pub(crate) fn fault(error: tokio_postgres::Error) -> Error {
         // connection, resources, operator intervention (shutdown, crash, cannot connect now)
         c if c.starts_with("08") || c.starts_with("53") || c.starts_with("57P") => Kind::Transient,
         "57014" => Kind::Timeout,
-        // Citus tells so of a node whose connection broke in the middle.
-        "XX000" | "58000" if db.message().contains("connection") => Kind::Transient,
+        // Citus tells so of a node whose connection broke in the middle, and of its own server that was killed.
+        "XX000" | "58000" if db.message().contains("connection") || db.message().contains("postmaster") => {
+            Kind::Transient
+        }
         // serialization, deadlock, lock not available, read only (a standby)
         "40001" | "40P01" | "55P03" | "25006" => Kind::Transient,
         _ => Kind::Exception,
@@ -95,6 +97,10 @@ pub(crate) fn is_race(error: &Error) -> bool {
     let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
     source.starts_with("SQLSTATE 40001") || source.starts_with("SQLSTATE 40P01")
 }
+
+/// invalid_catalog_name, insufficient_privilege
+pub(crate) const NO_DATABASE: &str = "3D000";
+pub(crate) const NO_RIGHT: &str = "42501";
 
 /// Whether the database gave this SQLSTATE.
 pub(crate) fn has_state(error: &Error, code: &str) -> bool {

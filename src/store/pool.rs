@@ -10,20 +10,22 @@
 //! Nothing of a parameter reaches a log: `log_parameter_max_length = 0` is set on each connection.
 
 mod direct;
+mod lane;
 
 use crate::config::{Config, Direct};
 use crate::error::{Error, Kind, Result};
 use crate::store::cluster::{self, Address, nodes::Nodes, shard};
-use crate::store::{self, fault};
+use crate::store::{self, NO_DATABASE, fault, has_state};
 use crate::telemetry::metric;
 use bytes::Bytes;
 use direct::{At, Workers};
 use futures_util::SinkExt;
+use lane::Lane;
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row, SimpleQueryMessage, Statement};
@@ -448,7 +450,10 @@ impl Pool {
 
     /// A connection outside the pool, for a task that keeps it (migrations, the listener's fallback).
     pub async fn dedicated(&self) -> Result<Conn> {
-        Conn::open(&self.target).await
+        Conn::open(&self.target).await.map_err(|error| match has_state(&error, NO_DATABASE) {
+            true => error.told(Kind::Transient, "database.url", "database.url names a database that does not exist"),
+            false => error,
+        })
     }
 
     /// A connection to another server of the cluster, with the same account.
@@ -537,34 +542,6 @@ impl Listener {
     /// Returns when the connection has ended and notices may be missed.
     pub async fn ended(self) {
         let _ = self.pump.await;
-    }
-}
-
-/// One shared connection, opened on first use and again after it broke.
-#[derive(Default)]
-struct Lane {
-    conn: RwLock<Option<Arc<Conn>>>,
-    opening: tokio::sync::Mutex<()>,
-}
-
-impl Lane {
-    async fn conn(&self, target: &Target) -> Result<Arc<Conn>> {
-        if let Some(conn) = self.live() {
-            return Ok(conn);
-        }
-        let _one = self.opening.lock().await;
-        if let Some(conn) = self.live() {
-            return Ok(conn);
-        }
-        let conn = Arc::new(Conn::open(target).await?);
-        *self.conn.write().unwrap_or_else(PoisonError::into_inner) = Some(conn.clone());
-        Ok(conn)
-    }
-
-    fn live(&self) -> Option<Arc<Conn>> {
-        // One from before a node was lost may have somebody waiting for that node in front.
-        let fit = |conn: &&Arc<Conn>| !conn.is_closed() && conn.losses == conn.nodes.losses();
-        self.conn.read().unwrap_or_else(PoisonError::into_inner).as_ref().filter(fit).cloned()
     }
 }
 

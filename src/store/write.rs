@@ -270,7 +270,9 @@ pub async fn all(conn: &Conn, set: &Set, events: &[Event]) -> Result<bool> {
         } else if !creates.is_empty() {
             steps.push(Step { sql: CREATE, params: versions(documento_id, creates), rows: Some(creates.len() as u64) });
         }
-        if !updates.is_empty() {
+        if one_by_one {
+            updates.iter().for_each(|version| rows::replace(version, &mut steps));
+        } else if !updates.is_empty() {
             replacing(documento_id, updates, &mut steps);
         }
         match one_by_one {

@@ -28,7 +28,7 @@ const PING: &str = "select 1";
 /// Prepared by a test.
 pub const STATEMENTS: &[&str] = &[CHECK, RECOVER, PING];
 
-const PERIOD: Duration = Duration::from_secs(1);
+const PERIOD: Duration = Duration::from_millis(750);
 /// Looks after which, all being calm, the map is read again, and the coordinator is asked whether it reaches the workers
 /// (a new connection to each: 10 ms of CPU).
 const MAP_EVERY: u32 = 5;
@@ -307,9 +307,19 @@ impl Look {
         };
         let mut seen = Seen { shards: Arc::new(shards), lost: HashSet::new(), coordinator_lost: false };
         let workers: Vec<(Address, i32)> = workers(&seen.shards);
+        // Of nodes that left nothing stays.
+        self.strikes.retain(|node, _| workers.iter().any(|(worker, _)| worker == node));
+        self.own.retain(|node, _| workers.iter().any(|(worker, _)| worker == node));
         let whole = stormy || self.looks.is_multiple_of(CHECK_EVERY);
         for (worker, group) in workers {
-            let answers = (!whole && self.answers(&worker).await) || self.is_reached(&conn, &worker).await?;
+            let answers = match whole {
+                true => None,
+                false => self.answers(&worker).await,
+            };
+            let answers = match answers {
+                Some(answers) => answers,
+                None => self.is_reached(&conn, &worker).await?,
+            };
             let strikes = self.strikes.entry(worker.clone()).or_default();
             *strikes = if answers { 0 } else { *strikes + 1 };
             if *strikes >= STRIKES || (!answers && before.lost.contains(&worker)) {
@@ -337,15 +347,16 @@ impl Look {
         Ok(seen)
     }
 
-    /// Whether a worker answers on our own connection.
-    async fn answers(&mut self, worker: &Address) -> bool {
-        let Some(own) = self.own.get(worker) else { return false };
-        let answer = tokio::time::timeout(self.timeout, own.query(PING, &[])).await;
-        let answers = matches!(answer, Ok(Ok(_)));
-        if !answers {
-            self.own.remove(worker);
-        }
-        answers
+    /// Whether a worker answers on our own connection; none when there is no connection (any more).
+    async fn answers(&mut self, worker: &Address) -> Option<bool> {
+        let own = self.own.get(worker)?;
+        let answer = match tokio::time::timeout(self.timeout, own.query(PING, &[])).await {
+            Ok(Ok(_)) => return Some(true),
+            Ok(Err(_)) => None,
+            Err(_) => Some(false),
+        };
+        self.own.remove(worker);
+        answer
     }
 
     /// Whether the coordinator reaches a worker; it gives up after the timeout itself.
