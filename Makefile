@@ -3,7 +3,7 @@
 CARGO ?= cargo
 TEST_FEATURES := failpoints
 
-.PHONY: run test lint bench proof definitions docs image install
+.PHONY: run test lint bench proof definitions docs image manifests install
 
 # Builds the release and starts `historia dev` here; Ctrl-C stops all of it, PostgreSQL included. The data stays in
 # ./.historia. ARGS="..." goes to the command.
@@ -20,6 +20,8 @@ test:
 lint:
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --all-targets --features $(TEST_FEATURES) --locked -- -D warnings
+	$(CARGO) fmt --manifest-path tests/manifests/Cargo.toml --check
+	$(CARGO) clippy --manifest-path tests/manifests/Cargo.toml --target-dir target --all-targets --locked -- -D warnings
 
 # PACKAGE: hl7.fhir.r4.core as a folder or a .tgz; writes the facts that the server embeds.
 definitions:
@@ -41,6 +43,12 @@ bench: install
 proof: install
 	@CARGO="$(CARGO)" $(if $(SECONDS),HISTORIA_TEST_SECONDS="$(SECONDS)") $(if $(SEED),HISTORIA_TEST_SEED="$(SEED)") .ci/proof "$(NAME)"
 
-# Delivered by a later issue; it refuses instead of pretending.
+# The container image middleware-citus:1.0, with docker, podman or buildah: docs/operations/image.md. ARGS="--build-arg RUNTIME=...".
 image:
-	@echo "make image: not delivered yet (issue 8)" >&2; exit 2
+	@.ci/image $(ARGS)
+
+# k8s/todo-en-uno.yaml from its overlay; a test keeps them equal.
+manifests:
+	@{ echo '# Written by `make manifests` from k8s/overlays/minikube: change it there. The Secrets come from k8s/secretos.sh.'; \
+	  echo ---; kubectl kustomize k8s/overlays/minikube; } > target/todo-en-uno.yaml
+	@mv target/todo-en-uno.yaml k8s/todo-en-uno.yaml

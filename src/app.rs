@@ -11,7 +11,7 @@ use crate::store::audit::Writer;
 use crate::store::cluster::nodes;
 use crate::store::group::Group;
 use crate::store::placement::Placement;
-use crate::store::{NO_RIGHT, Pool, has_state, installation, migrate, session};
+use crate::store::{NO_RIGHT, Pool, has_state, installation, migrate, session, statistics};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -58,6 +58,7 @@ impl App {
             true => error.told(Kind::Forbidden, "database.url", NO_PARTITIONS),
             false => error,
         })?;
+        statistics::refresh(&conn).await?;
         if conn.is_citus() {
             tokio::spawn(nodes::watch(pool.clone(), config.cluster.node_timeout));
         }

@@ -196,6 +196,7 @@ pub struct Limits {
     pub count_max: usize,
     pub or_terms: usize,
     pub parameters: usize,
+    pub search_rows: usize,
     pub chain_depth: usize,
     pub iterate_depth: usize,
     pub linked: usize,

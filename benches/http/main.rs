@@ -15,11 +15,14 @@ mod report;
 mod sample;
 mod server;
 mod shape;
+mod size_list;
+mod sizes;
 
 use options::Options;
 
 /// Any failure ends the run with its sentence.
-pub type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
+pub type Error = Box<dyn std::error::Error + Send + Sync>;
+pub type Result<T> = std::result::Result<T, Error>;
 
 fn main() -> std::process::ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -40,9 +43,13 @@ fn bench(options: &Options) -> Result<()> {
     // One thread: the client is to leave the cores to the servers.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let historia = server::Historia::start(options.binary.as_deref()).await?;
+        let historia = server::Historia::start(options.binary.as_deref(), options.data.as_deref()).await?;
         if options.only == ["pages"] {
             pages::bench(&historia, options.percent).await?;
+            return historia.stop();
+        }
+        if options.only == ["sizes"] {
+            sizes::bench(&historia, options).await?;
             return historia.stop();
         }
         let floor = server::Floor::start(&historia.database_url).await?;

@@ -1,9 +1,10 @@
 //! `--only pages`: what the pages cost when 50 people use them at once.
 //!
-//! Two turns: everybody asks for a page each second (busy people), and everybody asks again at once (nobody does: how far
+//! First one person alone asks for each page in turn: what it costs the processor. Then two turns: everybody asks for a page each second (busy people), and everybody asks again at once (nobody does: how far
 //! it is to the edge). The client is on the same machine, so it takes part of the cores.
 
 use crate::Result;
+use crate::cpu::Used;
 use crate::load::{Connection, request};
 use crate::page_list::{Listed, PAGES, link};
 use crate::server::Historia;
@@ -15,6 +16,8 @@ use std::time::{Duration, Instant};
 
 const USERS: usize = 50;
 const EACH: Duration = Duration::from_secs(1);
+/// How often a page is asked for to know its CPU: the clock of a process ticks each 10 ms.
+const ALONE: usize = 100;
 
 /// A page as it is asked for.
 struct Found {
@@ -49,12 +52,15 @@ pub async fn bench(historia: &Historia, percent: usize) -> Result<()> {
             Some((*roles.get(at)?, cookies.get(at)?.get(n / roles.len())?.clone()))
         })
         .collect();
+    let used = alone(historia, &pages, &cookies, &roles, (ALONE * percent / 100).max(10)).await?;
     let seconds = |usual: u64| Duration::from_millis(usual * 10 * u64::try_from(percent).unwrap_or(100));
     // Caches and plans as on any day.
     turn(historia.address, &pages, &users, seconds(5), Duration::ZERO).await?;
     let busy = turn(historia.address, &pages, &users, seconds(60), EACH).await?;
+    let before = Used::now(historia.pid, historia.postgres_pid)?;
     let edge = turn(historia.address, &pages, &users, seconds(20), Duration::ZERO).await?;
-    print(&pages, &busy, &edge);
+    let during = Used::now(historia.pid, historia.postgres_pid)?.since(before);
+    print(&pages, &used, &busy, &edge, during);
     Ok(())
 }
 
@@ -99,6 +105,33 @@ async fn found(to: SocketAddr, listed: &'static Listed, headers: &str) -> Result
     }
     let bytes = get(&mut connection, &path, headers).await?.len();
     Ok(Found { listed, path, bytes })
+}
+
+/// CPU of each page, in milliseconds of the server and of PostgreSQL, when one person has them for itself.
+async fn alone(
+    historia: &Historia,
+    pages: &[Found],
+    cookies: &[Vec<String>],
+    roles: &[&str],
+    times: usize,
+) -> Result<Vec<Used>> {
+    let mut all = Vec::new();
+    let mut connection = Connection::open(historia.address).await?;
+    for page in pages {
+        let at = roles.iter().position(|role| *role == page.listed.role).unwrap_or(0);
+        let headers = cookies.get(at).and_then(|own| own.first()).ok_or("nobody is signed in")?;
+        // Caches and plans as on any day.
+        for _ in 0..10 {
+            get(&mut connection, &page.path, headers).await?;
+        }
+        let before = Used::now(historia.pid, historia.postgres_pid)?;
+        for _ in 0..times {
+            get(&mut connection, &page.path, headers).await?;
+        }
+        let used = Used::now(historia.pid, historia.postgres_pid)?.since(before);
+        all.push(Used { server: used.server / times as f64, postgres: used.postgres / times as f64 });
+    }
+    Ok(all)
 }
 
 /// Everybody walks through the pages of the role for a time.
@@ -149,19 +182,29 @@ fn share(times: Option<&Vec<f64>>, share: f64) -> f64 {
     times.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
 }
 
-fn print(pages: &[Found], busy: &Times, edge: &Times) {
+fn print(pages: &[Found], used: &[Used], busy: &Times, edge: &Times, during: Used) {
     let count = |times: &Times| times.values().map(Vec::len).sum::<usize>();
     println!("{USERS} people; one page a second each: {} pages; back to back: {} pages", count(busy), count(edge));
+    let each = |ms: f64| ms / count(edge).max(1) as f64;
+    println!(
+        "back to back a page costs {:.2} ms of CPU of the server and {:.2} of PostgreSQL",
+        each(during.server),
+        each(during.postgres)
+    );
     println!();
-    println!("| role | page | bytes | median ms | p95 ms | back to back: median ms | p95 ms |");
-    println!("|---|---|---:|---:|---:|---:|---:|");
-    for (at, page) in pages.iter().enumerate() {
+    println!(
+        "| role | page | bytes | CPU ms | of PostgreSQL | median ms | p95 ms | back to back: median ms | p95 ms |"
+    );
+    println!("|---|---|---:|---:|---:|---:|---:|---:|---:|");
+    for (at, (page, used)) in pages.iter().zip(used).enumerate() {
         let role = if page.listed.role.is_empty() { "–" } else { page.listed.role };
         let (busy, edge) = (busy.get(&at), edge.get(&at));
         println!(
-            "| {role} | {} | {} | {:.1} | {:.1} | {:.0} | {:.0} |",
+            "| {role} | {} | {} | {:.1} | {:.1} | {:.1} | {:.1} | {:.0} | {:.0} |",
             page.listed.name,
             page.bytes,
+            used.server,
+            used.postgres,
             share(busy, 0.5),
             share(busy, 0.95),
             share(edge, 0.5),

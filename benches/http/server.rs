@@ -61,12 +61,14 @@ pub struct Historia {
 }
 
 impl Historia {
-    pub async fn start(binary: Option<&Path>) -> Result<Historia> {
+    /// `data`: a folder that stays; else it goes with the bench.
+    pub async fn start(binary: Option<&Path>, data: Option<&Path>) -> Result<Historia> {
         let folder = std::env::temp_dir().join(format!("historia-bench-{}", uuid::Uuid::now_v7().simple()));
         std::fs::create_dir(&folder)?;
         // PostgreSQL runs as another user than root and must be able to come here.
         std::fs::set_permissions(&folder, std::fs::Permissions::from_mode(0o755))?;
-        let data = folder.join("data");
+        let data = data.map_or_else(|| Ok(folder.join("data")), std::path::absolute)?;
+        std::fs::create_dir_all(&data)?;
         let log = std::fs::File::create(folder.join("log"))?;
         let child = Command::new(binary.unwrap_or(Path::new(env!("CARGO_BIN_EXE_historia"))))
             .arg("dev")
@@ -92,7 +94,7 @@ impl Historia {
             postgres_pid: u32::try_from(number("postgres_pid")?)?,
             address,
             database_url: text("database_url")?.to_owned(),
-            authorization: sign_in(address, &ready).await?,
+            authorization: sign_in(address, &ready, "medico").await?,
             process,
             ready,
         })
@@ -101,6 +103,27 @@ impl Historia {
     /// Name and password of the login of a role.
     pub fn login(&self, role: &str) -> Result<&Value> {
         login(&self.ready, role)
+    }
+
+    /// The header of a new token of the client, of role integracion.
+    pub async fn client_authorization(&self) -> Result<String> {
+        let of =
+            |name: &str| self.ready.pointer(&format!("/client/{name}")).and_then(Value::as_str).unwrap_or_default();
+        let form = format!("grant_type=client_credentials&client_id={}&client_secret={}", of("id"), of("secret"));
+        let mut request = Vec::new();
+        load::request(
+            "POST",
+            "/oauth/token",
+            "content-type: application/x-www-form-urlencoded\r\n",
+            &form,
+            &mut request,
+        );
+        token(load::once(self.address, &request).await?)
+    }
+
+    /// The header of a new session of a role.
+    pub async fn authorization(&self, role: &str) -> Result<String> {
+        sign_in(self.address, &self.ready, role).await
     }
 
     pub fn stop(mut self) -> Result<()> {
@@ -131,8 +154,8 @@ fn login<'r>(ready: &'r Value, role: &str) -> Result<&'r Value> {
     found.ok_or_else(|| format!("ready.json has no login of {role}").into())
 }
 
-async fn sign_in(address: SocketAddr, ready: &Value) -> Result<String> {
-    let medico = login(ready, "medico")?;
+async fn sign_in(address: SocketAddr, ready: &Value, role: &str) -> Result<String> {
+    let medico = login(ready, role)?;
     let body = serde_json::json!({"usuario": medico.get("usuario"), "clave": medico.get("clave")}).to_string();
     let mut request = Vec::new();
     load::request(
@@ -142,7 +165,10 @@ async fn sign_in(address: SocketAddr, ready: &Value) -> Result<String> {
         &body,
         &mut request,
     );
-    let (status, answer) = load::once(address, &request).await?;
+    token(load::once(address, &request).await?)
+}
+
+fn token((status, answer): (u16, Vec<u8>)) -> Result<String> {
     let answer: Value = serde_json::from_slice(&answer)?;
     match answer.get("access_token").and_then(Value::as_str) {
         Some(token) if status == 200 => Ok(format!("authorization: Bearer {token}\r\n")),

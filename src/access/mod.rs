@@ -66,6 +66,8 @@ pub struct Access {
     results_only_released: bool,
     /// Observations are written only as results.
     writes_results_only: bool,
+    /// Sees no row at all, whatever a statement answers.
+    blind: bool,
 }
 
 /// Label of what belongs to the results column: DiagnosticReport, laboratory and imaging Observation.
@@ -98,7 +100,22 @@ pub fn authorize(caller: &Caller, action: Action, resource_type: ResourceType) -
         owner,
         results_only_released: caller.role == Role::Paciente && matches!(column, Column::Clinical | Column::Results),
         writes_results_only: caller.role == Role::Resultados && column == Column::Clinical,
+        blind: false,
     })
+}
+
+/// Whether the caller may ask how searches are carried out.
+pub fn may_explain(caller: &Caller) -> Result<()> {
+    match caller.role {
+        Role::Admin => Ok(()),
+        _ => Err(Error::new(Kind::Forbidden, "the role may not ask how searches are carried out")),
+    }
+}
+
+/// For statements that are looked at from outside: they are those of a caller without bounds, and no row goes out.
+pub fn explain(caller: &Caller, resource_type: ResourceType) -> Result<Access> {
+    may_explain(caller)?;
+    Ok(Access { resource_type, owner: None, results_only_released: false, writes_results_only: false, blind: true })
 }
 
 /// Whether the caller may read at least something of this type: decides which reference targets it may learn of.
@@ -127,6 +144,9 @@ impl Access {
 
     /// The second wall: the same predicate on a row in hand.
     pub fn sees(&self, owner: &[String], labels: &[String]) -> bool {
+        if self.blind {
+            return false;
+        }
         let owned = self.owner.as_ref().is_none_or(|patient| owner.contains(patient));
         let has = |wanted: &str| labels.iter().any(|label| label == wanted);
         owned && (!self.results_only_released || !has(RESULTS) || RELEASED.iter().any(|label| has(label)))
@@ -134,6 +154,9 @@ impl Access {
 
     /// What decides by content, judged on the stored and on the new version of a write.
     pub fn may_write(&self, labels: &[String]) -> Result<()> {
+        if self.blind {
+            return Err(Error::new(Kind::Forbidden, "who may not read may not write"));
+        }
         if self.writes_results_only && !labels.iter().any(|label| label == RESULTS) {
             let text = format!("the role may write {} only with category laboratory or imaging", self.resource_type);
             return Err(Error::new(Kind::Forbidden, text));
@@ -177,6 +200,15 @@ mod tests {
         assert!(access.sees(&["p".into()], &[]));
         assert!(!access.sees(&["p".into()], &[RESULTS.into(), "status:preliminary".into()]));
         assert!(access.sees(&["p".into()], &[RESULTS.into(), "status:final".into()]));
+    }
+
+    #[test]
+    fn who_explains_sees_no_row() {
+        for role in Role::ALL {
+            let access = explain(&caller(role, Some("p")), ty("Observation"));
+            assert_eq!(access.is_ok(), role == Role::Admin, "{role:?}");
+            assert!(access.is_err() || access.is_ok_and(|access| !access.sees(&["p".into()], &[])));
+        }
     }
 
     #[test]

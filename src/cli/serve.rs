@@ -10,6 +10,7 @@ use crate::hl7v2::mllp;
 use crate::hl7v2::plan::Settings;
 use crate::hl7v2::sender::Desk;
 use crate::http::web::screen::Sendings;
+use crate::http::web::turn::Turns;
 use crate::http::{Bound, Running, State};
 use crate::oauth::dev::DevAccess;
 use crate::oauth::token::Authority;
@@ -147,6 +148,7 @@ async fn serve(
             telemetry: telemetry.clone(),
             hl7v2: settings,
             sendings: Sendings::default(),
+            turns: Turns::default(),
         },
     )?;
     tokio::spawn(crate::job::upkeep::run(app.clone(), telemetry));

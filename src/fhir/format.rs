@@ -8,6 +8,7 @@
 
 use crate::error::{Error, Issue, Kind, Result};
 use crate::fhir::resource::Place;
+use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
 
 /// What a text may cost.
@@ -123,10 +124,13 @@ impl Reader<'_> {
             if depth == 1 && name == "resourceType" {
                 self.root = value.as_str().unwrap_or_default().to_owned();
             }
-            if members.contains_key(&name) {
-                return Err(located(self.unexpected("the member stands twice in its object"), &member));
+            match members.entry(name) {
+                Entry::Vacant(free) => drop(free.insert(value)),
+                Entry::Occupied(taken) => {
+                    let member = Place::Member(place, taken.key());
+                    return Err(located(self.unexpected("the member stands twice in its object"), &member));
+                }
             }
-            members.insert(name, value);
             if !self.continues(b'}', place)? {
                 return Ok(Value::Object(members));
             }

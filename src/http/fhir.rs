@@ -34,9 +34,10 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Dat
 fn allowed(path: &str) -> actix_web::http::header::HeaderValue {
     let segments = path.split('/').filter(|s| !s.is_empty()).count();
     let methods = match segments {
-        0 => "POST",
+        _ if path.ends_with("_search") => "POST",
+        0 => "GET, HEAD, POST",
+        1 if path.ends_with("$explain") => "GET, HEAD",
         1 => "GET, HEAD, POST",
-        2 if path.ends_with("_search") => "POST",
         2 => "GET, HEAD, PUT, DELETE",
         _ if path.ends_with("$everything") => "GET, HEAD, POST",
         _ => "GET, HEAD",

@@ -49,6 +49,8 @@ pub struct State {
     pub telemetry: Telemetry,
     pub hl7v2: crate::hl7v2::plan::Settings,
     pub sendings: web::screen::Sendings,
+    /// Of the pages.
+    pub turns: web::turn::Turns,
 }
 
 /// The routes for people and programs.

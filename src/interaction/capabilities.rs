@@ -7,6 +7,7 @@ use crate::error::Result;
 use crate::fhir::definitions::{self, ResourceType, SearchKind};
 use crate::interaction::Answer;
 use crate::interaction::unit::Unit;
+use crate::search::compartment::KINDS;
 use crate::search::{include, parse};
 use serde_json::{Value, json};
 
@@ -41,10 +42,18 @@ pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
                 "description": "Bearer tokens of POST /login or of client_credentials at the token endpoint. The role decides what is allowed."
             },
             "resource": resources,
-            "interaction": [{"code": "transaction"}, {"code": "batch"}]
+            "searchParam": everywhere(),
+            "interaction": [{"code": "transaction"}, {"code": "batch"}, {"code": "search-system"}],
+            "compartment": KINDS.map(|kind| format!("http://hl7.org/fhir/CompartmentDefinition/{}", kind.to_ascii_lowercase()))
         }]
     });
     Ok(Answer { status: 200, body: Some(statement.to_string().into_bytes()), ..Answer::default() })
+}
+
+/// What every type can be searched by beside its own parameters.
+fn everywhere() -> Vec<Value> {
+    let all = [("_content", "string"), ("_filter", "special"), ("_list", "string"), ("_text", "string")];
+    all.map(|(name, kind)| json!({"name": name, "type": kind})).to_vec()
 }
 
 fn resource(ty: ResourceType, references: References) -> Value {

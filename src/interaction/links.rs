@@ -7,24 +7,27 @@ use crate::fhir::definitions::{self, ResourceType};
 use crate::interaction::search::bounds;
 use crate::interaction::unit::Unit;
 use crate::search::hash::Form;
-use crate::search::link::{self, Found, Joined, Link, Way};
+use crate::search::link::{self, Each, Found, Joined, Link, Way};
 use crate::search::param::reference;
-use crate::search::query::{Clause, Query};
+use crate::search::query::{Clause, Query, SortBy};
 use crate::search::sql::{Guard, Source};
 use crate::store;
 use crate::store::include::Wanted;
 use crate::store::resource::Stored;
 use serde_json::Value;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 
 /// Patients whose rows are looked for one by one, newest first, rather than by their keys over the whole site.
 const FEW: usize = 8;
+/// Rows that are read of many patients for one page.
+const ROWS: usize = 50_000;
 
 /// What became of a link.
 struct Answered {
     clause: Clause,
-    /// The Patients in whose compartment the rows are, when they are few.
+    /// The Patients in whose compartment the rows are.
     patients: Option<Vec<String>>,
 }
 
@@ -40,12 +43,25 @@ struct Arm {
 impl Unit<'_> {
     /// Answers the chains and `_has` of a query of type `t`.
     pub(super) async fn follow(&mut self, t: ResourceType, query: &mut Query) -> Result<()> {
-        let mut patients = None;
-        for clause in query.clauses.iter_mut().filter(|clause| matches!(clause, Clause::Linked(_))) {
+        for (at, clause) in query.clauses.iter_mut().enumerate() {
+            if !matches!(clause, Clause::Linked(_)) {
+                continue;
+            }
             if let Clause::Linked(link) = std::mem::replace(clause, Clause::Never) {
+                let slot = self.app.hasher.slot(t.name(), link.code);
                 let answered = self.answer(t, *link).await?;
-                patients = patients.or(answered.patients);
                 *clause = answered.clause;
+                match answered.patients {
+                    Some(few) if few.len() <= FEW => {
+                        query.selective = true;
+                        query.patient.get_or_insert(few);
+                    }
+                    Some(many) if query.each.is_none() => {
+                        let key = |id: String| (id.clone(), slot.key(Form::Typed, &["Patient", &id]));
+                        query.each = Some(Each { at, patients: many.into_iter().map(key).collect() });
+                    }
+                    _ => {}
+                }
             }
         }
         while let Some(clause) = query.unanswered() {
@@ -53,11 +69,30 @@ impl Unit<'_> {
                 *clause = self.answer(t, *link).await?.clause;
             }
         }
-        if let Some(patients) = patients {
-            query.selective = true;
-            query.patient.get_or_insert(patients);
-        }
         Ok(())
+    }
+
+    /// Where the rows of many patients lie, with the key that they have, when they are better asked one by one: the newest
+    /// of each, and not so many rows a page that nearly all would be read.
+    pub(super) async fn pairs(&mut self, query: &Query) -> Result<Option<Vec<(String, i64)>>> {
+        let by_date = query.walk_order().is_some_and(|sort| sort.by == SortBy::Date);
+        let each = query.each.as_ref().filter(|_| by_date && query.patient.is_none() && query.ids().is_none());
+        let Some(each) = each.filter(|each| each.patients.len() * query.count as usize <= ROWS) else {
+            return Ok(None);
+        };
+        let patients: Vec<&str> = each.patients.iter().map(|(id, _)| id.as_str()).collect();
+        let keys: HashMap<&str, i64> = each.patients.iter().map(|(id, key)| (id.as_str(), *key)).collect();
+        let placement = &self.app.placement;
+        self.with(async |conn| {
+            let records = placement.records_of(conn, &patients).await?;
+            let further = store::placement::further_keys_of(conn, &patients).await?;
+            let own = records.iter().map(|(id, record)| (id.as_str(), record.documento_id.clone()));
+            let all = own.chain(further.iter().map(|(id, documento_id)| (id.as_str(), documento_id.clone())));
+            let pairs: BTreeSet<(String, i64)> =
+                all.filter_map(|(id, documento_id)| Some((documento_id, *keys.get(id)?))).collect();
+            Ok(Some(pairs.into_iter().collect()))
+        })
+        .await
     }
 
     // A chain may hold a chain: the future is as deep as `limits.chain_depth` and must be boxed.
@@ -233,10 +268,10 @@ fn too_many(link: &Link, of: ResourceType, most: u32) -> Error {
     Error::at(Kind::TooCostly, link.name.clone(), text)
 }
 
-/// The Patients that a chain leads to, when the rows lie with them and they are few.
+/// The Patients that a chain leads to, when the rows lie with them.
 fn patients(t: ResourceType, link: &Link, arms: &[Arm]) -> Option<Vec<String>> {
     let ids: Vec<String> = arms.iter().flat_map(|arm| arm.rows.iter().map(|row| row.id.clone())).collect();
     let of_patients = arms.iter().all(|arm| arm.t.name() == "Patient");
     let leads = link.way == Way::Chain && link::leads_to_record(definitions::r4(), t, link.code);
-    (of_patients && leads && (1..=FEW).contains(&ids.len())).then_some(ids)
+    (of_patients && leads && !ids.is_empty()).then_some(ids)
 }

@@ -14,7 +14,9 @@ mod places;
 mod planned;
 mod read;
 pub mod request;
+mod resolve;
 mod search;
+mod search_system;
 pub mod sight;
 mod transaction;
 pub mod unit;
@@ -26,6 +28,7 @@ use crate::audit::{Event, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{self, ResourceType};
 use crate::fhir::{outcome, validate};
+use crate::search::compartment::Compartment;
 use crate::store;
 use crate::telemetry::metric;
 use jiff::Timestamp;
@@ -89,6 +92,18 @@ pub enum Interaction {
         /// `Prefer: handling=lenient`: what is not supported is left out and told, not refused.
         lenient: bool,
     },
+    /// Over several types: all that the caller may see, or those of `_type`.
+    SearchSystem {
+        query: String,
+        lenient: bool,
+    },
+    /// What belongs to one resource, of one type (which is in the compartment) or of all.
+    SearchCompartment {
+        compartment: Compartment,
+        resource_type: Option<ResourceType>,
+        query: String,
+        lenient: bool,
+    },
     Create {
         resource_type: ResourceType,
         resource: Content,
@@ -110,6 +125,10 @@ pub enum Interaction {
         id: String,
         query: String,
     },
+    /// `$explain?url=..`
+    Explain {
+        query: String,
+    },
     Transaction {
         bundle: Value,
     },
@@ -126,11 +145,14 @@ impl Interaction {
             Interaction::Read { .. } => "read",
             Interaction::Vread { .. } => "vread",
             Interaction::HistoryInstance { .. } => "history-instance",
-            Interaction::SearchType { .. } => "search-type",
+            Interaction::SearchType { .. } | Interaction::SearchCompartment { resource_type: Some(_), .. } => {
+                "search-type"
+            }
+            Interaction::SearchSystem { .. } | Interaction::SearchCompartment { .. } => "search-system",
             Interaction::Create { .. } => "create",
             Interaction::Update { .. } => "update",
             Interaction::Delete { .. } => "delete",
-            Interaction::Everything { .. } => "operation",
+            Interaction::Everything { .. } | Interaction::Explain { .. } => "operation",
             Interaction::Transaction { .. } => "transaction",
             Interaction::Batch { .. } => "batch",
         }
@@ -146,7 +168,12 @@ impl Interaction {
             | Interaction::Update { resource_type, .. }
             | Interaction::Delete { resource_type, .. } => Some(*resource_type),
             Interaction::Everything { .. } => ResourceType::parse("Patient"),
-            Interaction::Capabilities | Interaction::Transaction { .. } | Interaction::Batch { .. } => None,
+            Interaction::SearchCompartment { resource_type, .. } => *resource_type,
+            Interaction::Capabilities
+            | Interaction::Explain { .. }
+            | Interaction::SearchSystem { .. }
+            | Interaction::Transaction { .. }
+            | Interaction::Batch { .. } => None,
         }
     }
 

@@ -2,9 +2,10 @@
 //! (<https://hl7.org/fhir/R4/http.html#summary>).
 
 use crate::error::{Error, Kind, Result};
-use crate::fhir::definitions::ResourceType;
+use crate::fhir::definitions::{ResourceType, r4};
 use crate::fhir::reference::is_id;
 use crate::interaction::{Content, Interaction};
+use crate::search::compartment::Compartment;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
 
@@ -50,6 +51,12 @@ pub fn parse(
     if let ["Patient", id, "$everything"] = segments.as_slice() {
         return everything(method, id, query, body);
     }
+    if let ["$explain"] = segments.as_slice() {
+        return match method {
+            Method::Get => Ok(Interaction::Explain { query: query.to_owned() }),
+            _ => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
+        };
+    }
     if let Some(operation) = segments.iter().find(|s| s.starts_with('$')) {
         let known = operation.trim_start_matches('$').chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         let name = if known { operation } else { "$..." };
@@ -58,7 +65,9 @@ pub fn parse(
     match (method, segments.as_slice()) {
         (Method::Get, ["metadata"]) => Ok(Interaction::Capabilities),
         (Method::Post, []) => bundle(required(body)?),
-        (Method::Get, []) => Err(Error::new(Kind::NotFound, "search over all types is not supported")),
+        (Method::Get, []) | (Method::Post, ["_search"]) => {
+            Ok(Interaction::SearchSystem { query: query.to_owned(), lenient: conditions.lenient })
+        }
         (_, ["_history"] | [_, "_history"]) => {
             Err(Error::new(Kind::NotFound, "the history of a type or of the system is not supported"))
         }
@@ -103,6 +112,9 @@ fn typed(
         (Method::Get, [id, "_history"]) => {
             Ok(Interaction::HistoryInstance { resource_type, id: checked(id)?, query: query.to_owned() })
         }
+        (Method::Get, [id, name]) | (Method::Post, [id, name, "_search"]) if *name != "_history" => {
+            compartment(resource_type, id, name, query, conditions.lenient)
+        }
         (Method::Get, [id, "_history", version]) => {
             // A version id that is none of ours is a version that is not there.
             let version = version.parse().ok().filter(|v| *v > 0 && !version.starts_with('+'));
@@ -114,6 +126,20 @@ fn typed(
         }
         _ => Err(Error::new(Kind::NotFound, "there is no such address")),
     }
+}
+
+/// `Patient/{id}/Observation`, `Encounter/{id}/*` (<https://hl7.org/fhir/R4/http.html#vsearch>).
+fn compartment(kind: ResourceType, id: &str, name: &str, query: &str, lenient: bool) -> Result<Interaction> {
+    let there_is_none = || Error::new(Kind::NotFound, "there is no such address");
+    let compartment = Compartment::new(kind, checked(id)?).ok_or_else(there_is_none)?;
+    let resource_type = match name {
+        "*" => None,
+        name => Some(resource_type(name)?),
+    };
+    if resource_type.is_some_and(|t| !compartment.holds(r4(), t)) {
+        return Err(Error::new(Kind::NotFound, format!("no {name} is in the compartment of a {kind}")));
+    }
+    Ok(Interaction::SearchCompartment { compartment, resource_type, query: query.to_owned(), lenient })
 }
 
 /// `Patient/{id}/$everything`; by POST its parameters stand in a Parameters resource, in the address, or in both.
@@ -241,6 +267,17 @@ mod tests {
         check("GET", "metadata", "capabilities");
         check("GET", "Patient", "search-type");
         check("POST", "Patient/_search", "search-type");
+        check("GET", "", "search-system");
+        check("POST", "_search", "search-system");
+        check("GET", "Patient/1/Observation", "search-type");
+        check("POST", "Patient/1/Observation/_search", "search-type");
+        check("GET", "Encounter/1/*", "search-system");
+        check("POST", "Device/1/*/_search", "search-system");
+        check("GET", "Patient/1/Location", "NotFound");
+        check("GET", "Patient/1/Observatio", "NotFound");
+        check("GET", "Organization/1/Location", "NotFound");
+        check("GET", "Patient/a%20b/Observation", "Value");
+        check("PUT", "Patient/1/Observation", "NotFound");
         check("POST", "Patient", "create");
         check("GET", "Patient/1", "read");
         check("PUT", "Patient/1", "update");
@@ -257,6 +294,9 @@ mod tests {
         check("POST", "Patient/1/$everything", "Invalid");
         check("PUT", "Patient/1/$everything", "MethodNotAllowed");
         check("GET", "Patient/a%20b/$everything", "Value");
+        check("GET", "$explain", "operation");
+        check("POST", "$explain", "MethodNotAllowed");
+        check("GET", "Patient/$explain", "NotFound");
         check("GET", "Patient/$everything", "NotFound");
         check("GET", "Encounter/1/$everything", "NotFound");
         check("POST", "Observation", "Invalid");

@@ -1,15 +1,17 @@
-//! search-type (<https://hl7.org/fhir/R4/http.html#search>), and the criteria of conditional requests.
+//! search-type (<https://hl7.org/fhir/R4/http.html#search>), also within a compartment, and the criteria of conditional
+//! requests.
 
 use crate::access::{self, Access, Action};
 use crate::audit::Event;
 use crate::clock;
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Issue, Kind, Result};
 use crate::fhir::bundle::{Entry, Writer};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::outcome;
-use crate::interaction::Answer;
 use crate::interaction::includes::{self, Included};
 use crate::interaction::unit::Unit;
+use crate::interaction::{Answer, resolve};
+use crate::search::compartment::Compartment;
 use crate::search::hash::Form;
 use crate::search::include::Resume;
 use crate::search::page::Binding;
@@ -27,16 +29,33 @@ pub(super) const PICKS: u32 = 2;
 /// What a total counts up to when it was not asked to be exact.
 const ESTIMATE: i64 = 10_000;
 
-pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Answer> {
+pub(super) async fn run(
+    unit: &mut Unit<'_>,
+    resource_type: ResourceType,
+    within: Option<&Compartment>,
+    raw: &str,
+    lenient: bool,
+) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Search, resource_type)?;
     let mut query = parsed(unit, resource_type, raw, lenient)?;
-    let resume = page_of(unit, &mut query)?;
+    let mut place = resource_type.to_string();
+    if let Some(compartment) = within {
+        compartment.restrict(&unit.app.search_context(), resource_type, &mut query);
+        place = format!("{}/{place}", compartment.address());
+    }
+    let resume = page_of(unit, &place, &mut query)?;
     unit.flush_what_waits().await?;
     let (guard, documents) = bounds(unit, &access, &mut query).await?;
     let page = match query.count {
         0 => Page::empty(),
         _ => {
-            unit.search_at(near(&guard, documents.as_deref()), async |conn| {
+            let each = query.each.as_ref().map(|each| each.at).zip(unit.pairs(&query).await?);
+            // What an each asks for may lie with others.
+            let near = near(&guard, documents.as_deref()).filter(|_| each.is_none());
+            unit.search_at(near, async |conn| {
+                if let Some((at, pairs)) = each.as_ref().filter(|_| !conn.is_citus()) {
+                    return store::link::each(conn, &access, &guard, &query, pairs, *at).await;
+                }
                 store::search::page(conn, &access, &guard, &query, documents.as_deref().unwrap_or_default()).await
             })
             .await?
@@ -46,7 +65,10 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &
     let included = includes::gather(unit, resource_type, &query.includes, &page.rows, after).await?;
     let more = resume.as_ref().map_or(page.next.is_some(), |resume| resume.more);
     let whole = query.cursor.is_none() && !more && query.count > 0;
-    let total = total(unit, &access, &guard, &query, documents.as_deref(), whole.then_some(page.rows.len())).await?;
+    let total = match whole {
+        true => i64::try_from(page.rows.len()).ok(),
+        false => count(unit, &access, &guard, &query, documents.as_deref()).await?,
+    };
     // The matches of a page that goes on were told with its first part.
     let matches = if resume.is_some() { &[] } else { page.rows.as_slice() };
     let end = resume.map(|resume| resume.end).or(page.last);
@@ -56,14 +78,16 @@ pub(super) async fn run(unit: &mut Unit<'_>, resource_type: ResourceType, raw: &
         }
         (_, end) => end.filter(|_| more),
     };
-    let shown: Vec<&Stored> = matches.iter().chain(included.rows.iter().map(|(_, row)| row)).collect();
-    audit(unit, resource_type, &query, &shown);
-    Ok(Answer::bundle(bundle(unit, resource_type, &query, matches, &included, next.as_ref(), total)))
+    let event = Event::new(unit.caller, "search-type").of(resource_type);
+    audit(unit, &event, &query, matches.iter().chain(included.rows.iter().map(|(_, row)| row)));
+    let shown = Shown { matches, included: &included, next: next.as_ref(), total };
+    Ok(Answer::bundle(bundle(unit, resource_type, &place, &query, &shown)))
 }
 
-fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Query> {
+/// The limits of a query text.
+pub(super) fn limits(unit: &Unit<'_>, raw: &str, lenient: bool) -> parse::Limits {
     let limits = &unit.app.config.limits;
-    let limits = parse::Limits {
+    parse::Limits {
         length: limits.url.max(raw.len().min(limits.body)),
         parameters: limits.parameters,
         terms: limits.or_terms,
@@ -72,15 +96,19 @@ fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool
         chain_depth: limits.chain_depth,
         linked: u32::try_from(limits.linked).unwrap_or(1000),
         lenient,
-    };
+    }
+}
+
+pub(super) fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Query> {
+    let limits = limits(unit, raw, lenient);
     parse::parse(&unit.app.search_context(), resource_type, raw, &limits, clock::now())
 }
 
-/// Reads the page token, which is good for this caller and this query: where its matches begin, or how the includes of a
+/// Reads the page token, which is good for this caller, place and query: where its matches begin, or how the includes of a
 /// page go on.
-fn page_of(unit: &Unit<'_>, query: &mut Query) -> Result<Option<Resume>> {
+pub(super) fn page_of(unit: &Unit<'_>, place: &str, query: &mut Query) -> Result<Option<Resume>> {
     let Some(token) = query.page.take() else { return Ok(None) };
-    let read = Binding::of(&unit.app.hasher, &unit.caller.actor, query, clock::now()).read(&token);
+    let read = Binding::of(&unit.app.hasher, &unit.caller.actor, place, query, clock::now()).read(&token);
     query.self_parameters.push(("_page".to_owned(), token));
     let wrong = || Error::at(Kind::Value, "_page", "is not a page of this search, or is older than a day");
     let read = read.ok_or_else(wrong)?;
@@ -102,6 +130,7 @@ pub(super) async fn bounds(
     access: &Access,
     query: &mut Query,
 ) -> Result<(Guard, Option<Vec<String>>)> {
+    resolve::resolve(unit, query).await?;
     unit.follow(access.resource_type(), query).await?;
     if query.asks_for_shapes() {
         let shapes = unit.with(async |conn| store::search::shapes(conn, access).await).await?;
@@ -127,23 +156,19 @@ fn near<'d>(guard: &'d Guard, documents: Option<&'d [String]>) -> Option<&'d [St
     documents.or(guard.documents.as_deref())
 }
 
-async fn total(
+/// The number of matches, when it is asked for.
+pub(super) async fn count(
     unit: &Unit<'_>,
     access: &Access,
     guard: &Guard,
     query: &Query,
     documents: Option<&[String]>,
-    all: Option<usize>,
 ) -> Result<Option<i64>> {
-    if let Some(all) = all {
-        return Ok(i64::try_from(all).ok());
-    }
     let cap = match query.total {
-        Total::None => return Ok(None),
         Total::Accurate => None,
         Total::Estimate => Some(ESTIMATE),
         // To count what is not shown reads it all: a whole chart for the newest 20.
-        Total::Unasked => return Ok(None),
+        Total::None | Total::Unasked => return Ok(None),
     };
     let near = near(guard, documents);
     unit.search_at(near, async |conn| store::search::count(conn, access, guard, query, documents, cap).await)
@@ -151,16 +176,17 @@ async fn total(
         .map(Some)
 }
 
-/// One record for each patient who is shown, so that "who saw me" is complete; else one under the actor.
-fn audit(unit: &mut Unit<'_>, resource_type: ResourceType, query: &Query, rows: &[&Stored]) {
+/// One record like `event` for each patient who is shown, so that "who saw me" is complete; else one under the actor.
+pub(super) fn audit<'r>(unit: &mut Unit<'_>, event: &Event, query: &Query, rows: impl Iterator<Item = &'r Stored>) {
     let names: BTreeSet<&str> = query.self_parameters.iter().map(|(name, _)| name.as_str()).collect();
     let detail = names.into_iter().collect::<Vec<_>>().join("&");
-    let whose = |row: &&Stored| row.whose().map(|patient| (patient.to_owned(), row.documento_id.clone()));
-    let shown: BTreeSet<(String, String)> = rows.iter().filter_map(whose).collect();
+    let whose = |row: &Stored| row.whose().map(|patient| (patient.to_owned(), row.documento_id.clone()));
+    let shown: BTreeSet<(String, String)> = rows.filter_map(whose).collect();
+    // Each record has an id of its own.
     let event = |unit: &Unit<'_>| {
-        let mut event = Event::new(unit.caller, "search-type").of(resource_type);
-        event.detail = Some(detail.clone());
-        event
+        let mut one = Event::new(unit.caller, event.action);
+        (one.resource_type, one.detail) = (event.resource_type, Some(detail.clone()));
+        one
     };
     if shown.is_empty() {
         let event = event(unit);
@@ -211,40 +237,44 @@ pub(super) fn address(url: &str, parameters: &[(String, String)], page: Option<&
     url
 }
 
-fn bundle(
-    unit: &Unit<'_>,
-    resource_type: ResourceType,
-    query: &Query,
-    matches: &[Stored],
-    included: &Included,
-    next: Option<&Cursor>,
+/// What stands in a page.
+struct Shown<'r> {
+    matches: &'r [Stored],
+    included: &'r Included,
+    next: Option<&'r Cursor>,
     total: Option<i64>,
-) -> Vec<u8> {
+}
+
+fn bundle(unit: &Unit<'_>, resource_type: ResourceType, place: &str, query: &Query, shown: &Shown<'_>) -> Vec<u8> {
     let base = &unit.app.base;
-    let url = format!("{base}/{resource_type}");
+    let url = format!("{base}/{place}");
     let mut bundle = Writer::new("searchset");
-    if let Some(total) = total {
+    if let Some(total) = shown.total {
         bundle.total(total);
     }
     bundle.link("self", &address(&url, &query.self_parameters, None));
-    if let Some(next) = next {
-        let token = Binding::of(&unit.app.hasher, &unit.caller.actor, query, clock::now()).token(next);
+    if let Some(next) = shown.next {
+        let token = Binding::of(&unit.app.hasher, &unit.caller.actor, place, query, clock::now()).token(next);
         if let Some(token) = token {
             bundle.link("next", &address(&url, &query.self_parameters, Some(&token)));
         }
     }
-    for row in matches {
+    for row in shown.matches {
         bundle.entry(&Entry::found(base, resource_type, &row.id, &row.body));
     }
-    for (ty, row) in &included.rows {
+    for (ty, row) in &shown.included.rows {
         bundle.entry(&Entry { mode: Some("include"), ..Entry::found(base, *ty, &row.id, &row.body) });
     }
-    let notes = included.notes(unit);
-    if !query.ignored.is_empty() || !notes.is_empty() {
-        let told = outcome::told(&query.ignored, &notes).to_string();
+    tell(&mut bundle, &query.ignored, &shown.included.notes(unit));
+    bundle.finish()
+}
+
+/// What was left out, and what is to be known, stands at the end of the Bundle.
+pub(super) fn tell(bundle: &mut Writer, ignored: &[Issue], notes: &[Issue]) {
+    if !ignored.is_empty() || !notes.is_empty() {
+        let told = outcome::told(ignored, notes).to_string();
         bundle.entry(&Entry { resource: Some(told.as_bytes()), mode: Some("outcome"), ..Entry::default() });
     }
-    bundle.finish()
 }
 
 // ---------------------------------------------------------------------- criteria

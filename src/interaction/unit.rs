@@ -15,7 +15,8 @@ use crate::fhir::reference::{self, Id, Reference};
 use crate::fhir::resource;
 use crate::interaction::places::{at_places, existing_at};
 use crate::interaction::{
-    Answer, Content, Interaction, capabilities, create, delete, history, operation, read, search, transaction, update,
+    Answer, Content, Interaction, capabilities, create, delete, history, operation, read, search, search_system,
+    transaction, update,
 };
 use crate::search::index;
 use crate::store::placement::Record;
@@ -122,8 +123,13 @@ impl<'a> Unit<'a> {
                 history::instance(self, *resource_type, id, query).await
             }
             Interaction::SearchType { resource_type, query, lenient } => {
-                search::run(self, *resource_type, query, *lenient).await
+                search::run(self, *resource_type, None, query, *lenient).await
             }
+            Interaction::SearchSystem { query, lenient } => search_system::run(self, None, query, *lenient).await,
+            Interaction::SearchCompartment { compartment, resource_type, query, lenient } => match resource_type {
+                Some(resource_type) => search::run(self, *resource_type, Some(compartment), query, *lenient).await,
+                None => search_system::run(self, Some(compartment), query, *lenient).await,
+            },
             Interaction::Create { resource_type, resource, if_none_exist } => {
                 create::run(self, *resource_type, resource.clone(), if_none_exist.as_deref(), None).await
             }
@@ -134,6 +140,7 @@ impl<'a> Unit<'a> {
                 delete::run(self, *resource_type, id, *if_match).await
             }
             Interaction::Everything { id, query } => operation::everything(self, id, query).await,
+            Interaction::Explain { query } => operation::explain(self, query).await,
             Interaction::Transaction { bundle } => Box::pin(transaction::run(self, bundle)).await,
             Interaction::Batch { .. } => Err(Error::new(Kind::Invalid, "a batch is not one unit of work")),
         }
@@ -183,7 +190,9 @@ impl<'a> Unit<'a> {
     /// The current version of an id: first where the id leads, then where the directory says.
     pub(super) async fn find(&mut self, access: &Access, id: &str) -> Result<Found> {
         let key = (access.resource_type(), id.to_owned());
-        if let Some(known) = self.ahead.remove(&key) {
+        let is_seen =
+            |known: &Option<Stored>| known.as_ref().is_none_or(|known| access.sees(&known.owner, &known.labels));
+        if let Some(known) = self.ahead.remove(&key).filter(is_seen) {
             return Ok(known.map_or(Found::Nothing, |stored| Found::Here(Box::new(stored))));
         }
         let lock = self.locks && self.access.is_some();
@@ -212,6 +221,13 @@ impl<'a> Unit<'a> {
     pub(super) async fn find_to_write(&mut self, access: &Access, id: &str) -> Result<Found> {
         self.access = Some(access.clone());
         self.find(access, id).await
+    }
+
+    /// Keeps the current version that a search has found, which does not tell its method, for the next read of its id.
+    pub(super) fn remember(&mut self, access: &Access, found: Stored) {
+        if !self.locks {
+            self.ahead.insert((access.resource_type(), found.id.clone()), Some(found));
+        }
     }
 
     /// Reads current versions of many ids ahead: one query a place, not one an id.
@@ -258,10 +274,11 @@ impl<'a> Unit<'a> {
         self.with(async |conn| {
             let records = placement.records_of(conn, patients).await?;
             let known: Vec<&str> = records.keys().map(String::as_str).collect();
-            let mut documents = match known.is_empty() {
+            let further = match known.is_empty() {
                 true => Vec::new(),
                 false => store::placement::further_keys_of(conn, &known).await?,
             };
+            let mut documents: Vec<String> = further.into_iter().map(|(_, documento_id)| documento_id).collect();
             documents.extend(records.values().map(|record| record.documento_id.clone()));
             documents.sort();
             documents.dedup();

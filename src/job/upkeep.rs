@@ -31,7 +31,8 @@ pub async fn run(app: Arc<App>, telemetry: Telemetry) {
 
 async fn every_minute(app: &App) -> Result<()> {
     let conn = app.pool.get().await?;
-    store::search::clean_pending(&conn).await
+    store::search::clean_pending(&conn).await?;
+    store::statistics::refresh(&conn).await
 }
 
 async fn every_hour(app: &App) -> Result<()> {

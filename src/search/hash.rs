@@ -57,6 +57,8 @@ pub enum Form {
     PairRanges = 22,
     /// As `PairRanges`, in base units of a dimension.
     PairDimension = 23,
+    /// Word of `_content` or `_text`, by its stem.
+    Stem = 24,
 }
 
 /// Makes keys; holds the secret, so it shows nothing in `Debug`.

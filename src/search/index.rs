@@ -1,6 +1,6 @@
 //! Resource -> search columns: everything that a stored version is found by.
 //!
-//! All parameters of the type that have an expression, as the definitions give them, but the special one (`near`).
+//! All parameters of the type that have an expression, as the definitions give them.
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::datetime;
@@ -9,7 +9,7 @@ use crate::fhir::path::Node;
 use crate::search::Context;
 use crate::search::hash::{Form, Hasher, Slot};
 use crate::search::main_date::{is_single, main_date};
-use crate::search::param::{composite, date, number, quantity, reference, string, token, uri};
+use crate::search::param::{composite, date, near, number, quantity, reference, string, token, uri, words};
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use serde_json::Value;
@@ -64,7 +64,12 @@ pub fn shape_key(hasher: &Hasher, t: ResourceType, shape: &[&str]) -> i64 {
 
 /// The key of the rows of a type whose sort_date is in a year.
 pub fn year_key(hasher: &Hasher, t: ResourceType, year: i16) -> i64 {
-    hasher.key(t.name(), "", Form::Year, &[&year.to_string()])
+    year_key_of(&hasher.slot(t.name(), ""), year)
+}
+
+/// As [`year_key`]; `slot`: of the type, of no parameter.
+pub fn year_key_of(slot: &Slot, year: i16) -> i64 {
+    slot.key(Form::Year, &[&year.to_string()])
 }
 
 /// The keys under which anything that points at `t/id` by one of its reference parameters is found, whatever its type.
@@ -104,14 +109,9 @@ pub fn columns(context: &Context<'_>, t: ResourceType, resource: &Value) -> Resu
         if !nodes.is_empty() && columns.parameter(&place, parameter, &nodes) {
             columns.shape.push(parameter.code);
         }
-        if columns.keys.len().max(columns.strings.len()).max(columns.ranges.len()) > MOST {
-            return Err(Error::at(
-                Kind::TooCostly,
-                parameter.code,
-                format!("the resource has more than {MOST} values to search by"),
-            ));
-        }
+        columns.limited(parameter.code)?;
     }
+    columns.words(context.hasher, t, resource)?;
     columns.finish(context.hasher, t);
     Ok(columns)
 }
@@ -170,9 +170,29 @@ impl Columns {
                 let mut out = composite::Indexed { keys: &mut self.keys, ranges: &mut self.ranges };
                 return composite::index(&slot, parameter, t, nodes, (def, resource, context.base), &mut out);
             }
-            SearchKind::Special => {}
+            SearchKind::Special => nodes.iter().for_each(|node| near::index(&slot, *node, &mut self.ranges)),
         }
         true
+    }
+
+    /// The words of `_content` and `_text`.
+    fn words(&mut self, hasher: &Hasher, t: ResourceType, resource: &Value) -> Result<()> {
+        let mut keys = Vec::new();
+        words::index(&hasher.slot(t.name(), "_content"), &hasher.slot(t.name(), "_text"), resource, &mut keys);
+        keys.sort_unstable();
+        keys.dedup();
+        self.keys.append(&mut keys);
+        self.limited("_content")
+    }
+
+    fn limited(&self, code: &str) -> Result<()> {
+        match self.keys.len().max(self.strings.len()).max(self.ranges.len()) {
+            0..=MOST => Ok(()),
+            _ => {
+                let text = format!("the resource has more than {MOST} values to search by");
+                Err(Error::at(Kind::TooCostly, code, text))
+            }
+        }
     }
 
     fn main_quantity(&mut self, slot: &Slot, nodes: &[Node<'_>]) {

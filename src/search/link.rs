@@ -49,6 +49,14 @@ pub struct Joined {
     pub elsewhere: Clause,
 }
 
+/// The many Patients that a chain leads to: a row of theirs has the key beside them, and lies where their record does. Stands
+/// for the clause at `at`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Each {
+    pub at: usize,
+    pub patients: Vec<(String, i64)>,
+}
+
 /// Url and version of a resource that is called by them.
 pub fn canonical(resource: &Value) -> Option<(&str, Option<&str>)> {
     let text = |name| resource.get(name).and_then(Value::as_str);

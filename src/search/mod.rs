@@ -2,14 +2,18 @@
 //!
 //! * [`hash`]: the keyed 64-bit hashes that stand in `resource.keys`.
 //! * [`index`]: what a resource is found by. [`main_date`]: which date parameter is the main one of a type.
+//! * [`compartment`]: what belongs to one resource.
 //! * [`query`]: what was asked, as values. [`parse`]: query text -> Query. [`page`]: page tokens.
 //! * [`link`]: chains and `_has`. [`include`]: what comes beside the matches.
 //! * [`param`]: one file per parameter type, index and query side by side so that they cannot differ.
 //! * [`decimal`], [`ucum`]: exact numbers, and which units can be compared.
+//! * [`plan`]: which statements to try, by what the statistics say.
+//! * [`terminology`]: value sets -> codes.
 //! * [`sql`]: Query + Guard -> statements; values are always bound.
 //!
 //! No IO, no clock, no async: what is needed is handed in as a [`Context`].
 
+pub mod compartment;
 pub mod decimal;
 pub mod hash;
 pub mod include;
@@ -19,8 +23,10 @@ pub mod main_date;
 pub mod page;
 pub mod param;
 pub mod parse;
+pub mod plan;
 pub mod query;
 pub mod sql;
+pub mod terminology;
 pub mod ucum;
 
 use crate::fhir::definitions::Definitions;

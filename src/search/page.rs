@@ -30,9 +30,9 @@ pub struct Binding<'a> {
 }
 
 impl<'a> Binding<'a> {
-    /// Of the search of one type.
-    pub fn of(hasher: &'a Hasher, actor: &'a str, query: &'a Query, now: Timestamp) -> Binding<'a> {
-        Binding { hasher, actor, place: query.resource_type, parameters: &query.self_parameters, now }
+    /// Of a query at an address.
+    pub fn of(hasher: &'a Hasher, actor: &'a str, place: &'a str, query: &'a Query, now: Timestamp) -> Binding<'a> {
+        Binding { hasher, actor, place, parameters: &query.self_parameters, now }
     }
 
     fn key(&self) -> Option<LessSafeKey> {

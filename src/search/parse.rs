@@ -2,25 +2,29 @@
 //!
 //! Nothing is ignored in silence: an unknown parameter, modifier or value is an error that names the parameter and the
 //! nearest known ones, and all problems are told at once; with lenient handling what is not supported is left out and told
-//! beside the matches. Values stand in no error text. Not here yet, and refused by name: `near`, modifiers that need
-//! terminology.
+//! beside the matches. Values stand in no error text.
 
 mod criterion;
+mod filter;
 mod include;
 mod known;
 mod link;
+mod several;
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
+use crate::fhir::reference::is_id;
 use crate::search::Context;
 use crate::search::hash::Form;
+use crate::search::index::year_key_of;
 use crate::search::main_date::main_date;
 use crate::search::param::bad_value;
 use crate::search::param::composite::{self, Way};
-use crate::search::query::{Query, Sort, SortBy, Total};
+use crate::search::query::{Clause, FIRST_YEAR, LAST_YEAR, Query, Sort, SortBy, Total};
 use jiff::Timestamp;
 use known::shown;
 use percent_encoding::percent_decode_str;
+pub use several::{Several, several};
 
 /// Limits of one search; each a config key.
 #[derive(Clone, Copy, Debug)]
@@ -42,6 +46,8 @@ pub struct Limits {
 
 /// More sort keys are refused.
 const SORT_KEYS: usize = 4;
+/// Lists that one `_list` may name.
+const LISTS: usize = 8;
 /// A code list with more codes has no order here.
 const SORT_CODES: usize = 64;
 
@@ -63,7 +69,7 @@ impl Default for Limits {
 /// The parameters of a type that [`parse`] takes, in the order of their codes: what the CapabilityStatement may promise.
 pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'static SearchParameter> {
     let takes = |parameter: &&SearchParameter| match parameter.kind {
-        SearchKind::Special => false,
+        SearchKind::Special => parameter.code == "near",
         SearchKind::Composite => composite::way(parameter, t) != Way::Unsupported,
         _ => parameter.expression.is_some(),
     };
@@ -72,6 +78,11 @@ pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'st
 
 /// Reads the query of a URL or of a form body, as it came (percent-encoded). `now` is for the prefix `ap`.
 pub fn parse(context: &Context<'_>, t: ResourceType, raw: &str, limits: &Limits, now: Timestamp) -> Result<Query> {
+    parse_pairs(context, t, pairs(raw, limits)?, limits, now)
+}
+
+/// The decoded parameters of a query text.
+pub fn pairs(raw: &str, limits: &Limits) -> Result<Vec<(String, String)>> {
     if raw.len() > limits.length {
         return Err(Error::new(Kind::TooCostly, format!("the query is longer than {} bytes", limits.length)));
     }
@@ -84,7 +95,7 @@ pub fn parse(context: &Context<'_>, t: ResourceType, raw: &str, limits: &Limits,
             .ok_or_else(|| Error::at(Kind::Value, shown(&name), "the value is not valid percent-encoded UTF-8"))?;
         pairs.push((name, value));
     }
-    parse_pairs(context, t, pairs, limits, now)
+    Ok(pairs)
 }
 
 /// Reads names and values that are decoded already (scope filters, conditional criteria).
@@ -153,8 +164,10 @@ impl<'a> Parser<'a> {
                 resource_type: t.name(),
                 clauses: Vec::new(),
                 patient: None,
+                each: None,
                 selective: false,
                 sort: vec![Sort { by: SortBy::Date, descending: true }],
+                years: Vec::new(),
                 count: limits.count,
                 total: Total::Unasked,
                 page: None,
@@ -188,11 +201,32 @@ impl Parser<'_> {
             "_format" | "_pretty" => Ok(()),
             _ if include::is_include(&name) => self.include(name, value),
             _ => {
-                self.criterion(&name, &value)?;
+                match name.as_str() {
+                    "_filter" => self.filter(&value)?,
+                    "_list" => self.list(&value)?,
+                    "_content" | "_text" => self.words(&name, &value)?,
+                    _ => self.criterion(&name, &value)?,
+                }
                 self.query.self_parameters.push((name, value));
                 Ok(())
             }
         }
+    }
+
+    /// <https://hl7.org/fhir/R4/search.html#list>
+    fn list(&mut self, value: &str) -> Result<()> {
+        let ids: Vec<&str> = value.split(',').collect();
+        if ids.iter().any(|id| id.starts_with('$')) {
+            return Err(Error::at(Kind::NotSupported, "_list", "functional lists ($current-...) are not supported"));
+        }
+        if ids.len() > LISTS {
+            return Err(Error::at(Kind::TooCostly, "_list", format!("has more than {LISTS} values")));
+        }
+        if !ids.iter().all(|id| is_id(id)) {
+            return Err(bad_value("_list", "the id of a List"));
+        }
+        self.query.clauses.push(Clause::Listed(ids.into_iter().map(str::to_owned).collect()));
+        Ok(())
     }
 
     fn once(&mut self, name: &'static str) -> Result<()> {
@@ -307,6 +341,13 @@ impl Parser<'_> {
         }
         if self.query.count == 0 && self.query.total == Total::Unasked {
             self.query.total = Total::Accurate;
+        }
+        let goes_by_year = self.query.patient.is_none()
+            && !self.query.clauses.is_empty()
+            && self.query.walk_order().is_some_and(|sort| sort.by == SortBy::Date);
+        if goes_by_year {
+            let slot = self.context.hasher.slot(self.t.name(), "");
+            self.query.years = (FIRST_YEAR..=LAST_YEAR).map(|year| year_key_of(&slot, year)).collect();
         }
         self.query
     }

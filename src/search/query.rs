@@ -5,8 +5,12 @@
 
 use crate::error::Issue;
 use crate::search::include::Include;
-use crate::search::link::{Joined, Link};
+use crate::search::link::{Each, Joined, Link};
 use jiff::Timestamp;
+
+/// The first and the last year that has a key in [`Query::years`].
+pub const FIRST_YEAR: i16 = 1900;
+pub const LAST_YEAR: i16 = 2050;
 
 /// One search of one resource type.
 #[derive(Clone, Debug, PartialEq)]
@@ -16,10 +20,14 @@ pub struct Query {
     pub clauses: Vec<Clause>,
     /// Set when a compartment reference restricts the query to these Patients (ids, any of them), or `Patient?_id=`: plan T applies.
     pub patient: Option<Vec<String>>,
+    /// The matches are of one of many Patients, who may be asked one by one.
+    pub each: Option<Each>,
     /// Some clause is on an identifying parameter: few rows are to be expected, so plan P goes first.
     pub selective: bool,
     /// Never empty; the id is always the last key of the order, in the direction of the first.
     pub sort: Vec<Sort>,
+    /// The keys of the years from [`FIRST_YEAR`] on, for a search that may have to go year by year (plan Y); else empty.
+    pub years: Vec<i64>,
     /// Rows a page; 0 = only the total is wanted (`_count=0`, `_summary=count`).
     pub count: u32,
     pub total: Total,
@@ -67,6 +75,20 @@ pub enum Clause {
         code: &'static str,
         missing: bool,
     },
+    /// The position of the row is in one of these circles.
+    Near(Vec<Circle>),
+    /// The row is an item of one of these Lists. Answered by whoever reads them: [`Query::each`].
+    Listed(Vec<String>),
+    /// The row has (or, with `not`, lacks) a code that terminology says. Answered by whoever reads it: [`Query::each`].
+    /// `bare`: the codes stand without their system.
+    Concepts {
+        code: &'static str,
+        asked: Vec<Concepts>,
+        not: bool,
+        bare: bool,
+    },
+    /// The row does not fulfil this.
+    Without(Box<Clause>),
     All(Vec<Clause>),
     Either(Vec<Clause>),
     /// A chain or `_has`: answered by other searches before the rows are looked for ([`link`](super::link)).
@@ -84,6 +106,31 @@ pub enum Place {
     /// At the start or after a blank.
     Word,
     Anywhere,
+    /// It is the value.
+    Whole,
+    End,
+    /// The value is another one.
+    Differs,
+}
+
+/// A place on the earth, in degrees, and how far from it; `key` is that of the positions.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Circle {
+    pub key: i64,
+    pub latitude: f64,
+    pub longitude: f64,
+    pub metres: f64,
+}
+
+/// Codes that terminology says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concepts {
+    /// Those of a value set: its canonical address, perhaps `|version`, or `ValueSet/id`.
+    In(String),
+    /// A code and what it subsumes.
+    Below { system: String, code: String },
+    /// A code and what subsumes it.
+    Above { system: String, code: String },
 }
 
 /// A prefix with the closed interval of instants that the given value stands for.
@@ -205,9 +252,15 @@ impl Clause {
         }
     }
 
+    /// Whether an index of `search_string` or `search_range` can answer it.
+    pub fn is_indexed(&self) -> bool {
+        matches!(self, Clause::Text { .. } | Clause::Range(_))
+    }
+
     fn asks_for_shapes(&self) -> bool {
         match self {
             Clause::Missing { .. } => true,
+            Clause::Without(inner) => inner.asks_for_shapes(),
             Clause::All(inner) | Clause::Either(inner) => inner.iter().any(Clause::asks_for_shapes),
             _ => false,
         }
@@ -224,8 +277,10 @@ impl Clause {
 
     fn each(&mut self, change: &mut impl FnMut(&mut Clause)) {
         change(self);
-        if let Clause::All(inner) | Clause::Either(inner) = self {
-            inner.iter_mut().for_each(|clause| clause.each(change));
+        match self {
+            Clause::All(inner) | Clause::Either(inner) => inner.iter_mut().for_each(|clause| clause.each(change)),
+            Clause::Without(inner) => inner.each(change),
+            _ => {}
         }
     }
 }
@@ -254,12 +309,22 @@ impl Query {
         self.clauses.iter().any(Clause::demands_key)
     }
 
+    /// The first clause that an index of `search_string` or `search_range` can answer.
+    pub fn index_source(&self) -> Option<&Clause> {
+        self.clauses.iter().find(|clause| clause.is_indexed())
+    }
+
     /// The only sort key, when the order is that of an index.
     pub fn walk_order(&self) -> Option<&Sort> {
         match self.sort.as_slice() {
             [one] if matches!(one.by, SortBy::Date | SortBy::Updated) => Some(one),
             _ => None,
         }
+    }
+
+    /// Changes every clause, those inside of others too.
+    pub fn each(&mut self, change: &mut impl FnMut(&mut Clause)) {
+        self.clauses.iter_mut().for_each(|clause| clause.each(change));
     }
 
     /// Whether [`Self::know_shapes`] is due before the query can be run.
@@ -281,6 +346,6 @@ impl Query {
                 *clause = if keys.is_empty() { Clause::Never } else { Clause::Any(keys) };
             }
         };
-        self.clauses.iter_mut().for_each(|clause| clause.each(&mut answer));
+        self.each(&mut answer);
     }
 }

@@ -1,4 +1,4 @@
-//! Query + Guard -> statements, one function per plan of `search.md`. Values are always bound; nothing of a request is
+//! Query + Guard -> statements, one function per [`plan`](super::plan). Values are always bound; nothing of a request is
 //! ever part of the text.
 //!
 //! Every statement holds the whole guard before any limit, and every one but the counts answers the same twelve columns:
@@ -6,14 +6,16 @@
 //! encoding int2, owner text[], labels text[], patient text[], found int8, capped bool`, in the order of the query, at most
 //! `count + 1` rows: the one too many says that there is a next page. `found` (plan P) is the number of matches; `capped` (W, P) on any row says that the cap was
 //! reached, so that a page which is not full (W) or the order (P) is not to be trusted and the next plan must be tried.
-//! A row whose `id` is null only carries `capped`.
+//! A row whose `id` is null only carries `capped`, and of a walk the place where it stopped: `sort`, and the id in `documento_id`.
 
+mod each;
 mod include;
 mod text;
 
+pub use each::each;
 pub use include::{Source, included};
 
-use crate::search::query::{Clause, Place, Prefix, Query};
+use crate::search::query::{Clause, Cursor, FIRST_YEAR, LAST_YEAR, Query, SortBy};
 use jiff::Timestamp;
 use text::Text;
 
@@ -53,63 +55,13 @@ pub struct LabelRule {
     pub then_any: Vec<String>,
 }
 
-/// The plans of `search.md`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Plan {
-    /// T: the rows under given documento_ids. Complete.
-    Timeline,
-    /// W: the newest rows of the type, up to a cap.
-    Walk,
-    /// P: the first matches of an index, up to a cap.
-    Pick,
-    /// The planner's choice; complete, needs `force_custom_plan`.
-    Plain,
-}
-
-/// Which plans to try, in this order, until one is complete. Without statistics yet: a clause is taken as rare by its
-/// parameter alone (`Query::selective`). A walk needs an index in the order of the sort: main date and `_lastUpdated` only.
-///
-/// `documents` as for [`timeline`]. `distributed`: the rows lie on several nodes. Citus sends a plain statement to each of
-/// them, order and limit included; what stands behind a fence it would gather on the coordinator first, or refuse.
-pub fn plans(query: &Query, documents: &[String], distributed: bool) -> &'static [Plan] {
-    if query.is_hopeless() {
-        return &[];
-    }
-    match query.patient.is_some() || query.ids().is_some() {
-        // A patient or id that nobody knows.
-        true if documents.is_empty() => return &[],
-        true if distributed && documents.len() > 1 => return &[Plan::Plain],
-        true => return &[Plan::Timeline],
-        false if distributed => return &[Plan::Plain],
-        false => {}
-    }
-    let walks = query.walk_order().is_some();
-    let source = by_index(query).and_then(|at| query.clauses.get(at));
-    // What an index answers at once, and few rows have.
-    let picks = match source {
-        Some(Clause::Text { place, .. }) => *place == Place::Start,
-        Some(Clause::Range(any)) => any.iter().all(|term| term.interval.prefix == Prefix::Eq),
-        _ => false,
-    };
-    let positive = query.has_positive_key();
-    match (positive || source.is_some(), walks) {
-        (true, true) if query.selective || (picks && !positive) => &[Plan::Pick, Plan::Walk, Plan::Plain],
-        (true, true) => &[Plan::Walk, Plan::Pick, Plan::Plain],
-        (true, false) => &[Plan::Pick, Plan::Plain],
-        (false, true) => &[Plan::Walk, Plan::Plain],
-        (false, false) => &[Plan::Plain],
-    }
-}
-
-/// The first clause that an index of `search_string` or `search_range` can answer.
-fn by_index(query: &Query) -> Option<usize> {
-    query.clauses.iter().position(|clause| matches!(clause, Clause::Text { .. } | Clause::Range(_)))
-}
-
 /// Documents that get an arm each in the union of T.
 const ARMS: usize = 8;
 
 const CAPPED_ROW: &str = "select null::text, null::text, null::int8, null::timestamptz, null::text[], null::bytea, null::int2, null::text[], null::text[], null::text[], null::int8, true";
+
+/// [`CAPPED_ROW`] with the place where a walk stopped.
+const STOPPED_ROW: &str = "select stop, null::text, null::int8, null::timestamptz, sort, null::bytea, null::int2, null::text[], null::text[], null::text[], null::int8, true";
 
 /// T. `documents`: the keys under which the rows of `query.patient` (else of `query.ids()`) may lie. Complete; never GIN.
 ///
@@ -132,15 +84,83 @@ pub fn walk(query: &Query, guard: &Guard, cap: i64) -> Statement {
     let mut text = Text::default();
     // Read only when the page is not full: the arms of the union run one after the other. A CTE scan also keeps the
     // union from being run in parallel, which would lose the order.
-    text.add("with beyond as materialized (select 1 from resource w where true");
+    text.add("with beyond as materialized (select w.id as stop, array[w.").add(walked_by(query));
+    text.add("::text] as sort from resource w where true");
     text.fence(query, guard).order(query, "w").add(" offset ").bind(Bind::Int(cap)).add(" limit 1) ");
     text.add("select * from ((")
         .row(query, "w")
         .add(", null::int8 as found, false as capped from (select * from resource w where true");
     text.fence(query, guard).order(query, "w").add(" limit ").bind(Bind::Int(cap));
     text.add(") w where not w.deleted").clauses(query, None).order(query, "w").page(query);
-    text.add(") union all (").add(CAPPED_ROW).add(" from beyond)) u").page(query);
+    text.add(") union all (").add(STOPPED_ROW).add(" from beyond)) u").page(query);
     text.finish()
+}
+
+fn walked_by(query: &Query) -> &'static str {
+    match query.walk_order() {
+        Some(sort) if sort.by == SortBy::Updated => "updated",
+        _ => "sort_date",
+    }
+}
+
+/// Y. The matches at or behind `stop` in the order of the main date, `limit` at the most: the arms of the union, each of
+/// the rows of more years than the one before, run one after the other until the page is full. `year`: that of `stop`.
+pub fn years(query: &Query, guard: &Guard, stop: &Cursor, year: i16, limit: i64) -> Statement {
+    let mut text = Text::within_guard(guard, None);
+    let descending = query.sort.first().is_some_and(|sort| sort.descending);
+    // Read last: a CTE keeps the union from being run in parallel, which would lose the order.
+    text.add("with none as materialized (select 1) select * from (");
+    for arm in arms(&query.years, year, descending) {
+        text.add("(")
+            .row(query, "w")
+            .add(", null::int8 as found, false as capped from (select w.* from resource w where not w.deleted");
+        text.guard(guard).clauses(query, None).from(query, stop).cursor(query, "w").bounds(query);
+        match arm {
+            Arm::Years(keys) => text.add(" and w.keys && ").bind(Bind::Ints(keys.to_vec())),
+            Arm::Before => text.add(" and w.sort_date < ").first_day(FIRST_YEAR),
+            Arm::After => text.add(" and w.sort_date >= ").first_day(LAST_YEAR + 1),
+        };
+        text.add(" offset 0) w").order(query, "w").add(" limit ").bind(Bind::Int(limit)).add(") union all ");
+    }
+    text.add("(").add(CAPPED_ROW).add(" from none offset 1)) w limit ").bind(Bind::Int(limit));
+    text.finish()
+}
+
+/// Rows that an arm of Y looks for.
+#[derive(Debug, PartialEq)]
+enum Arm<'a> {
+    Years(&'a [i64]),
+    /// Before the first year that has a key, or without a date.
+    Before,
+    /// After the last one.
+    After,
+}
+
+/// One year, the next two, the next four, ...; `keys` are those of all years from the first.
+fn arms(keys: &[i64], year: i16, descending: bool) -> Vec<Arm<'_>> {
+    let count = i32::try_from(keys.len()).unwrap_or(0);
+    let at = i32::from(year) - i32::from(FIRST_YEAR);
+    let mut arms = Vec::new();
+    let (outside, end) = if descending { (at >= count, Arm::Before) } else { (at < 0, Arm::After) };
+    if outside {
+        arms.push(if descending { Arm::After } else { Arm::Before });
+    }
+    // Years that are still to come, in the order of the search.
+    let (mut low, mut high) = if descending { (0, (at + 1).clamp(0, count)) } else { (at.clamp(0, count), count) };
+    let mut width = 1;
+    while low < high {
+        let block = if descending { (high - width).max(low)..high } else { low..(low + width).min(high) };
+        if descending {
+            high = block.start
+        } else {
+            low = block.end
+        }
+        width *= 2;
+        let block = usize::try_from(block.start).unwrap_or(0)..usize::try_from(block.end).unwrap_or(0);
+        arms.extend(keys.get(block).map(Arm::Years));
+    }
+    arms.push(end);
+    arms
 }
 
 /// P. All matches of the key clauses by GIN, or, when there are none, those of the first text or range by its index, up to
@@ -149,7 +169,7 @@ pub fn pick(query: &Query, guard: &Guard, cap: i64) -> Statement {
     let mut text = Text::within_guard(guard, None);
     // A computed sort key is known only outside of the statement that computes it.
     let computed = text::is_computed(query);
-    let source = match by_index(query) {
+    let source = match query.clauses.iter().position(Clause::is_indexed) {
         Some(at) if !query.has_positive_key() => {
             text.candidates(query, at, cap);
             text.add("p as materialized (select w.documento_id, w.resource_type, w.id, w.sort_date, w.updated")

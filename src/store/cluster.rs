@@ -17,7 +17,7 @@ use std::fmt;
 use std::str::FromStr;
 
 /// Statements without parameters that answer whether they did it.
-pub const STATEMENTS: &[&str] = &[CLEAN_PENDING, IS_DISTRIBUTED];
+pub const STATEMENTS: &[&str] = &[CLEAN_PENDING, STATISTICS, IS_DISTRIBUTED];
 
 /// A row when the database has the extension.
 pub(super) const EXTENSION: &str = "select 1 from pg_extension where extname = 'citus'";
@@ -25,6 +25,16 @@ pub(super) const EXTENSION: &str = "select 1 from pg_extension where extname = '
 /// The index of the coordinator's own, empty table holds nothing: each shard has its own.
 pub(super) const CLEAN_PENDING: &str = "\
 select success from run_command_on_shards('resource', $$select gin_clean_pending_list(replace('%s', 'resource', 'resource_keys')::regclass)$$)";
+
+/// As `statistics::READ`, of each shard.
+pub(super) const STATISTICS: &str = "\
+select case when success then result end from run_command_on_shards('resource', $$
+select json_build_object('rows', c.reltuples / greatest(c.relpages, 1) * (pg_relation_size(c.oid) / 8192), 'keys', k.most_common_elems::text::int8[], 'shares', k.most_common_elem_freqs,
+  'types', t.most_common_vals::text::text[], 'parts', t.most_common_freqs)::text
+from pg_class c
+left join pg_stats k on k.schemaname = c.relnamespace::regnamespace::text and k.tablename = c.relname and k.attname = 'keys' and not k.inherited
+left join pg_stats t on t.schemaname = k.schemaname and t.tablename = c.relname and t.attname = 'resource_type' and not t.inherited
+where c.oid = '%s'::regclass$$)";
 
 /// Inside a migration: the shards are changed one after the other, over one connection to each node.
 pub(super) const ONE_BY_ONE: &str = "set local citus.multi_shard_modify_mode = 'sequential'";

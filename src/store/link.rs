@@ -2,11 +2,11 @@
 
 use crate::access::Access;
 use crate::error::Result;
-use crate::search::query::Query;
+use crate::search::query::{Cursor, Query};
 use crate::search::sql::{self, Guard};
 use crate::store::pool::Conn;
 use crate::store::resource::Stored;
-use crate::store::search::{PICKED, bound, hit, reach};
+use crate::store::search::{Page, bound, hit, reach};
 use tokio_postgres::Row;
 
 pub const STATEMENTS: &[&str] = &[ELSEWHERE];
@@ -25,7 +25,7 @@ pub async fn found(
     reach(conn, guard, documents)?;
     let statement = match documents {
         Some(documents) if documents.len() == 1 || !conn.is_citus() => sql::timeline(query, guard, documents),
-        None if !conn.is_citus() => sql::pick(query, guard, PICKED),
+        None if !conn.is_citus() => sql::pick(query, guard, conn.known().bounds.picked),
         _ => sql::found(query, guard, documents),
     };
     let fenced = !conn.is_citus() || documents.is_some_and(|documents| documents.len() == 1);
@@ -39,6 +39,29 @@ pub async fn found(
     }
     let is_row = |row: &&Row| row.get::<_, Option<&str>>(1).is_some();
     rows.iter().filter(is_row).map(|row| hit(row, access)).collect::<Result<_>>().map(Some)
+}
+
+/// One page of the rows of many patients; see [`sql::each`].
+pub async fn each(
+    conn: &Conn,
+    access: &Access,
+    guard: &Guard,
+    query: &Query,
+    pairs: &[(String, i64)],
+    at: usize,
+) -> Result<Page> {
+    pairs.iter().try_for_each(|(documento_id, _)| conn.reach(documento_id))?;
+    let statement = sql::each(query, guard, pairs, at);
+    let rows = conn.query_generated(&statement.sql, true, &bound(&statement)).await?;
+    let mut found = Vec::with_capacity(rows.len());
+    for row in &rows {
+        found.push((hit(row, access)?, row.get(4)));
+    }
+    let more = found.len() > query.count as usize;
+    found.truncate(query.count as usize);
+    let last =
+        found.last().map(|(row, values): &(Stored, Vec<String>)| Cursor { values: values.clone(), id: row.id.clone() });
+    Ok(Page { rows: found.into_iter().map(|(row, _)| row).collect(), next: last.clone().filter(|_| more), last })
 }
 
 const ELSEWHERE: &str = "select patient_id, documento_id from record_key limit $1";

@@ -11,10 +11,11 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0003_desk", include_str!("../../sql/migrations/0003_desk.sql")),
     ("0004_search", include_str!("../../sql/migrations/0004_search.sql")),
     ("0005_sent", include_str!("../../sql/migrations/0005_sent.sql")),
+    ("0006_words", include_str!("../../sql/migrations/0006_words.sql")),
 ];
 
 /// What is extracted of a resource changed with these: rows that are there would not be found by everything they have.
-const EXTRACTION: &[&str] = &["0004_search"];
+const EXTRACTION: &[&str] = &["0004_search", "0006_words"];
 const HAS_ROWS: &str = "select exists (select 1 from resource)";
 
 /// Chosen once; any number that nobody else in the database uses.

@@ -12,6 +12,7 @@ pub mod code;
 pub mod copy;
 pub mod embedded;
 pub mod everything;
+pub mod explain;
 pub mod form;
 pub mod group;
 pub mod include;
@@ -24,6 +25,7 @@ pub mod pool;
 pub mod resource;
 pub mod search;
 pub mod session;
+pub mod statistics;
 pub mod trail;
 pub mod write;
 
@@ -47,6 +49,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("resource", resource::STATEMENTS),
     ("search", search::STATEMENTS),
     ("session", session::STATEMENTS),
+    ("statistics", statistics::STATEMENTS),
     ("trail", trail::STATEMENTS),
     ("write", write::STATEMENTS),
     ("write::rows", write::rows::STATEMENTS),

@@ -35,7 +35,7 @@ const DIRECTORY: &str = "\
 select d.resource_type, d.id, d.documento_id
 from unnest($1::text[], $2::text[]) k(resource_type, id) join resource_directory d on d.resource_type = k.resource_type and d.id = k.id";
 const FURTHER_KEYS: &str = "select documento_id from record_key where patient_id = $1";
-const FURTHER_KEYS_OF: &str = "select documento_id from record_key where patient_id = any($1)";
+const FURTHER_KEYS_OF: &str = "select patient_id, documento_id from record_key where patient_id = any($1)";
 const LOCK_RECORD: &str = "select 1 from record where record_id = $1 for update";
 
 /// What an id says about where its resource lies.
@@ -188,9 +188,9 @@ pub async fn further_keys(conn: &Conn, patient: &str) -> Result<Vec<String>> {
     Ok(conn.query(FURTHER_KEYS, &[&patient]).await?.iter().map(|row| row.get(0)).collect())
 }
 
-/// The same of many patients.
-pub async fn further_keys_of(conn: &Conn, patients: &[&str]) -> Result<Vec<String>> {
-    Ok(conn.query(FURTHER_KEYS_OF, &[&patients]).await?.iter().map(|row| row.get(0)).collect())
+/// The same of many patients: (patient, documento_id).
+pub async fn further_keys_of(conn: &Conn, patients: &[&str]) -> Result<Vec<(String, String)>> {
+    Ok(conn.query(FURTHER_KEYS_OF, &[&patients]).await?.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 /// Holds a record until the transaction ends: messages of one patient are applied one at a time.

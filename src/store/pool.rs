@@ -14,7 +14,9 @@ mod lane;
 
 use crate::config::{Config, Direct};
 use crate::error::{Error, Kind, Result};
+use crate::search::plan::Bounds;
 use crate::store::cluster::{self, Address, nodes::Nodes, shard};
+use crate::store::statistics::Known;
 use crate::store::{self, NO_DATABASE, fault, has_state};
 use crate::telemetry::metric;
 use bytes::Bytes;
@@ -51,6 +53,7 @@ pub struct Conn {
     node: Option<Address>,
     /// What it is lent for, when that is the shard of one document: statements then name its tables.
     at: Option<At>,
+    known: Arc<Known>,
     /// How many nodes had been lost when it was opened.
     losses: u64,
     /// Statements whose answer has not come. One that was given up stays: its answer would be the next one's.
@@ -98,6 +101,7 @@ impl Conn {
             nodes: target.nodes.clone(),
             node: target.node.clone(),
             at: None,
+            known: target.known.clone(),
             losses,
             in_flight: AtomicUsize::new(0),
             dirty: false,
@@ -249,6 +253,11 @@ impl Conn {
         sink.as_mut().finish().await.map_err(fault)
     }
 
+    /// What searches go by.
+    pub fn known(&self) -> &Known {
+        &self.known
+    }
+
     /// Whether the rows lie on several nodes, as far as this connection sees them.
     pub fn is_citus(&self) -> bool {
         self.citus && self.at.is_none()
@@ -286,6 +295,7 @@ pub struct Target {
     /// The node that it leads to, and what must answer there; none for the address of the configuration.
     node: Option<Address>,
     system: Option<String>,
+    known: Arc<Known>,
 }
 
 impl Target {
@@ -314,8 +324,8 @@ impl Target {
             config.options(options);
         }
         let (session, session_citus) = (self.session.clone(), self.session_citus.clone());
-        let (patience, nodes) = (self.patience, self.nodes.clone());
-        Target { config, session, session_citus, patience, nodes, node: None, system: None }
+        let (patience, nodes, known) = (self.patience, self.nodes.clone(), self.known.clone());
+        Target { config, session, session_citus, patience, nodes, known, node: None, system: None }
     }
 }
 
@@ -385,8 +395,15 @@ impl Pool {
             config.cluster.node_timeout.as_millis()
         );
         let patience = config.database.connect_timeout;
+        let mut bounds = Bounds::new(config.limits.search_rows as f64);
+        if config.failpoint.as_deref() == Some("search-small") {
+            // So that every plan is needed for few rows.
+            (bounds.walked, bounds.picked) = (45.0, 4);
+        }
+        let known = Arc::new(Known::new(bounds));
         let nodes = Arc::default();
-        let target = Target { config: target, session, session_citus, patience, nodes, node: None, system: None };
+        let target =
+            Target { config: target, session, session_citus, patience, nodes, known, node: None, system: None };
         let target = Arc::new(target);
         let (size, patience) = (config.database.pool_size, config.database.pool_timeout);
         let (pool, readers) = (sized(&target, size, patience), sized(&target, size, patience));

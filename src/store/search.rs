@@ -1,20 +1,19 @@
-//! Runs searches: the plans of docs/ARCHITECTURE.md ("Search"), one after the other until one is complete.
+//! Runs searches: the statements of `search::plan`, one after the other until one is complete.
 
 use crate::access::Access;
 use crate::error::{Error, Result};
+use crate::search::plan::{self, Bounds, Guess, Plan};
 use crate::search::query::{Cursor, Query};
-use crate::search::sql::{self, Bind, Guard, Plan, Statement};
-use crate::store::cluster;
+use crate::search::sql::{self, Bind, Guard, Statement};
 use crate::store::pool::Conn;
 use crate::store::resource::Stored;
+use crate::store::{cluster, statistics};
+use std::collections::HashSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-pub const STATEMENTS: &[&str] = &[BY_KEYS, SHAPES, HOLDER, ADVISORY_LOCKS, CLEAN_PENDING, BYTES];
+pub const STATEMENTS: &[&str] = &[BY_KEYS, SHAPES, TYPES, HOLDER, ADVISORY_LOCKS, CLEAN_PENDING, BYTES];
 
-/// Rows that a walk looks at, matches that a pick gathers (measured: docs of the search plans).
-const WALKED: i64 = 3_000;
-pub(super) const PICKED: i64 = 2_001;
 /// Matches of a set of keys that are looked at; more is no condition that picks one.
 const BY_KEYS_MOST: usize = 10_000;
 
@@ -56,46 +55,107 @@ pub(super) fn reach(conn: &Conn, guard: &Guard, documents: Option<&[String]>) ->
     }
 }
 
+/// The statements of one search, one after the other, and what they have found so far.
+pub(super) struct Search<'a> {
+    query: &'a Query,
+    guard: &'a Guard,
+    documents: &'a [String],
+    bounds: Bounds,
+    rows: Vec<Row>,
+    /// Where a walk stopped before its page was full.
+    stop: Option<Cursor>,
+}
+
+impl<'a> Search<'a> {
+    /// `documents`: where the rows lie, for queries of one patient or of given ids.
+    pub fn new(query: &'a Query, guard: &'a Guard, documents: &'a [String], bounds: Bounds) -> Search<'a> {
+        Search { query, guard, documents, bounds, rows: Vec::new(), stop: None }
+    }
+
+    fn within(&self) -> Option<&'a [String]> {
+        (!self.documents.is_empty()).then_some(self.documents)
+    }
+
+    pub fn statement(&self, plan: Plan) -> Statement {
+        let Search { query, guard, .. } = *self;
+        match plan {
+            Plan::Timeline => sql::timeline(query, guard, self.documents),
+            Plan::Walk => sql::walk(query, guard, plan::cap(query, &self.bounds)),
+            Plan::Pick => sql::pick(query, guard, self.bounds.picked),
+            Plan::Years => {
+                let start = Cursor { values: vec![self.start().to_owned()], id: String::new() };
+                let stop = self.stop.as_ref().unwrap_or(&start);
+                let limit = i64::from(query.count) + 1 - i64::try_from(self.rows.len()).unwrap_or(0);
+                sql::years(query, guard, stop, year(stop), limit)
+            }
+            Plan::Plain => sql::plain(query, guard, self.within()),
+        }
+    }
+
+    /// Before everything in the order of the query.
+    fn start(&self) -> &'static str {
+        if self.query.sort.first().is_some_and(|sort| sort.descending) { "infinity" } else { "-infinity" }
+    }
+
+    /// Takes the answer of a statement; true when the search is done. A walk that filled its page is complete, whatever
+    /// lies behind its cap; one that did not tells where to go on.
+    pub fn takes(&mut self, plan: Plan, mut rows: Vec<Row>) -> bool {
+        let capped = rows.iter().any(|row| row.get::<_, bool>(11));
+        let last = rows.pop_if(|row| row.get::<_, Option<&str>>(1).is_none());
+        if plan == Plan::Years {
+            // What was changed in between may come again.
+            let known: HashSet<String> = self.rows.iter().map(|row| row.get(1)).collect();
+            self.rows.extend(rows.into_iter().filter(|row| !known.contains(row.get::<_, &str>(1))));
+            return true;
+        }
+        let done = match plan {
+            Plan::Walk => !capped || rows.len() > self.query.count as usize,
+            Plan::Pick => !capped,
+            Plan::Timeline | Plan::Plain | Plan::Years => true,
+        };
+        if plan == Plan::Walk && !done {
+            self.stop = last.map(|row| Cursor { values: row.get(4), id: row.get(0) });
+        }
+        // What a pick has found of too many is in no order.
+        if done || plan == Plan::Walk {
+            self.rows = rows;
+        }
+        done
+    }
+}
+
+/// The year of a place; before or after all years when it has none.
+fn year(stop: &Cursor) -> i16 {
+    match stop.values.first().map(String::as_str) {
+        Some("infinity") => i16::MAX,
+        Some(text) if !text.ends_with("BC") => text.get(..4).and_then(|year| year.parse().ok()).unwrap_or(i16::MIN),
+        _ => i16::MIN,
+    }
+}
+
 /// One page. `documents`: where the rows lie, for queries of one patient or of given ids.
 pub async fn page(conn: &Conn, access: &Access, guard: &Guard, query: &Query, documents: &[String]) -> Result<Page> {
-    let mut rows = Vec::new();
-    let within = (!documents.is_empty()).then_some(documents);
-    reach(conn, guard, within)?;
-    for plan in sql::plans(query, documents, conn.is_citus()) {
-        let statement = match plan {
-            Plan::Timeline => sql::timeline(query, guard, documents),
-            Plan::Walk => sql::walk(query, guard, WALKED),
-            Plan::Pick => sql::pick(query, guard, PICKED),
-            Plan::Plain => sql::plain(query, guard, within),
-        };
-        rows = conn.query_generated(&statement.sql, *plan != Plan::Plain, &bound(&statement)).await?;
-        if is_complete(*plan, query, &rows) {
+    let (known, bounds, citus) = (conn.known().latest(), conn.known().bounds, conn.is_citus());
+    let mut search = Search::new(query, guard, documents, bounds);
+    reach(conn, guard, search.within())?;
+    for plan in plan::choose(query, documents, citus, known.as_deref()) {
+        plan::afford(query, plan, citus, known.as_deref(), bounds.rows)?;
+        let statement = search.statement(plan);
+        let rows = conn.query_generated(&statement.sql, plan != Plan::Plain, &bound(&statement)).await?;
+        if search.takes(plan, rows) {
             break;
         }
     }
     let wanted = query.count as usize;
-    let mut found: Vec<(Stored, Vec<String>)> = Vec::with_capacity(rows.len());
-    for row in &rows {
-        if row.get::<_, Option<&str>>(1).is_some() {
-            found.push((hit(row, access)?, row.get(4)));
-        }
+    let mut found: Vec<(Stored, Vec<String>)> = Vec::with_capacity(search.rows.len());
+    for row in &search.rows {
+        found.push((hit(row, access)?, row.get(4)));
     }
     let more = found.len() > wanted;
     found.truncate(wanted);
     let last = found.last().map(|(row, values)| Cursor { values: values.clone(), id: row.id.clone() });
     let next = last.clone().filter(|_| more);
     Ok(Page { rows: found.into_iter().map(|(row, _)| row).collect(), next, last })
-}
-
-/// Whether the rows of a plan are the answer. A walk that filled its page is, whatever lies behind its cap.
-fn is_complete(plan: Plan, query: &Query, rows: &[Row]) -> bool {
-    let capped = rows.iter().any(|row| row.get::<_, bool>(11));
-    let full = rows.len() > query.count as usize && rows.iter().all(|row| row.get::<_, Option<&str>>(1).is_some());
-    match plan {
-        Plan::Timeline | Plan::Plain => true,
-        Plan::Walk => full || !capped,
-        Plan::Pick => !capped,
-    }
 }
 
 pub(super) fn hit(row: &Row, access: &Access) -> Result<Stored> {
@@ -137,14 +197,34 @@ pub async fn count(
         return Ok(0);
     }
     reach(conn, guard, documents)?;
-    // Citus takes a fence on one node only.
+    let known = conn.known().latest();
+    if documents.is_none() {
+        match (plan::afford_count(query, known.as_deref(), conn.known().bounds.rows), cap, known.as_deref()) {
+            (Ok(()), ..) => {}
+            // An estimate need not look at any row.
+            (Err(_), Some(_), Some(known)) => return Ok(Guess::of(query, known).matches.round() as i64),
+            (Err(error), ..) => return Err(error),
+        }
+    }
+    let (statement, fenced) = counting(conn, guard, query, documents, cap);
+    let rows = conn.query_generated(&statement.sql, fenced, &bound(&statement)).await?;
+    rows.first().map(|row| row.get(0)).ok_or_else(|| Error::internal("no count"))
+}
+
+/// The statement of a count, and whether it is fenced: Citus takes a fence on one node only.
+pub(super) fn counting(
+    conn: &Conn,
+    guard: &Guard,
+    query: &Query,
+    documents: Option<&[String]>,
+    cap: Option<i64>,
+) -> (Statement, bool) {
     let fenced = documents.is_some_and(|documents| documents.len() == 1 || !conn.is_citus());
     let statement = match cap {
         Some(cap) => sql::count_up_to(query, guard, documents, fenced, cap),
         None => sql::count(query, guard, documents, fenced),
     };
-    let rows = conn.query_generated(&statement.sql, fenced, &bound(&statement)).await?;
-    rows.first().map(|row| row.get(0)).ok_or_else(|| Error::internal("no count"))
+    (statement, fenced)
 }
 
 const SHAPES: &str = "select key, parameters from shape where resource_type = $1";
@@ -153,6 +233,13 @@ const SHAPES: &str = "select key, parameters from shape where resource_type = $1
 pub async fn shapes(conn: &Conn, access: &Access) -> Result<Vec<(i64, Vec<String>)>> {
     let rows = conn.query(SHAPES, &[&access.resource_type().name()]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
+}
+
+const TYPES: &str = "select distinct resource_type from shape";
+
+/// The types of which anything was ever stored.
+pub async fn types(conn: &Conn, _: &[Access]) -> Result<Vec<String>> {
+    Ok(conn.query(TYPES, &[]).await?.iter().map(|row| row.get(0)).collect())
 }
 
 const BY_KEYS: &str = "\
@@ -211,9 +298,10 @@ pub async fn clean_pending(conn: &Conn) -> Result<()> {
 
 const ANALYZE: &str = "analyze resource, search_string, search_range";
 
-/// Statistics after a load: the planner's, and later the frequencies of the search plans.
+/// Statistics after a load: the planner's, and the frequencies of the search plans.
 pub async fn analyze(conn: &Conn) -> Result<()> {
-    conn.batch(ANALYZE).await
+    conn.batch(ANALYZE).await?;
+    statistics::refresh(conn).await
 }
 
 const BYTES: &str = "\

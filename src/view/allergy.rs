@@ -11,9 +11,9 @@ use crate::view::observation::put;
 use crate::view::page::{Link, Page};
 use crate::view::patient::{named, search};
 use crate::view::problem::{onset, onset_field, out_of_life};
-use crate::view::record::Record;
 use crate::view::record::clinical::{AllergyState, states_none};
 use crate::view::record::words::{code_of, joined, list, text};
+use crate::view::record::{Extent, Record};
 use crate::view::sheet::{Field, Options, Problems, Sheet, in_order, options_of};
 use crate::view::suggestion::{self, REACTIONS};
 use crate::view::visit::{Reply, Visit, encoded};
@@ -241,12 +241,12 @@ fn fresh() -> Entry {
 }
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Banner).await?;
     shown(visit, &record, visit.draft.as_ref(), Problems::default(), 200)
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Banner).await?;
     let (reader, mut problems) = (&visit.reader, Problems::default());
     let entry =
         Entry { status: "active".to_owned(), ..Entry::read(reader, &record.who.birth.iso, form, &mut problems) };
@@ -321,12 +321,12 @@ fn shown(visit: &Visit, record: &Record, typed: Option<&Form>, problems: Problem
 }
 
 pub async fn none_page(visit: &Visit) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Banner).await?;
     none_shown(visit, &record, visit.draft.as_ref(), Problems::default(), 200)
 }
 
 pub async fn none_save(visit: &Visit, form: &Form) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Banner).await?;
     let (reader, mut problems) = (&visit.reader, Problems::default());
     let asked = typed_date(form.typed("fecha")).filter(|date| date.year() >= 1900);
     match asked {

@@ -11,7 +11,7 @@ use crate::view::page::{self, Link, Page};
 use crate::view::panels::{self, Critical, Event, Lines, Panels, Results, SignTable, WHOLE};
 use crate::view::patient::{Act, Allergies, Allergy, Banner, Fact};
 use crate::view::record::clinical::{AllergyState, Item};
-use crate::view::record::{self, Record, Sees};
+use crate::view::record::{self, Extent, Record, Sees};
 use crate::view::visit::{Reply, Visit, encoded};
 use serde::Serialize;
 
@@ -36,7 +36,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
     if !visit.wants_html {
         return bundle(visit).await;
     }
-    let record = of(visit).await?;
+    let record = of(visit, Extent::Whole).await?;
     let whole = visit.query.get(WHOLE).is_some();
     let page = visit.page(record.who.full_name()).about(banner(visit, &record));
     let page = match visit.caller.role {
@@ -62,9 +62,9 @@ pub async fn pdf(visit: &Visit) -> Result<Reply> {
     Ok(Reply::File { media_type: "application/pdf", name: "historia-clinica.pdf", bytes: document.bytes })
 }
 
-/// The record that the address means.
-pub async fn of(visit: &Visit) -> Result<Record> {
-    record::page(&visit.app, &visit.caller, &visit.reader, visit.part("id")).await
+/// What a page needs of the record that the address means.
+pub async fn of(visit: &Visit, extent: Extent) -> Result<Record> {
+    record::page(&visit.app, &visit.caller, &visit.reader, visit.part("id"), extent).await
 }
 
 /// Whether the role records what is clinical.

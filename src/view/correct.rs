@@ -14,9 +14,9 @@ use crate::view::page::Page;
 use crate::view::patient::{named, read};
 use crate::view::prescribe;
 use crate::view::problem;
-use crate::view::record::Record;
 use crate::view::record::clinical::states_none;
 use crate::view::record::words::{code_of, joined, list, text};
+use crate::view::record::{Extent, Record};
 use crate::view::sheet::{Field, Fields, Options, Problems, Sheet, options_of};
 use crate::view::versions::{absent, is_of, wanted, words};
 use crate::view::visit::{Reply, Visit};
@@ -193,14 +193,14 @@ async fn entry(unit: &mut Unit<'_>, visit: &Visit, patient: &str, kind: &str, id
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
     let (kind, id) = wanted(visit)?;
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Banner).await?;
     let (resource, edit) = visit.unit(async |unit| entry(unit, visit, &record.id, kind, &id).await).await?;
     shown(visit, &record, &resource, edit, visit.draft.as_ref(), Problems::default(), 200)
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let (kind, id) = wanted(visit)?;
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Banner).await?;
     let (resource, edit) = visit.unit(async |unit| entry(unit, visit, &record.id, kind, &id).await).await?;
     let mut problems = Problems::default();
     let version: i64 = form.typed("version").parse().map_err(|_| Error::at(Kind::Value, "version", "not a version"))?;

@@ -9,7 +9,7 @@ use crate::fhir::outcome;
 use crate::store;
 use crate::view::format::Reader;
 use crate::view::pdf::{self, Document};
-use crate::view::record;
+use crate::view::record::{self, Extent};
 use crate::view::visit::{Reply, Visit};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -33,7 +33,7 @@ pub async fn pdf(app: &Arc<App>, caller: &Caller, reader: &Reader, given: &str) 
     }
     let by = name(app, caller).await?;
     let code = code()?;
-    record::read(app, caller, reader, given, ACTION, async |record| {
+    record::read(app, caller, reader, given, Extent::Whole, ACTION, async |record| {
         let (reader, institution, shown, role) =
             (*reader, app.config.institution.clone(), code.clone(), caller.role.code());
         // Drawing is work of the processor: not on the thread that serves others.

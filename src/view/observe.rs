@@ -11,8 +11,8 @@ use crate::view::observation::{self, Circumstances, concept, float, judge, momen
 use crate::view::page::{Link, Page};
 use crate::view::panels;
 use crate::view::patient::named;
-use crate::view::record::Record;
 use crate::view::record::clinical::AllergyState;
+use crate::view::record::{Extent, Record};
 use crate::view::sheet::{Fields, Problems, Sheet};
 use crate::view::signs::encounter;
 use crate::view::visit::{Reply, Visit, encoded};
@@ -34,7 +34,7 @@ struct Choice {
 
 /// What can be recorded.
 pub async fn add(visit: &Visit) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Banner).await?;
     let to = |part: &str| format!("{}/{part}", chart::address(&record.id));
     let links = [
         ("signos", "add.signs", "add.signs_help"),
@@ -75,13 +75,14 @@ struct Chosen {
 }
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let record = chart::of(visit).await?;
     let code = visit.draft.as_ref().map_or_else(|| visit.query.typed("codigo"), |draft| draft.typed("codigo"));
-    shown(visit, &record, loinc::find(code), visit.draft.as_ref(), Problems::default(), 200)
+    let chosen = loinc::find(code);
+    let record = chart::of(visit, if chosen.is_some() { Extent::Results } else { Extent::Banner }).await?;
+    shown(visit, &record, chosen, visit.draft.as_ref(), Problems::default(), 200)
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Results).await?;
     let Some(common) = loinc::find(form.typed("codigo")) else {
         return Err(Error::at(Kind::Value, "codigo", "not a code of the list"));
     };

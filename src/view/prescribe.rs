@@ -12,8 +12,8 @@ use crate::view::format::{NumberProblem, Reader, date_field, typed_date};
 use crate::view::observation::{number, put, quantity};
 use crate::view::page::{Message, Page, Tone};
 use crate::view::patient::named;
-use crate::view::record::Record;
 use crate::view::record::words::{Words, joined, list, text};
+use crate::view::record::{Extent, Record};
 use crate::view::sheet::{Field, Options, Problems, Sheet, in_order, options_of};
 use crate::view::signs::encounter;
 use crate::view::suggestion::{self, MEDICINES};
@@ -343,12 +343,12 @@ fn against(visit: &Visit, record: &Record, medicine: &str) -> Option<String> {
 }
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Medication).await?;
     shown(visit, &record, visit.draft.as_ref(), Problems::default(), 200)
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Medication).await?;
     let reader = &visit.reader;
     let mut problems = Problems::default();
     let entry = Entry::read(reader, form, &mut problems);

@@ -9,8 +9,8 @@ use crate::view::format::{Reader, typed_date};
 use crate::view::observation::put;
 use crate::view::page::{Message, Page, Tone};
 use crate::view::patient::{named, search};
-use crate::view::record::Record;
 use crate::view::record::words::{code_of, text};
+use crate::view::record::{Extent, Record};
 use crate::view::sheet::{Fields, Options, Problems, Sheet};
 use crate::view::signs::encounter;
 use crate::view::visit::{Reply, SURE, Visit, encoded};
@@ -48,12 +48,12 @@ pub struct Typed {
 }
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Banner).await?;
     shown(visit, &record, visit.draft.as_ref(), Problems::default(), 200)
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Banner).await?;
     let mut problems = Problems::default();
     let typed = read(&visit.reader, &record.who.birth.iso, form, &mut problems);
     if !problems.is_empty() {

@@ -7,13 +7,14 @@ use crate::oauth::form::Form;
 use crate::view::chart;
 use crate::view::panels;
 use crate::view::patient::named;
+use crate::view::record::Extent;
 use crate::view::record::clinical::SEEN;
 use crate::view::versions::absent;
 use crate::view::visit::{Reply, Visit};
 use serde_json::json;
 
 pub async fn save(visit: &Visit, _: &Form) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Whole).await?;
     let to = chart::address(&record.id);
     let id = visit.part("rid");
     let row = panels::criticals(&record).find(|row| row.last.id == id).ok_or_else(absent)?;

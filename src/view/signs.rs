@@ -11,8 +11,8 @@ use crate::view::format::{NumberProblem, Reader, date_field};
 use crate::view::observation::{self, Circumstances, concept, float, judge, moment_of, number, put, quantity};
 use crate::view::page::{Message, Page, Tone};
 use crate::view::patient::named;
-use crate::view::record::Record;
 use crate::view::record::words::joined;
+use crate::view::record::{Extent, Record};
 use crate::view::sheet::{Field, Fields, Problems, Sheet};
 use crate::view::visit::{Reply, Visit};
 use serde::Serialize;
@@ -133,12 +133,12 @@ fn all() -> impl Iterator<Item = &'static Sign> {
 }
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Results).await?;
     shown(visit, &record, visit.draft.as_ref(), Read::default(), 200)
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, Extent::Results).await?;
     let read = read(visit, &record, form);
     if !read.problems.is_empty() || (!read.unlikely.is_empty() && form.typed("visto") != read.seen()) {
         return shown(visit, &record, Some(form), read, 422);

@@ -10,10 +10,10 @@ use crate::view::observe::rows;
 use crate::view::page::{self, Badge, Link, Page};
 use crate::view::panels;
 use crate::view::patient::named;
-use crate::view::record::Record;
 use crate::view::record::clinical::{Allergy, Item};
 use crate::view::record::results::{Reading, Row};
 use crate::view::record::words::{Words, code_of, joined, list, text};
+use crate::view::record::{Extent, Record};
 use crate::view::trend;
 use crate::view::visit::{Reply, Visit};
 use serde::Serialize;
@@ -89,7 +89,7 @@ pub fn is_of(visit: &Visit, resource: &Value, patient: &str) -> bool {
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
     let (kind, id) = wanted(visit)?;
-    let record = chart::of(visit).await?;
+    let record = chart::of(visit, if kind == "Observation" { Extent::Results } else { Extent::Banner }).await?;
     let (resource_type, query) = (named(kind)?, format!("_count={MOST}"));
     let answer = visit
         .unit(async |unit| {

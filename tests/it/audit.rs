@@ -35,6 +35,39 @@ async fn asked(caller: &Fhir, method: &str, path: &str, body: Option<&Value>) ->
 }
 
 #[test]
+fn whoever_is_shown_by_an_include_is_in_the_trail() {
+    run(async {
+        let Some(client) = trail("whoever_is_shown_by_an_include_is_in_the_trail").await else { return };
+        let medico = fhir("medico").await;
+        let integracion = fhir("integracion").await;
+        let name = unique();
+        let made = integracion.create(json!({"resourceType": "Practitioner", "name": [{"family": name}]})).await;
+        let doctor = format!("Practitioner/{}", made["id"].as_str().unwrap());
+        let mut people = Vec::new();
+        for _ in 0..2 {
+            let id = medico.create(patient()).await["id"].as_str().unwrap().to_owned();
+            let mut visit = encounter(&format!("Patient/{id}"));
+            visit["participant"] = json!([{"individual": {"reference": doctor}}]);
+            medico.create(visit).await;
+            people.push(id);
+        }
+        people.sort();
+        let shown = format!("Practitioner?family={name}&_revinclude=Encounter:participant");
+        // What is only gone by is not shown.
+        let gone_by = format!("Practitioner?_has:Encounter:participant:patient=Patient/{}", people[0]);
+        for (path, expected) in [(shown, people.as_slice()), (gone_by, &[])] {
+            let (reply, request) = asked(&medico, "GET", &path, None).await;
+            assert!(reply.expect(200).text().contains(&doctor));
+            let records = records(&client, &request).await;
+            let mut patients: Vec<&str> = records.iter().filter_map(|one| one["patient"].as_str()).collect();
+            patients.sort_unstable();
+            assert_eq!(patients, expected, "{path}");
+            assert!(!records.is_empty() && !records.iter().any(|one| one.to_string().contains(&name)), "{path}");
+        }
+    });
+}
+
+#[test]
 fn f119_each_interaction_leaves_one_record() {
     run(async {
         let Some(client) = trail("f119_each_interaction_leaves_one_record").await else { return };

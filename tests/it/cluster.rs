@@ -13,7 +13,8 @@ use historia::fhir::definitions;
 use historia::search::Context;
 use historia::search::hash::Hasher;
 use historia::search::parse::{Limits, parse};
-use historia::search::sql::{self, Bind, Guard, Plan, Statement};
+use historia::search::plan::{self, Plan};
+use historia::search::sql::{self, Bind, Guard, Statement};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -304,12 +305,11 @@ fn every_search_is_taken_and_that_of_one_patient_is_one_task() {
                 let mut statements: Vec<(String, Statement)> = Vec::new();
                 let within = one_patient.then_some(documents.as_slice());
                 let one = within.is_some_and(|documents| documents.len() == 1);
-                for plan in sql::plans(&query, within.unwrap_or_default(), true) {
+                for plan in plan::choose(&query, within.unwrap_or_default(), true, None) {
                     let statement = match plan {
                         Plan::Timeline => sql::timeline(&query, guard, documents),
-                        Plan::Walk => sql::walk(&query, guard, 3_000),
-                        Plan::Pick => sql::pick(&query, guard, 2_001),
                         Plan::Plain => sql::plain(&query, guard, within),
+                        other => panic!("{other:?} is not for a cluster"),
                     };
                     statements.push((format!("{plan:?}"), statement));
                 }

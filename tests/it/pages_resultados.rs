@@ -289,6 +289,30 @@ fn two_results_made_final_at_once_leave_no_report_behind() {
 }
 
 #[test]
+fn of_two_who_enter_the_same_at_once_the_second_is_shown_what_the_first_saved() {
+    run(async {
+        let medico = fhir("medico").await;
+        let (mut one, mut two) = (Browser::of("resultados").await, Browser::of("resultados").await);
+        for round in 0..5 {
+            let (patient, _) = person(&medico).await;
+            let address =
+                format!("/resultados/orden/{}", order(&medico, &patient, "24321-2", "Química sanguínea").await);
+            let (a, b) = (one.get(&address).await.expect(200), two.get(&address).await.expect(200));
+            let mine = [&TAKEN[..], &[("valor-2951-2", "140"), ("valor-2823-3", "4,1")]].concat();
+            let theirs = [&TAKEN[..], &[("valor-2823-3", "4,8"), ("valor-2345-7", "90")]].concat();
+            let (first, second) = tokio::join!(one.fill(&a, &address, &mine), two.fill(&b, &address, &theirs));
+            let results = all(&medico, "Observation", &patient).await;
+            let potassium = results.iter().filter(|one| one["code"]["coding"][0]["code"] == "2823-3").count();
+            assert_eq!((potassium, results.len()), (1, 2), "round {round}");
+            assert_eq!(self::one(&medico, "DiagnosticReport", &patient).await["status"], "partial");
+            let told = [&first, &second].into_iter().find(|reply| reply.status == 409).expect("the second is told");
+            shows(told, "Otra persona ya ingresó parte de esta orden");
+            shows(told, "Usted escribió 4,");
+        }
+    });
+}
+
+#[test]
 fn a_result_that_nobody_ordered_is_entered() {
     run(async {
         let medico = fhir("medico").await;

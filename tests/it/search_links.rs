@@ -259,12 +259,73 @@ fn nobody_learns_by_a_link_what_they_may_not_see() {
         admin.get(&format!("Practitioner?_has:Encounter:participant:patient={mine}")).await.refused(403, "forbidden");
         let reply = admin.get(&format!("Practitioner?family=doc{word}&_revinclude=*")).await.expect(200);
         assert!(of_mode(&reply.json(), "include").is_empty());
-        // What is shown by include stands in the trail of whom it shows.
-        let trail = as_patient(&mine)
-            .await
-            .get(&format!("Practitioner?family=doc{word}&_revinclude=Observation:performer"))
-            .await;
-        trail.expect(200);
+    });
+}
+
+#[test]
+fn what_was_deleted_or_changed_is_linked_no_more() {
+    run(async {
+        let medico = fhir("medico").await;
+        let word = unique();
+        let mut one = patient();
+        one["name"][0]["family"] = format!("Ida{word}").into();
+        let mut one = medico.create(one).await;
+        let id = one["id"].as_str().unwrap().to_owned();
+        let visit = medico.create(encounter(&format!("Patient/{id}"))).await["id"].as_str().unwrap().to_owned();
+        let mut seen = weight(&format!("Patient/{id}"), "2024-05-06");
+        seen["encounter"] = json!({"reference": format!("Encounter/{visit}")});
+        let seen = medico.create(seen).await["id"].as_str().unwrap().to_owned();
+        let (chain, has) =
+            (format!("Encounter?patient.family=ida{word}"), format!("Patient?_has:Encounter:patient:_id={visit}"));
+        let both = format!("Encounter?_id={visit}&_include=Encounter:patient&_revinclude=Observation:encounter");
+        assert_eq!(found(&medico, &chain).await, BTreeSet::from([visit.clone()]));
+        assert_eq!(found(&medico, &has).await, BTreeSet::from([id.clone()]));
+        assert_eq!(found(&medico, &both).await, BTreeSet::from([visit.clone(), id.clone(), seen.clone()]));
+        one["name"][0]["family"] = "Vuelta".into();
+        medico.put(&format!("Patient/{id}"), &one).await.expect(200);
+        assert!(found(&medico, &chain).await.is_empty());
+        medico.delete(&format!("Observation/{seen}")).await.expect(204);
+        assert_eq!(found(&medico, &both).await, BTreeSet::from([visit.clone(), id.clone()]));
+        medico.delete(&format!("Encounter/{visit}")).await.expect(204);
+        assert!(found(&medico, &has).await.is_empty());
+    });
+}
+
+#[test]
+fn a_chain_to_many_patients_is_in_order_and_pages() {
+    run(async {
+        let integracion = fhir("integracion").await;
+        let word = unique();
+        let mut expected = Vec::new();
+        let mut people = Vec::new();
+        for n in 0..30 {
+            let mut one = patient();
+            one["name"][0]["family"] = format!("Muchas{word}").into();
+            let id = integracion.create(one).await["id"].as_str().unwrap().to_owned();
+            for m in 0..3 {
+                let at = format!("2024-{:02}-{:02}T08:00:00Z", 1 + (n * 7 + m * 5) % 12, 1 + (n * 11 + m) % 28);
+                let made = integracion.create(weight(&format!("Patient/{id}"), &at)).await;
+                expected.push((at, made["id"].as_str().unwrap().to_owned()));
+            }
+            people.push(id);
+        }
+        // Of two of them: once, though it lies under the keys of both.
+        let account = json!({"resourceType": "Account", "status": "active", "servicePeriod": {"start": "2024-01-01"},
+            "subject": [{"reference": format!("Patient/{}", people[3])}, {"reference": format!("Patient/{}", people[1])}]});
+        let account = integracion.create(account).await["id"].as_str().unwrap().to_owned();
+        assert_eq!(integracion.get(&format!("Account?patient.family=muchas{word}")).await.expect(200).ids(), [account]);
+        expected.sort();
+        let ids = |pages: Vec<Vec<Value>>| -> Vec<String> {
+            pages.iter().flatten().map(|one| one["id"].as_str().unwrap().to_owned()).collect()
+        };
+        let ascending: Vec<String> = expected.iter().map(|(_, id)| id.clone()).collect();
+        let descending: Vec<String> = ascending.iter().rev().cloned().collect();
+        for (sort, expected) in [("date", &ascending), ("-date", &descending)] {
+            let path = format!("Observation?patient.family=muchas{word}&code=29463-7&_sort={sort}&_count=7");
+            assert_eq!(&ids(integracion.all(&path).await), expected, "{path}");
+        }
+        let total = integracion.get(&format!("Observation?patient.family=muchas{word}&_total=accurate&_count=5")).await;
+        assert_eq!(total.total(), Some(90));
     });
 }
 

@@ -2,9 +2,12 @@
 //! knows nothing of hashes, columns and plans. Pages are cut small and followed, while other resources change between them.
 
 use crate::harness::data::patient;
+use crate::harness::fhir::signed_in;
+use crate::harness::instance::Start;
 use crate::harness::proof::{Proof, Random};
 use crate::harness::{Fhir, fhir, run, unique};
 use crate::search_cases::{encoded, stored};
+use crate::search_random_filter;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::{Offset, TimeZone};
@@ -22,31 +25,31 @@ const RESTLESS: usize = 6;
 const QUERIES: u64 = 300;
 const FULL: u64 = 100_000;
 
-struct Dice(Random);
+pub struct Dice(Random);
 
 impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
+    pub fn roll(&mut self, sides: usize) -> usize {
         self.0.below(sides)
     }
 
-    fn of<T: Copy>(&mut self, all: &[T]) -> T {
+    pub fn of<T: Copy>(&mut self, all: &[T]) -> T {
         *self.0.of(all)
     }
 
-    fn chance(&mut self, percent: usize) -> bool {
+    pub fn chance(&mut self, percent: usize) -> bool {
         self.roll(100) < percent
     }
 }
 
 const CODES: [(Option<&str>, &str); 5] =
     [(Some(LOINC), "a"), (Some(LOCAL), "a"), (None, "a"), (Some(LOINC), "b"), (Some(LOCAL), "c")];
-const STATUS: [&str; 3] = ["amended", "final", "preliminary"];
-const DATES: [&str; 7] =
+pub const STATUS: [&str; 3] = ["amended", "final", "preliminary"];
+pub const DATES: [&str; 7] =
     ["2020", "2020-05", "2020-05-06", "2020-05-06T10:00:00Z", "2020-05-06T10:00:00-05:00", "2019-12-31", "2021-01"];
 const NUMBERS: [&str; 8] = ["5", "5.0", "5.4", "5400", "0.0054", "5.44", "0", "-1.5"];
 const UNITS: [Option<&str>; 5] = [Some("mg"), Some("ug"), Some("g"), Some("mmol/L"), None];
-const TEXTS: [&str; 5] = ["Muestra hemolizada", "Sérica", "muestra sérica", "NIÑO", "Ayunas"];
-const WORDS: [&str; 6] = ["muestra", "SERICA", "hemo", "nino", "a", "sérica"];
+pub const TEXTS: [&str; 5] = ["Muestra hemolizada", "Sérica", "muestra sérica", "NIÑO", "Ayunas"];
+pub const WORDS: [&str; 6] = ["muestra", "SERICA", "hemo", "nino", "a", "sérica"];
 
 fn coding((system, code): (Option<&str>, &str)) -> Value {
     match system {
@@ -94,7 +97,7 @@ fn observation(dice: &mut Dice, patient: &str) -> Value {
 // ---------------------------------------------------------------------- the matcher
 
 /// First and last microsecond, without a zone five hours west.
-fn instants(text: &str) -> (i64, i64) {
+pub fn instants(text: &str) -> (i64, i64) {
     let day = |text: &str| text.parse::<Date>().unwrap();
     let start =
         |day: Date| TimeZone::fixed(Offset::constant(-5)).to_timestamp(day.at(0, 0, 0, 0)).unwrap().as_microsecond();
@@ -113,7 +116,7 @@ fn instants(text: &str) -> (i64, i64) {
     (start(first), start(next) - 1)
 }
 
-fn effective(one: &Value) -> Option<(i64, i64)> {
+pub fn effective(one: &Value) -> Option<(i64, i64)> {
     if let Some(text) = one["effectiveDateTime"].as_str() {
         return Some(instants(text));
     }
@@ -190,7 +193,7 @@ fn has_code(concept: &Value, asked: &str) -> bool {
     })
 }
 
-fn folded(text: &str) -> String {
+pub fn folded(text: &str) -> String {
     let plain = |c| match c {
         'é' => 'e',
         'ñ' => 'n',
@@ -199,7 +202,7 @@ fn folded(text: &str) -> String {
     text.to_lowercase().chars().map(plain).collect()
 }
 
-fn is_missing(one: &Value, code: &str) -> bool {
+pub fn is_missing(one: &Value, code: &str) -> bool {
     match code {
         "date" => effective(one).is_none(),
         "value-quantity" => one["valueQuantity"].is_null(),
@@ -211,7 +214,7 @@ fn is_missing(one: &Value, code: &str) -> bool {
 }
 
 /// One value of one parameter.
-fn has(one: &Value, name: &str, value: &str) -> bool {
+pub fn has(one: &Value, name: &str, value: &str) -> bool {
     let (prefix, rest) = match value.get(..2) {
         Some(prefix @ ("ne" | "gt" | "lt" | "ge" | "le" | "sa" | "eb")) => (prefix, &value[2..]),
         _ => ("eq", value),
@@ -304,7 +307,7 @@ fn order(a: &Value, b: &Value, sort: &[(bool, &str)]) -> Ordering {
 
 // ---------------------------------------------------------------------- queries
 
-fn token(dice: &mut Dice) -> String {
+pub fn token(dice: &mut Dice) -> String {
     let (system, code) = dice.of(&CODES);
     match dice.roll(4) {
         0 => code.to_owned(),
@@ -318,7 +321,7 @@ fn prefixed(dice: &mut Dice, text: &str) -> String {
     format!("{}{text}", dice.of(&["", "", "ne", "gt", "lt", "ge", "le", "sa", "eb"]))
 }
 
-fn amount(dice: &mut Dice) -> String {
+pub fn amount(dice: &mut Dice) -> String {
     let number = dice.of(&NUMBERS);
     let text = match dice.of(&UNITS) {
         Some(unit) => format!("{number}|{UCUM}|{unit}"),
@@ -388,8 +391,8 @@ fn sort(dice: &mut Dice) -> Vec<(bool, &'static str)> {
     keys
 }
 
-/// One set of resources and some queries over it.
-async fn round(integracion: &Fhir, dice: &mut Dice, proof: &mut Proof) {
+/// One set of resources and some queries over it. `by_date`: half of them in the order of the main date alone.
+async fn round(integracion: &Fhir, by_date: bool, dice: &mut Dice, proof: &mut Proof) {
     let patient = format!("Patient/{}", integracion.create(patient()).await["id"].as_str().unwrap());
     let (tag, restless) = (unique(), BTreeSet::from_iter(0..RESTLESS));
     let mut resources: Vec<Value> = (0..RESOURCES).map(|_| observation(dice, &patient)).collect();
@@ -399,16 +402,23 @@ async fn round(integracion: &Fhir, dice: &mut Dice, proof: &mut Proof) {
         one["id"] = reference.strip_prefix("Observation/").unwrap().into();
     }
     for n in 0..QUERIES {
-        let query: Vec<_> = (0..1 + dice.roll(3)).map(|_| criterion(dice, &patient)).collect();
-        let sort = sort(dice);
-        let mut expected: Vec<&Value> = resources.iter().skip(RESTLESS).filter(|one| matches(one, &query)).collect();
+        let query: Vec<_> = (0..dice.roll(4)).map(|_| criterion(dice, &patient)).collect();
+        let filter = dice.chance(30).then(|| search_random_filter::random(dice, &patient, 3));
+        let sort = if by_date && dice.chance(50) { vec![(dice.chance(50), "date")] } else { sort(dice) };
+        let is_match = |one: &&Value| {
+            matches(one, &query) && filter.as_ref().is_none_or(|filter| search_random_filter::holds(one, filter))
+        };
+        let mut expected: Vec<&Value> = resources.iter().skip(RESTLESS).filter(is_match).collect();
         expected.sort_by(|a, b| order(a, b, &sort));
         let expected: Vec<&str> = expected.iter().filter_map(|one| one["id"].as_str()).collect();
 
-        let criteria: Vec<String> = query.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
+        let mut criteria: Vec<String> =
+            query.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect();
+        criteria.extend(filter.as_ref().map(|filter| format!("_filter={}", search_random_filter::text(filter))));
         let keys: Vec<String> =
             sort.iter().map(|(down, code)| format!("{}{code}", if *down { "-" } else { "" })).collect();
-        let text = format!("{}&_sort={}&_count={}", criteria.join("&"), keys.join(","), 1 + dice.roll(30));
+        criteria.extend([format!("_sort={}", keys.join(",")), format!("_count={}", 1 + dice.roll(30))]);
+        let text = criteria.join("&");
         let mut next = Some(format!("Observation?{}&_tag={tag}", encoded(&text)));
         let mut found = Vec::new();
         while let Some(path) = next {
@@ -437,7 +447,15 @@ fn proof_search() {
     run(async {
         let mut dice = Dice(Random(proof.seed));
         while proof.goes_on() && proof.failures() < 20 {
-            round(&fhir("integracion").await, &mut dice, &mut proof).await;
+            round(&fhir("integracion").await, false, &mut dice, &mut proof).await;
+        }
+        // Again where a walk ends after 45 rows and a pick after 4: then each plan has its turn.
+        if cfg!(feature = "failpoints") && proof.failures() == 0 {
+            let small = Start::dev().with("HISTORIA_TEST_FAILPOINT", "search-small").ready();
+            let integracion = signed_in(&small, "integracion").await;
+            for _ in 0..if proof.full { 30 } else { 1 } {
+                round(&integracion, true, &mut dice, &mut proof).await;
+            }
         }
         let resources = proof.n() / QUERIES * RESOURCES as u64;
         proof.ends(json!({"resources": resources}));

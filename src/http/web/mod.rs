@@ -21,6 +21,7 @@ pub mod own;
 pub mod register;
 pub mod screen;
 pub mod session;
+pub mod turn;
 
 use crate::access::Role;
 use crate::error::{Error, Kind, Result};

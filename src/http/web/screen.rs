@@ -218,6 +218,7 @@ where
     if !roles.is_empty() && !roles.contains(&visit.caller.role) {
         return failed(state, req, Some(&visit), &Error::new(Kind::Forbidden, "the role may not see this page"));
     }
+    let _turn = state.turns.take().await;
     match view(&visit).await {
         Ok(reply) => answered(&visit, reply),
         Err(error) => failed(state, req, Some(&visit), &error),

@@ -204,8 +204,12 @@ async fn included(unit: &mut Unit<'_>, rows: &[Typed]) -> Result<Vec<Typed>> {
 /// quotation mark has a backslash before it, so the text of the member is found only where it is one.
 fn directory_references(body: &[u8], base: &str, named: &mut BTreeSet<(ResourceType, String)>) {
     let Ok(text) = std::str::from_utf8(body) else { return };
-    for rest in text.split("\"reference\":\"").skip(1) {
-        let Some((reference, _)) = rest.split_once('"') else { continue };
+    let texts = text.split("\"reference\":\"").skip(1).filter_map(|rest| rest.split_once('"'));
+    for (reference, _) in texts {
+        // Nearly all name the patient.
+        if reference.starts_with("Patient/") {
+            continue;
+        }
         if let Some(Reference::Relative { resource_type, id, .. }) = Reference::parse(reference, base)
             && role::column(resource_type) == Column::Directory
         {

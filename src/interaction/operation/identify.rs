@@ -14,6 +14,7 @@ use crate::fhir::reference::is_id;
 use crate::interaction::read;
 use crate::interaction::search;
 use crate::interaction::unit::Unit;
+use crate::store::resource::Stored;
 use jiff::Timestamp;
 use serde_json::Value;
 
@@ -35,13 +36,13 @@ pub async fn identify(unit: &mut Unit<'_>, given: &str) -> Result<String> {
         let number = documento.parts().map(|(_, number)| number).unwrap_or_default();
         match by_number(unit, &access, number, |current| *current == documento).await?.as_slice() {
             [] => {}
-            [one] => return Ok(one.clone()),
+            [one] => return Ok(meant(unit, &access, one)),
             _ => return Err(none()),
         }
     }
     if is_id(given) {
         match read::visible(unit, &access, given).await {
-            Ok(stored) if !stored.deleted => return Ok(stored.id),
+            Ok(stored) if !stored.deleted => return Ok(meant(unit, &access, &stored)),
             Ok(_) => {}
             Err(error) if error.kind == Kind::NotFound => {}
             Err(error) => return Err(error),
@@ -51,9 +52,15 @@ pub async fn identify(unit: &mut Unit<'_>, given: &str) -> Result<String> {
     let found =
         by_number(unit, &access, &number, |current| current.parts().is_some_and(|(_, own)| own == number)).await?;
     match found.as_slice() {
-        [one] => Ok(one.clone()),
+        [one] => Ok(meant(unit, &access, one)),
         _ => Err(none()),
     }
+}
+
+/// Who was found is read next: that needs no second look.
+fn meant(unit: &mut Unit<'_>, access: &Access, found: &Stored) -> String {
+    unit.remember(access, found.clone());
+    found.id.clone()
 }
 
 /// A bare document number in its one spelling.
@@ -68,7 +75,7 @@ async fn by_number(
     access: &Access,
     number: &str,
     fits: impl Fn(&DocumentoId) -> bool,
-) -> Result<Vec<String>> {
+) -> Result<Vec<Stored>> {
     let query = format!("identifier={}", spellings(number).join(","));
     let rows = search::matches(unit, access, &query, LOOKED_AT).await?;
     let (systems, local, now) = (&unit.app.systems, unit.app.local, clock::now());
@@ -76,7 +83,7 @@ async fn by_number(
     for row in rows {
         let patient = parse_json(&row.body, &format::Limits::default())?;
         if current(&patient, systems, local, now).iter().any(&fits) {
-            found.push(row.id);
+            found.push(row);
         }
     }
     Ok(found)

@@ -53,6 +53,9 @@ fn fulfils(clause: &Clause, columns: &Columns, id: &str) -> bool {
         Place::Start => value.starts_with(text),
         Place::Word => format!(" {value}").contains(&format!(" {text}")),
         Place::Anywhere => value.contains(text),
+        Place::Whole => value == text,
+        Place::Differs => value != text,
+        Place::End => value.ends_with(text),
     };
     match clause {
         Clause::Any(keys) => has(keys),
@@ -84,8 +87,21 @@ fn fulfils(clause: &Clause, columns: &Columns, id: &str) -> bool {
         Clause::Missing { code, missing } => columns.shape.contains(code) != *missing,
         Clause::All(all) => all.iter().all(|one| fulfils(one, columns, id)),
         Clause::Either(any) => any.iter().any(|one| fulfils(one, columns, id)),
+        Clause::Near(any) => any.iter().any(|circle| {
+            let rows = columns.ranges.iter().filter(|row| row.key == circle.key);
+            rows.into_iter().any(|row| distance((circle.latitude, circle.longitude), (row.lo, row.hi)) <= circle.metres)
+        }),
+        Clause::Without(inner) => !fulfils(inner, columns, id),
+        Clause::Listed(_) | Clause::Concepts { .. } => panic!("only the store knows"),
         Clause::Never | Clause::Linked(_) | Clause::Joined(_) => false,
     }
+}
+
+/// By the law of cosines, where the SQL goes by haversines.
+fn distance(one: (f64, f64), other: (f64, f64)) -> f64 {
+    let (a, b) = (one.0.to_radians(), other.0.to_radians());
+    let cosine = a.sin() * b.sin() + a.cos() * b.cos() * (one.1 - other.1).to_radians().cos();
+    near::RADIUS * cosine.clamp(-1.0, 1.0).acos()
 }
 
 fn found(resource: &Value, expected: bool, queries: &[&str]) {

@@ -3,12 +3,14 @@
 
 pub mod composite;
 pub mod date;
+pub mod near;
 pub mod number;
 pub mod quantity;
 pub mod reference;
 pub mod string;
 pub mod token;
 pub mod uri;
+pub mod words;
 
 use crate::error::{Error, Kind};
 use std::borrow::Cow;

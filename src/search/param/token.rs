@@ -3,8 +3,8 @@
 //! A value is found by `system|code`, by `code` whatever its system, by `system|` whatever its code, and, when it has no
 //! system, by `|code`. Codes are compared exactly, case included: the standard leaves it open, and most code systems in
 //! use here tell case apart. A bare `code` element has the system of its required binding, when there is only one.
-//! `:text` looks into the texts and displays beside codes, `:of-type` at identifiers by type and value. Not here: `:in`,
-//! `:not-in`, `:above`, `:below`, which need terminology.
+//! `:text` looks into the texts and displays beside codes, `:of-type` at identifiers by type and value. `:in`, `:not-in`,
+//! `:above` and `:below` ask for the codes that terminology says (`search::terminology`).
 //!
 //! Identifiers of Patient are also found from their beginning, while people type: `identifier:code-text=51.999`, the
 //! modifier of R5 (<https://hl7.org/fhir/R5/search.html#modifiercodetext>); case and punctuation do not count.
@@ -89,6 +89,17 @@ pub fn has_text(parameter: &SearchParameter) -> bool {
 /// Whether some of its values are identifiers, which have a type.
 pub fn has_identifier(parameter: &SearchParameter) -> bool {
     gives(parameter, &["Identifier"])
+}
+
+/// Whether its values are codes of code systems.
+pub fn has_concepts(parameter: &SearchParameter) -> bool {
+    gives(parameter, &["CodeableConcept", "Coding", "code"])
+}
+
+/// Whether its values are codes whose system only their definition says.
+pub fn is_bare(parameter: &SearchParameter) -> bool {
+    let results = parameter.expression.as_ref().map_or(&[][..], |expression| expression.result_types());
+    !results.is_empty() && results.iter().all(|one| *one == "code")
 }
 
 fn gives(parameter: &SearchParameter, types: &[&str]) -> bool {

@@ -9,8 +9,10 @@ use crate::search::hash::{Form, Slot};
 use crate::search::index::is_main_quantity;
 use crate::search::main_date::is_single;
 use crate::search::param::composite::{self, Way};
-use crate::search::param::{bad_value, date, number, quantity, reference, split, string, token, unescape, uri};
-use crate::search::query::{Clause, Place, Term};
+use crate::search::param::{
+    bad_value, date, near, number, quantity, reference, split, string, token, unescape, uri, words,
+};
+use crate::search::query::{Clause, Concepts, Place, Term};
 
 impl Parser<'_> {
     /// One `code[:modifier]=value[,value...]`.
@@ -22,13 +24,7 @@ impl Parser<'_> {
             return self.chain(name, head, rest, value);
         }
         let (code, modifier) = name.split_once(':').map_or((name, None), |(code, modifier)| (code, Some(modifier)));
-        let values = split(value, ',');
-        if values.len() > self.limits.terms {
-            return Err(Error::at(Kind::TooCostly, shown(name), format!("has more than {} values", self.limits.terms)));
-        }
-        if values.iter().any(|value| value.is_empty()) {
-            return Err(Error::at(Kind::Value, shown(name), "one of the values is empty"));
-        }
+        let values = self.values(name, value)?;
         let definitions = self.context.definitions;
         let parameter = definitions.search_parameter(self.t, code).filter(|parameter| parameter.expression.is_some());
         let Some(parameter) = parameter else {
@@ -44,7 +40,40 @@ impl Parser<'_> {
         Ok(())
     }
 
-    fn clause(
+    /// `_content`, `_text`: of one of the values every word.
+    pub(super) fn words(&mut self, name: &str, value: &str) -> Result<()> {
+        let values = self.values(name, value)?;
+        let definitions = self.context.definitions;
+        let parameter = definitions.search_parameter(self.t, name);
+        let Some(parameter) = parameter else {
+            return Err(unknown(self.t, name, name, definitions.search_parameters(self.t)));
+        };
+        let slot = self.context.hasher.slot(self.t.name(), parameter.code);
+        let mut any = Vec::with_capacity(values.len());
+        for value in values {
+            let keys = words::keys(&slot, parameter.code, value)?;
+            any.push(keys.into_iter().map(|key| Clause::Any(vec![key])).collect::<Vec<_>>());
+        }
+        match any.as_slice() {
+            [_] => self.query.clauses.extend(any.pop().unwrap_or_default()),
+            _ => self.query.clauses.push(Clause::Either(any.into_iter().map(Clause::All).collect())),
+        }
+        Ok(())
+    }
+
+    /// The alternatives of a parameter.
+    fn values<'v>(&self, name: &str, value: &'v str) -> Result<Vec<&'v str>> {
+        let values = split(value, ',');
+        if values.len() > self.limits.terms {
+            return Err(Error::at(Kind::TooCostly, shown(name), format!("has more than {} values", self.limits.terms)));
+        }
+        if values.iter().any(|value| value.is_empty()) {
+            return Err(Error::at(Kind::Value, shown(name), "one of the values is empty"));
+        }
+        Ok(values)
+    }
+
+    pub(super) fn clause(
         &mut self,
         parameter: &'static SearchParameter,
         modifier: Option<&str>,
@@ -76,6 +105,11 @@ impl Parser<'_> {
                 }
                 Ok(Clause::Text { keys: vec![slot.key(Form::Strings, &[])], place: Place::Start, any })
             }
+            (SearchKind::Token, Some(modifier @ ("in" | "not-in" | "above" | "below")))
+                if token::has_concepts(parameter) =>
+            {
+                concepts(parameter, modifier, values)
+            }
             (SearchKind::Token, _) => token_clause(&slot, parameter, modifier, values),
             (SearchKind::String, _) => string_clause(&slot, parameter, modifier, values),
             (SearchKind::Uri, Some("below")) if !uri::has_below(parameter.code) => Err(unsupported(parameter, "below")),
@@ -101,8 +135,9 @@ impl Parser<'_> {
                 Ok(quantity::clause(&slot, is_main_quantity(self.t, parameter.code), &asked))
             }
             (SearchKind::Composite, None) => self.composite(&slot, parameter, values),
-            (SearchKind::Special, _) => {
-                Err(Error::at(Kind::NotSupported, parameter.code, "parameters of type special are not supported yet"))
+            (SearchKind::Special, None) => {
+                let circles = values.iter().map(|value| near::circle(&slot, parameter.code, value));
+                circles.collect::<Result<_>>().map(Clause::Near)
             }
             (_, Some(modifier)) => Err(unsupported(parameter, modifier)),
         }
@@ -267,6 +302,29 @@ fn token_clause(slot: &Slot, parameter: &SearchParameter, modifier: Option<&str>
     }
 }
 
+/// `:in` and `:not-in` take value sets, `:above` and `:below` codes of a code system.
+fn concepts(parameter: &'static SearchParameter, modifier: &str, values: &[&str]) -> Result<Clause> {
+    let asked = |value: &&str| {
+        if matches!(modifier, "in" | "not-in") {
+            return Ok(Concepts::In(unescape(value).into_owned()));
+        }
+        match token::asked(parameter.code, value)? {
+            (Form::SystemCode, parts) => match <[String; 2]>::try_from(parts) {
+                Ok([system, code]) if modifier == "below" => Ok(Concepts::Below { system, code }),
+                Ok([system, code]) => Ok(Concepts::Above { system, code }),
+                Err(_) => Err(bad_value(parameter.code, "system|code")),
+            },
+            _ => Err(bad_value(parameter.code, "system|code")),
+        }
+    };
+    Ok(Clause::Concepts {
+        code: parameter.code,
+        asked: values.iter().map(asked).collect::<Result<_>>()?,
+        not: modifier == "not-in",
+        bare: token::is_bare(parameter),
+    })
+}
+
 fn string_clause(slot: &Slot, parameter: &SearchParameter, modifier: Option<&str>, values: &[&str]) -> Result<Clause> {
     let place = match modifier {
         None => Place::Start,
@@ -281,7 +339,7 @@ fn string_clause(slot: &Slot, parameter: &SearchParameter, modifier: Option<&str
 }
 
 /// <https://hl7.org/fhir/R4/search.html#missing>
-fn missing(code: &'static str, values: &[&str]) -> Result<Clause> {
+pub(super) fn missing(code: &'static str, values: &[&str]) -> Result<Clause> {
     let missing = match values {
         ["true"] => true,
         ["false"] => false,

@@ -2,12 +2,26 @@
 
 use crate::error::{Error, Issue, Kind};
 use crate::fhir::definitions::{ResourceType, SearchKind, SearchParameter};
-use crate::search::param::token::{has_identifier, has_text};
+use crate::search::param::token::{has_concepts, has_identifier, has_text};
 use crate::search::param::uri;
 
 /// Names of the standard that are no parameters of a type, or none that this version has.
-const LATER: [&str; 10] =
-    ["_list", "_type", "_elements", "_contained", "_containedType", "_score", "_text", "_content", "_query", "_filter"];
+const LATER: [&str; 4] = ["_elements", "_contained", "_containedType", "_score"];
+
+/// What says which results come, and how, beside the parameters of a type.
+const RESULT: [&str; 11] = [
+    "_content",
+    "_count",
+    "_filter",
+    "_format",
+    "_include",
+    "_list",
+    "_revinclude",
+    "_sort",
+    "_summary",
+    "_text",
+    "_total",
+];
 
 /// A name as an error may show it: short, and without what could break a line.
 pub fn shown(name: &str) -> String {
@@ -18,10 +32,17 @@ pub fn shown(name: &str) -> String {
 pub fn unknown(t: ResourceType, name: &str, code: &str, known: &[SearchParameter]) -> Error {
     let text = if code == "_has" {
         "is written _has:Type:reference:parameter".to_owned()
+    } else if code == "_type" {
+        "is for a search over several types (GET [base]?_type=A,B)".to_owned()
+    } else if code == "_query" {
+        "named queries are not supported".to_owned()
+    } else if matches!(code, "_content" | "_filter" | "_list" | "_text") && name != code {
+        "takes no modifier".to_owned()
     } else if LATER.contains(&code) {
         "is not supported yet".to_owned()
     } else {
-        let known = known.iter().map(|parameter| parameter.code).filter(|code| !LATER.contains(code));
+        let known = known.iter().filter(|parameter| parameter.expression.is_some()).map(|parameter| parameter.code);
+        let known = known.chain(RESULT);
         format!("is no search parameter of {t}; the nearest are {}", nearest(code, known).join(", "))
     };
     Error::at(Kind::NotSupported, shown(name), text)
@@ -33,25 +54,20 @@ pub fn unsupported(parameter: &SearchParameter, modifier: &str) -> Error {
         _ if matches!(parameter.code, "_id" | "_lastUpdated") => ":missing",
         SearchKind::String => ":exact, :contains, :missing",
         SearchKind::Token if has_identifier(parameter) => ":not, :text, :of-type, :missing, and on Patient :code-text",
-        SearchKind::Token if has_text(parameter) => ":not, :text, :missing",
+        SearchKind::Token if has_text(parameter) => ":not, :text, :in, :not-in, :above, :below, :missing",
+        SearchKind::Token if has_concepts(parameter) => ":not, :in, :not-in, :above, :below, :missing",
         SearchKind::Token => ":not, :missing",
         SearchKind::Uri if uri::has_below(parameter.code) => ":above, :below, :missing",
         SearchKind::Uri => ":above, :missing",
         SearchKind::Reference => ":identifier, :missing and a type that the parameter may point at",
         _ => ":missing",
     };
-    let why = match modifier {
-        "in" | "not-in" | "above" | "below" if parameter.kind == SearchKind::Token => {
-            "needs terminology, which is not there yet"
-        }
-        _ => "is not supported here",
-    };
-    let text = format!("the modifier :{} {why}; supported: {taken}", shown(modifier));
+    let text = format!("the modifier :{} is not supported here; supported: {taken}", shown(modifier));
     Error::all(vec![Issue::at(Kind::NotSupported, parameter.code, text)])
 }
 
 /// The three codes with the fewest edits to `name`.
-pub(super) fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+pub fn nearest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
     let name: Vec<char> = name.chars().take(64).collect();
     let mut ranked: Vec<(usize, &str)> = known.map(|code| (edits(&name, code), code)).collect();
     ranked.sort_unstable();

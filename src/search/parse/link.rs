@@ -61,8 +61,13 @@ impl Parser<'_> {
     fn targets_with(&self, parameter: &SearchParameter, name: &str, rest: &str) -> Result<Vec<ResourceType>> {
         let definitions = self.context.definitions;
         let next = rest.split([':', '.']).next().unwrap_or_default();
+        // Of `_has` those that its reference may point at.
+        let mut held = rest.strip_prefix("_has:").unwrap_or_default().split(':');
+        let held = held.next().and_then(ResourceType::parse).zip(held.next());
+        let held = held.and_then(|(holder, code)| definitions.search_parameter(holder, code));
         let has_it = |t: &ResourceType| {
-            next == "_has" || definitions.search_parameter(*t, next).is_some_and(|one| one.expression.is_some())
+            held.is_some_and(|one| reference::points_at(one, *t))
+                || definitions.search_parameter(*t, next).is_some_and(|one| one.expression.is_some())
         };
         let targets = ResourceType::all().filter(|t| reference::points_at(parameter, *t));
         let found: Vec<ResourceType> = targets.filter(has_it).collect();

@@ -191,8 +191,13 @@ fn what_is_not_supported_is_refused_by_name() {
         "name:contain=secret",
         "name: the modifier :contain is not supported here; supported: :exact, :contains",
     );
-    check("Patient", "gender:text=secret", "supported: :not, :missing");
-    check("Observation", "code:in=secret", "code: the modifier :in needs terminology");
+    check("Patient", "gender:text=secret", "supported: :not, :in, :not-in, :above, :below, :missing");
+    check("Observation", "code:below=secret", "code: the value is not system|code");
+    check(
+        "Patient",
+        "identifier:in=secret",
+        "identifier: the modifier :in is not supported here; supported: :not, :text",
+    );
     check(
         "Observation",
         "code:of-type=secret",
@@ -216,7 +221,8 @@ fn what_is_not_supported_is_refused_by_name() {
         "component-code-value-quantity: the value is not code",
     );
     check("RiskAssessment", "probability=secret", "probability: the value is not a number");
-    check("Location", "near=1", "parameters of type special");
+    check("Location", "near=1", "near: the value is not latitude|longitude");
+    check("Location", "near:exact=1", "near: the modifier :exact is not supported here; supported: :missing");
     check("MolecularSequence", "chromosome-variant-coordinate=1$2$3", "is not supported yet");
     check("Observation", "subject.nada=secret", "subject.nada: nothing that subject may point at");
     check(
@@ -225,8 +231,19 @@ fn what_is_not_supported_is_refused_by_name() {
         "_has:Observation:encounter:code: Observation:encounter does",
     );
     check("Patient", "_include=secret", "_include: is written Type:reference");
-    check("Patient", "_text=secret", "_text: is not supported yet");
-    check("Patient", "_filter=secret", "_filter: is not supported yet");
+    check("Patient", "_text=%3F", "_text: the value is not words");
+    check("Patient", "_content=secret%20OR%20secret", "_content: the value is not words");
+    check("Patient", "_content=(secret)", "_content: the value is not words");
+    check("Patient", "_content:missing=true", "_content:missing: takes no modifier");
+    check("Binary", "_text=secret", "_text: is no search parameter of Binary");
+    check("Patient", "_query=secret", "_query: named queries are not supported");
+    check("Patient", "_type=Patient", "_type: is for a search over several types");
+    check("Patient", "_filter:not=secret", "_filter:not: takes no modifier");
+    check("Patient", "_cuont=5", "_cuont: is no search parameter of Patient; the nearest are _count");
+    check("Patient", "_filtro=secret", "the nearest are _filter");
+    check("Patient", "_list=$current-problems", "_list: functional lists");
+    check("Patient", "_list=secret%20x", "_list: the value is not the id of a List");
+    check("Patient", "_list=1,2,3,4,5,6,7,8,9", "_list: has more than 8 values");
     check("Patient", "name=", "name: the value is empty");
     check("Patient", "name", "name: the value is empty");
     check("Patient", "name=secret,", "name: one of the values is empty");
@@ -251,12 +268,57 @@ fn what_is_not_supported_is_refused_by_name() {
 }
 
 #[test]
+fn filters_tell_what_is_wrong_and_where() {
+    let check = |filter: &str, expected: &str| {
+        let raw = format!("_filter={}", filter.replace('%', "%25").replace('&', "%26").replace('+', "%2B"));
+        let error = read("Patient", &raw).err().unwrap_or_else(|| panic!("{filter} was accepted"));
+        assert!(error.to_string().contains(expected), "{filter}: {error}");
+        assert!(!error.to_string().contains("secret"), "{filter}: {error}");
+        assert_eq!(error.issues[0].expression.as_deref(), Some("_filter"), "{filter}");
+    };
+    check("given", "at character 6: expected a value");
+    check("given eq", "at character 9: expected a value");
+    check("given eq secret or", "at character 19: expected a test");
+    check("given eq secret gender eq male", "at character 17: expected and, or, or the end");
+    check("(given eq secret", "at character 17: expected and, or, or )");
+    check("given eq secret)", "at character 16: expected and, or, or the end");
+    check("given eq \"secret", "at character 10: the value is no JSON string");
+    check("given eq \"\"", "at character 10: the value is empty");
+    check("not given eq secret", "at character 5: expected ( after not");
+    check("famly eq secret", "at character 1: famly: is no search parameter of Patient; the nearest are family");
+    check("given gt secret", "given: the operator is not supported here; supported: eq ne co sw ew pr");
+    check("identifier ne secret", "identifier: the operator is not supported here; supported: eq in ni ss sb pr");
+    check("birthdate eq secret", "at character 1: birthdate: the value is not a date");
+    check("birthdate eq ge2020", "birthdate: the value is not a date");
+    check("gender pr secret", "gender: the value is not true or false");
+    check("gender eq male and organization.name eq secret", "at character 20: organization.name: chains");
+    check("link[other eq secret].type eq x", "filters inside a path are not supported");
+    check(&format!("{}given eq x{}", "(".repeat(20), ")".repeat(20)), "more than 16 parentheses inside each other");
+    check(&vec!["given eq x"; 101].join(" or "), "more than 100 tests");
+    assert!(read("Patient", &format!("_filter={}given eq x{}", "(".repeat(16), ")".repeat(16))).is_ok());
+    assert!(read("Patient", &format!("_filter={}", vec!["given eq x"; 100].join(" or "))).is_ok());
+}
+
+#[test]
+fn filters_say_where_rows_lie_only_when_they_always_hold() {
+    let patient = |filter: &str| read("Observation", &format!("_filter={filter}")).unwrap().patient;
+    let one = Some(vec!["1".to_owned()]);
+    assert_eq!(patient("subject re Patient/1"), one);
+    assert_eq!(patient("(subject re Patient/1 and code eq x) and status eq final"), one);
+    assert_eq!(patient("subject re Patient/1 or code eq x"), None);
+    assert_eq!(patient("not (subject re Patient/1)"), None);
+    assert_eq!(patient("code eq x and (subject re Patient/1 or status eq final)"), None);
+    let flat = read("Observation", "_filter=code eq x and status eq final and date gt 2020").unwrap();
+    assert_eq!(flat.clauses.len(), 3);
+}
+
+#[test]
 fn lenient_handling_leaves_out_and_tells() {
     let hasher = Hasher::new([1; 16]);
     let context = Context { hasher: &hasher, definitions: r4(), base: BASE, local: 0 };
     let limits = Limits { lenient: true, ..Limits::default() };
     let read = |raw: &str| parse(&context, ResourceType::parse("Patient").unwrap(), raw, &limits, now());
-    let query = read("famly=secret&name=ana&gender:in=x&_sort=identifier").unwrap();
+    let query = read("famly=secret&name=ana&gender:exact=x&_sort=identifier").unwrap();
     assert_eq!(query.clauses.len(), 1);
     let names: Vec<&str> = query.ignored.iter().filter_map(|issue| issue.expression.as_deref()).collect();
     assert_eq!(names, ["famly", "gender", "_sort"]);

@@ -1,6 +1,8 @@
 use super::*;
 use crate::search::link::{Joined, Way};
-use crate::search::query::{Amount, Comparison, Cursor, Interval, Sort, SortBy, Term, Total};
+use crate::search::query::{
+    Amount, Circle, Clause, Comparison, Cursor, Interval, Place, Prefix, Sort, SortBy, Term, Total,
+};
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
@@ -23,6 +25,11 @@ fn query(by: SortBy, descending: bool) -> Query {
             text(Place::Start),
             text(Place::Word),
             text(Place::Anywhere),
+            text(Place::Whole),
+            text(Place::Differs),
+            text(Place::End),
+            Clause::Near(vec![Circle { key: 24, latitude: 4.6, longitude: 179.9, metres: 20_000.0 }]),
+            Clause::Without(Box::new(Clause::Any(vec![25]))),
             Clause::Date(vec![one(Prefix::Eq)]),
             Clause::Range(prefixes.map(|p| Term { key: 16, marks: vec![17], interval: number(p) }).to_vec()),
             Clause::Number(
@@ -36,8 +43,10 @@ fn query(by: SortBy, descending: bool) -> Query {
             joined(Way::Has),
         ],
         patient: Some(vec!["patient-value".into()]),
+        each: None,
         selective: false,
         sort: vec![Sort { by, descending }],
+        years: (i64::from(FIRST_YEAR)..=i64::from(LAST_YEAR)).collect(),
         count: 20,
         total: Total::Unasked,
         page: None,
@@ -55,8 +64,10 @@ fn joined(way: Way) -> Clause {
         resource_type: "Patient",
         clauses: vec![Clause::Any(vec![41]), Clause::Not(vec![42])],
         patient: None,
+        each: None,
         selective: false,
         sort: vec![Sort { by: SortBy::Id, descending: false }],
+        years: Vec::new(),
         count: 20,
         total: Total::None,
         page: None,
@@ -106,6 +117,8 @@ fn statements() -> Vec<(String, Statement)> {
                 all.push(named("timeline", timeline(q, &guard(), &documents)));
                 if q.walk_order().is_some() {
                     all.push(named("walk", walk(q, &guard(), 3000)));
+                    let stop = Cursor { values: vec!["stop-value".into()], id: "stop-id-value".into() };
+                    all.push(named("years", years(q, &guard(), &stop, 2020, 21)));
                 }
                 all.push(named("pick", pick(q, &guard(), 2001)));
                 all.push(named("plain", plain(q, &guard(), None)));
@@ -180,6 +193,18 @@ fn what_is_joined_is_guarded_and_asked_of_the_row_beside() {
 }
 
 #[test]
+fn many_patients_are_each_asked_in_the_order_of_the_index() {
+    let mut q = query(SortBy::Date, true);
+    (q.patient, q.clauses) = (None, vec![Clause::Any(vec![51]), Clause::Any(vec![52])]);
+    let statement = each(&q, &guard(), &[("where-value".to_owned(), 51)], 0);
+    let (arm, _) = statement.sql.split_once(" offset 0)").unwrap();
+    assert!(arm.contains("w.owner @> ") && arm.contains("not w.labels && "), "{arm}");
+    assert!(arm.ends_with("order by w.sort_date desc, w.id desc"), "{arm}");
+    assert!(!statement.params.contains(&Bind::Ints(vec![51, 52])) && statement.params.contains(&Bind::Ints(vec![52])));
+    assert!(!statement.sql.contains("-value"));
+}
+
+#[test]
 fn what_is_included_is_guarded_by_type() {
     let sights = [(guard(), vec!["Observation".to_owned()]), (Guard::default(), vec!["Organization".to_owned()])];
     for distributed in [false, true] {
@@ -193,42 +218,6 @@ fn what_is_included_is_guarded_by_type() {
             assert!(statement.sql.contains(&format!("${}::", statement.params.len())));
         }
     }
-}
-
-#[test]
-fn plans_by_query() {
-    let check = |clauses: Vec<Clause>, by, selective, expected: &[Plan]| {
-        let q = Query { clauses, patient: None, selective, ..query(by, true) };
-        assert_eq!(plans(&q, &["a".to_owned()], false), expected, "{:?}", q.clauses);
-    };
-    use Plan::*;
-    let text = |place| Clause::Text { keys: vec![1], place, any: vec!["a".into()] };
-    let prefix = || text(Place::Start);
-    let range =
-        |prefix| Clause::Range(vec![Term { key: 1, marks: vec![], interval: Interval { prefix, lo: 1.0, hi: 1.0 } }]);
-    check(vec![], SortBy::Date, false, &[Walk, Plain]);
-    check(vec![], SortBy::Id, false, &[Plain]);
-    check(vec![Clause::Not(vec![1])], SortBy::Updated, false, &[Walk, Plain]);
-    check(vec![Clause::Any(vec![1])], SortBy::Date, false, &[Walk, Pick, Plain]);
-    check(vec![Clause::Any(vec![1])], SortBy::Date, true, &[Pick, Walk, Plain]);
-    check(vec![Clause::Any(vec![1])], SortBy::Id, false, &[Pick, Plain]);
-    check(vec![prefix()], SortBy::Date, false, &[Pick, Walk, Plain]);
-    check(vec![prefix(), Clause::Any(vec![1])], SortBy::Date, false, &[Walk, Pick, Plain]);
-    check(vec![range(Prefix::Gt)], SortBy::Date, false, &[Walk, Pick, Plain]);
-    check(vec![range(Prefix::Eq)], SortBy::Date, false, &[Pick, Walk, Plain]);
-    check(vec![text(Place::Anywhere)], SortBy::Date, false, &[Walk, Pick, Plain]);
-    check(vec![range(Prefix::Gt)], SortBy::Text { key: 1 }, false, &[Pick, Plain]);
-    check(vec![Clause::Ids(vec!["a".into()])], SortBy::Date, false, &[Timeline]);
-    // On several nodes only what Citus sends whole to each.
-    let (one, two) = (["a".to_owned()], ["a".to_owned(), "b".to_owned()]);
-    assert_eq!(plans(&query(SortBy::Date, true), &one, false), [Timeline]);
-    assert_eq!(plans(&query(SortBy::Date, true), &one, true), [Timeline]);
-    assert_eq!(plans(&query(SortBy::Date, true), &[], true), []);
-    assert_eq!(plans(&query(SortBy::Date, true), &two, true), [Plain]);
-    assert_eq!(
-        plans(&Query { clauses: vec![prefix()], patient: None, ..query(SortBy::Date, true) }, &[], true),
-        [Plain]
-    );
 }
 
 #[test]
@@ -287,4 +276,43 @@ fn a_compartment_holds_the_guard_of_each_type() {
     );
     let nothing = compartment("patient-value", &[], &[], None, None, 7);
     assert!(nothing.sql.contains(" and (false) order by"), "{}", nothing.sql);
+}
+
+#[test]
+fn years_go_by_in_blocks() {
+    let keys: Vec<i64> = (i64::from(FIRST_YEAR)..=i64::from(LAST_YEAR)).collect();
+    let check = |year: i16, descending: bool, expected: &[&str]| {
+        let arms = arms(&keys, year, descending);
+        let shown = arms.iter().map(|arm| match arm {
+            Arm::Years(years) => format!("{}-{}", years[0], years[years.len() - 1]),
+            other => format!("{other:?}"),
+        });
+        assert_eq!(shown.collect::<Vec<_>>(), expected, "{year} {descending}");
+    };
+    let back = ["2020-2020", "2018-2019", "2014-2017", "2006-2013", "1990-2005", "1958-1989", "1900-1957", "Before"];
+    check(2020, true, &back);
+    check(1901, true, &["1901-1901", "1900-1900", "Before"]);
+    check(1899, true, &["Before"]);
+    check(i16::MIN, true, &["Before"]);
+    check(
+        2060,
+        true,
+        &[
+            "After",
+            "2050-2050",
+            "2048-2049",
+            "2044-2047",
+            "2036-2043",
+            "2020-2035",
+            "1988-2019",
+            "1924-1987",
+            "1900-1923",
+            "Before",
+        ],
+    );
+    check(2040, false, &["2040-2040", "2041-2042", "2043-2046", "2047-2050", "After"]);
+    check(2051, false, &["After"]);
+    check(i16::MAX, false, &["After"]);
+    assert_eq!(arms(&keys, i16::MIN, false).len(), 10);
+    assert_eq!(arms(&keys, 1899, false)[0], Arm::Before);
 }

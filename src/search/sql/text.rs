@@ -2,7 +2,10 @@
 
 use super::{Bind, Guard, Statement};
 use crate::search::link::{Joined, Way};
-use crate::search::query::{Amount, Clause, Comparison, Cursor, Interval, Place, Prefix, Query, Sort, SortBy, Term};
+use crate::search::param::near;
+use crate::search::query::{
+    Amount, Circle, Clause, Comparison, Cursor, Interval, Place, Prefix, Query, Sort, SortBy, Term,
+};
 
 /// The column of the sort key at place `n` of a row source.
 fn column(n: usize, by: &SortBy) -> &'static str {
@@ -240,6 +243,23 @@ impl Text {
         self
     }
 
+    /// What stands at `stop` or behind it in the order of a walk.
+    pub fn from(&mut self, query: &Query, stop: &Cursor) -> &mut Self {
+        let Some(sort) = query.walk_order() else { return self };
+        let column = column(0, &sort.by);
+        self.add(" and (w").add(column).add(", w.id)").add(if sort.descending { " <= (" } else { " >= (" });
+        for value in &stop.values {
+            self.sort_value(&sort.by, value).add(", ");
+        }
+        self.bind(Bind::Text(stop.id.clone())).add(")")
+    }
+
+    /// The first moment of a year.
+    pub fn first_day(&mut self, year: i16) -> &mut Self {
+        let day = jiff::civil::date(year, 1, 1).to_zoned(jiff::tz::TimeZone::UTC).map(|day| day.timestamp());
+        self.bind(Bind::Time(day.unwrap_or(jiff::Timestamp::MIN)))
+    }
+
     fn sort_value(&mut self, by: &SortBy, value: &str) -> &mut Self {
         self.bind(Bind::Text(value.to_owned())).add(match by {
             SortBy::Date | SortBy::Updated => "::timestamptz",
@@ -331,6 +351,12 @@ impl Text {
             }
             Clause::Number(any) => self.any(any, |text, amount| text.amount(amount)),
             Clause::Updated(any) => self.any(any, |text, one| text.updated(one)),
+            Clause::Near(any) => {
+                self.exists("search_range").add(" and ");
+                self.any(any, |text, circle| text.near(circle)).add(")")
+            }
+            // What is not known is not fulfilled.
+            Clause::Without(inner) => self.add("(").condition(inner).add(") is not true"),
             Clause::All(all) => {
                 self.add("(true");
                 for clause in all {
@@ -341,8 +367,12 @@ impl Text {
             Clause::Either(any) => self.any(any, |text, clause| {
                 text.condition(clause);
             }),
-            // The shapes, or the other searches, were not asked: nobody knows, so nothing is shown.
-            Clause::Never | Clause::Missing { .. } | Clause::Linked(_) => self.add("false"),
+            // What only the store knows was not asked for: nobody knows, so nothing is shown.
+            Clause::Never
+            | Clause::Missing { .. }
+            | Clause::Linked(_)
+            | Clause::Listed(_)
+            | Clause::Concepts { .. } => self.add("false"),
             Clause::Joined(joined) => self.joined(joined),
         }
     }
@@ -399,6 +429,12 @@ impl Text {
                 .add(")"),
             Place::Word => self.add("strpos(' ' || s.value, ").bind(Bind::Text(format!(" {one}"))).add(") > 0"),
             Place::Anywhere => self.add("strpos(s.value, ").bind(Bind::Text(one.to_owned())).add(") > 0"),
+            Place::Whole => self.add("s.value = ").bind(Bind::Text(one.to_owned())),
+            Place::Differs => self.add("s.value <> ").bind(Bind::Text(one.to_owned())),
+            Place::End => {
+                let length = i64::try_from(one.chars().count()).unwrap_or(i64::MAX);
+                self.add("right(s.value, ").bind(Bind::Int(length)).add("::int4) = ").bind(Bind::Text(one.to_owned()))
+            }
         };
     }
 
@@ -419,6 +455,26 @@ impl Text {
         let Interval { prefix, lo, hi } = term.interval;
         self.add(" and ").compare(prefix, "s.lo", "s.hi", Bind::Float(lo), Bind::Float(hi));
         self.add(")");
+    }
+
+    /// The box that the circle stands in, then the distance on the sphere (haversine).
+    fn near(&mut self, circle: &Circle) {
+        let ((south, north), longitudes) = circle.bounds();
+        self.add("(s.key = ").bind(Bind::Int(circle.key));
+        self.add(" and s.lo >= ").bind(Bind::Float(south)).add(" and s.lo <= ").bind(Bind::Float(north));
+        if !longitudes.is_empty() {
+            self.add(" and ").any(&longitudes, |text, (west, east)| {
+                text.add("(s.hi >= ").bind(Bind::Float(*west)).add(" and s.hi <= ").bind(Bind::Float(*east)).add(")");
+            });
+        }
+        let angle = |text: &mut Self, column: &'static str, at: f64| {
+            text.add("sin(radians(").add(column).add(" - ").bind(Bind::Float(at)).add(") / 2) ^ 2");
+        };
+        self.add(" and asin(least(1, sqrt(");
+        angle(self, "s.lo", circle.latitude);
+        self.add(" + cos(radians(s.lo)) * cos(radians(").bind(Bind::Float(circle.latitude)).add(")) * ");
+        angle(self, "s.hi", circle.longitude);
+        self.add("))) <= ").bind(Bind::Float(circle.metres / (2.0 * near::RADIUS))).add(")");
     }
 
     fn amount(&mut self, amount: &Amount) {

@@ -9,6 +9,7 @@ use super::list::{self, List};
 use super::value::{Measure, Names, limits, reference_of, typed};
 use super::{DESK, find, is_critical, is_released, patient_of, who, words};
 use crate::error::{Error, Kind, Result};
+use crate::fhir::definitions::ResourceType;
 use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
 use crate::view::encounter;
@@ -58,10 +59,13 @@ struct Target {
     before: Vec<Value>,
 }
 
+/// Statuses of a result that counts: a cancelled one may be entered again.
+const COUNTS: &str = "registered,preliminary,final,amended,corrected,appended";
+
 /// What an order has by now.
 #[derive(Default)]
 struct Answers {
-    /// Results that count: a cancelled one may be entered again.
+    /// Results that count.
     results: Vec<Value>,
     /// The report that waits for more.
     report: Option<Value>,
@@ -305,8 +309,6 @@ fn line(visit: &Visit, target: &Target, exam: &'static Exam, fields: &mut Fields
     }
 }
 
-const LATE: &str = "some of these results are there by now";
-
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let target = visit.unit(async |unit| target(unit, visit, form.typed("codigo")).await).await?;
     let mut problems = Problems::default();
@@ -322,25 +324,12 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
         let list = visit.unit(async |unit| list::of(unit, visit, Some(visit.part("id"))).await).await?;
         return shown(visit, 422, &target, list, Some(form), problems, None);
     };
-    let done = visit.once(async |unit| {
-        let answers = match &target.order {
-            // Locked before its results are looked at: of two who enter the same at once, the second sees those of the first.
-            Some(order) => {
-                unit.lock_what_is_read();
-                let order = patient::read(unit, "ServiceRequest", text(order, "id")).await?;
-                Answers::of(unit, &order).await?
-            }
-            None => Answers::default(),
-        };
-        if answers.late(form).next().is_some() {
-            return Err(Error::new(Kind::Conflict, LATE));
-        }
-        let left = asked.exams.iter().filter(|exam| answers.to(exam).is_none()).count();
-        let whole = !asked.is_panel || made.len() == left || form.typed("completo") == "1";
-        keep(unit, &target, asked, answers.report.as_ref(), &made, whole).await
-    });
+    let whole = !asked.is_panel || made.len() == asked.exams.len() || form.typed("completo") == "1";
+    let done = visit.once(async |unit| keep(unit, &target, asked, &made, whole).await);
     match done.await {
-        Err(error) if error.text() == LATE => faster(visit, form, problems).await,
+        Err(error) if matches!(error.kind, Kind::MultipleMatches | Kind::StaleVersion) => {
+            faster(visit, form, problems).await
+        }
         done => {
             let to = done?;
             let said = if to == DESK { "said.lab_entered" } else { "said.lab_critical" };
@@ -423,19 +412,13 @@ fn made(visit: &Visit, target: &Target, asked: &Asked, form: &Form, problems: &m
 }
 
 /// Saves results and their report; where it leads: a critical one to its form, where the notice is written.
-async fn keep(
-    unit: &mut Unit<'_>,
-    target: &Target,
-    asked: &Asked,
-    waiting: Option<&Value>,
-    made: &[Value],
-    whole: bool,
-) -> Result<String> {
+async fn keep(unit: &mut Unit<'_>, target: &Target, asked: &Asked, made: &[Value], whole: bool) -> Result<String> {
     let resource_type = patient::named("Observation")?;
     let (mut results, mut critical) = (Vec::new(), None);
     for one in made {
-        let create = Interaction::Create { resource_type, resource: Content::new(one.clone()), if_none_exist: None };
-        let location = unit.run(&create).await?.location.unwrap_or_default();
+        let code = code_of(one.get("code"), is_loinc);
+        let if_none_exist = of_order(target, &format!("code={}&status={COUNTS}", encoded(&code)));
+        let location = created(unit, resource_type, one.clone(), if_none_exist).await?;
         let id = location.split('/').nth(1).ok_or_else(|| Error::internal("a result was saved without an id"))?;
         if is_critical(one) && critical.is_none() {
             critical = Some(format!("{DESK}/{}", encoded(id)));
@@ -444,7 +427,7 @@ async fn keep(
     }
     let status = if whole { "preliminary" } else { "partial" };
     let resource_type = patient::named("DiagnosticReport")?;
-    if let Some(stored) = waiting {
+    if let Some(stored) = &target.answers.report {
         let mut report = stored.clone();
         let all: Vec<Value> = list(&report, "result").cloned().chain(results).collect();
         put(&mut report, "result", json!(all));
@@ -453,9 +436,30 @@ async fn keep(
         unit.run(&Interaction::Update { resource_type, id, resource: Content::new(report), if_match }).await?;
     } else {
         let report = report(target, asked, made, results, status);
-        unit.run(&Interaction::Create { resource_type, resource: Content::new(report), if_none_exist: None }).await?;
+        created(unit, resource_type, report, of_order(target, "status=partial")).await?;
     }
     Ok(critical.unwrap_or_else(|| DESK.to_owned()))
+}
+
+/// The criteria under which something of the order is there already.
+fn of_order(target: &Target, more: &str) -> Option<String> {
+    let order = encoded(&format!("ServiceRequest/{}", text(target.order.as_ref()?, "id")));
+    Some(format!("based-on={order}&{more}"))
+}
+
+/// Creates, and returns the location; what is there already somebody else has made meanwhile.
+async fn created(
+    unit: &mut Unit<'_>,
+    resource_type: ResourceType,
+    resource: Value,
+    if_none_exist: Option<String>,
+) -> Result<String> {
+    let create = Interaction::Create { resource_type, resource: Content::new(resource), if_none_exist };
+    let answer = unit.run(&create).await?;
+    if answer.status != 201 {
+        return Err(Error::new(Kind::MultipleMatches, "somebody else has entered this by now"));
+    }
+    Ok(answer.location.unwrap_or_default())
 }
 
 fn report(target: &Target, asked: &Asked, made: &[Value], results: Vec<Value>, status: &str) -> Value {

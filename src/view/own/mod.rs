@@ -14,7 +14,7 @@ use crate::interaction::sight;
 use crate::view::page::{Badge, Empty, Link, Message, Page, Tone};
 use crate::view::record::clinical::{AllergyState, Item};
 use crate::view::record::words::{When, joined};
-use crate::view::record::{self, Record};
+use crate::view::record::{self, Extent, Record};
 use crate::view::visit::{Reply, Visit, encoded};
 use result::Line;
 use serde::Serialize;
@@ -64,10 +64,10 @@ struct Visits {
     empty: Option<Empty>,
 }
 
-/// The record of the caller.
-pub(super) async fn own(visit: &Visit) -> Result<Record> {
+/// What a page needs of the record of the caller.
+pub(super) async fn own(visit: &Visit, extent: Extent) -> Result<Record> {
     let id = sight::own(&visit.caller)?;
-    record::page(&visit.app, &visit.caller, &visit.reader, id).await
+    record::page(&visit.app, &visit.caller, &visit.reader, id, extent).await
 }
 
 /// When it was: `hoy 12:48` for an instant of today.
@@ -76,7 +76,7 @@ pub(super) fn moment(visit: &Visit, when: &When) -> String {
 }
 
 pub async fn home(visit: &Visit) -> Result<Reply> {
-    let record = own(visit).await?;
+    let record = own(visit, Extent::Whole).await?;
     let who = &record.who;
     let name = if who.names.is_empty() { &who.surnames } else { &who.names };
     let page = visit.page(visit.text("own.title")).at(HOME);
@@ -101,7 +101,7 @@ pub async fn home(visit: &Visit) -> Result<Reply> {
 }
 
 pub async fn visits(visit: &Visit) -> Result<Reply> {
-    let record = own(visit).await?;
+    let record = own(visit, Extent::Banner).await?;
     let empty = Empty {
         icon: "page",
         title: visit.text("own.no_visits"),

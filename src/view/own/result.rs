@@ -5,8 +5,8 @@
 use super::{RESULTS, back, moment, own, plain_name};
 use crate::error::{Error, Kind, Result};
 use crate::view::page::{Badge, Empty, Link, Page};
-use crate::view::record::Record;
 use crate::view::record::results::{Flag, Group, Reading, Row};
+use crate::view::record::{Extent, Record};
 use crate::view::trend;
 use crate::view::visit::{Reply, Visit, encoded};
 use serde::Serialize;
@@ -76,7 +76,7 @@ struct One {
 }
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let record = own(visit).await?;
+    let record = own(visit, Extent::Results).await?;
     let part = |group: &Group| Part {
         title: group.title.clone(),
         when: moment(visit, &group.when),
@@ -103,7 +103,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
 
 /// `/mi-historia/resultados/{id}/{n}`: the n-th examination that an observation holds.
 pub async fn one(visit: &Visit) -> Result<Reply> {
-    let record = own(visit).await?;
+    let record = own(visit, Extent::Results).await?;
     let n: usize = visit.part("n").parse().map_err(|_| absent())?;
     let row = all(&record).filter(|row| holds(row, visit.part("id"))).nth(n).ok_or_else(absent)?;
     let last = &row.last;

@@ -64,7 +64,7 @@ static FONTS: LazyLock<Option<Fonts>> = LazyLock::new(|| {
 
 /// Composed, in one line, without what only steers: control characters, marks of direction, soft hyphens.
 pub fn printable(text: &str) -> String {
-    let steers = |c: char| matches!(c, '\u{AD}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{FE00}'..='\u{FE0F}');
+    let steers = |c: char| matches!(c, '\u{AD}' | '\u{61C}' | '\u{200B}'..='\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2060}'..='\u{2069}' | '\u{FEFF}' | '\u{FE00}'..='\u{FE0F}');
     let blank = |c: char| if c.is_control() || c.is_whitespace() && c != '\u{A0}' { ' ' } else { c };
     text.chars().filter(|c| !steers(*c)).map(blank).nfc().collect()
 }

@@ -130,6 +130,35 @@ struct Link<'a> {
     relation: &'a str,
 }
 
+/// Bytes of a Bundle that are read in less time than another thread takes to wake.
+const AT_ONCE: usize = 64_000;
+
+/// What a page needs of a record: what it does not show is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    Whole,
+    /// Who it is: the banner, and the stay that a new entry belongs to.
+    Banner,
+    /// That and all observations.
+    Results,
+    /// That and what was prescribed.
+    Medication,
+}
+
+impl Extent {
+    /// The query of `$everything`.
+    fn query(self) -> &'static str {
+        match self {
+            Extent::Whole => "",
+            Extent::Banner => "_type=Patient,AllergyIntolerance,Encounter,Coverage",
+            Extent::Results => "_type=Patient,AllergyIntolerance,Encounter,Coverage,Observation,DiagnosticReport",
+            Extent::Medication => {
+                "_type=Patient,AllergyIntolerance,Encounter,Coverage,MedicationRequest,MedicationStatement"
+            }
+        }
+    }
+}
+
 /// Reads the record of the patient that `given` means and makes something of it, as one audited unit; `make` gives the
 /// detail of the audit record too. `action`: what the audit record says.
 pub async fn read<T>(
@@ -137,24 +166,27 @@ pub async fn read<T>(
     caller: &Caller,
     reader: &Reader,
     given: &str,
+    extent: Extent,
     action: &'static str,
     make: impl AsyncFnOnce(Record) -> Result<(T, String)>,
 ) -> Result<T> {
     let sees = Sees::of(caller);
-    interaction::show(app, caller, given, "", action, async |answer: Answer| {
+    interaction::show(app, caller, given, extent.query(), action, async |answer: Answer| {
         let body = answer.body.unwrap_or_default();
         let (reader, app) = (*reader, app.clone());
+        let large = body.len() > AT_ONCE;
+        let built = move || Record::of(&body, &reader, &app.systems, &app.base, sees);
         // A large record takes a while to read: not on the thread that serves others.
-        let built =
-            tokio::task::spawn_blocking(move || Record::of(&body, &reader, &app.systems, &app.base, sees)).await;
-        make(built.map_err(Error::internal)??).await
+        let built = if large { tokio::task::spawn_blocking(built).await.map_err(Error::internal)?? } else { built()? };
+        make(built).await
     })
     .await
 }
 
 /// The record for a page.
-pub async fn page(app: &Arc<App>, caller: &Caller, reader: &Reader, given: &str) -> Result<Record> {
-    read(app, caller, reader, given, "operation", async |record| Ok((record, "$everything page".to_owned()))).await
+pub async fn page(app: &Arc<App>, caller: &Caller, reader: &Reader, given: &str, extent: Extent) -> Result<Record> {
+    let detail = if extent == Extent::Whole { "$everything page" } else { "$everything _type page" };
+    read(app, caller, reader, given, extent, "operation", async |record| Ok((record, detail.to_owned()))).await
 }
 
 /// `/paciente/{id}` for programs: the searchset of `$everything`, as it is.

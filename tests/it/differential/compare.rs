@@ -204,7 +204,7 @@ fn entries(world: &World, side: usize, order: Order, pages: &Pages) -> Vec<Sorte
         for entry in bundle["entry"].as_array().into_iter().flatten() {
             let resource = &entry["resource"];
             let key = match order {
-                Order::Search { .. } if entry["search"]["mode"] == "include" => INCLUDED.to_owned(),
+                Order::Search { .. } if entry["search"]["mode"] != "match" => INCLUDED.to_owned(),
                 Order::Search { by: SortBy::Date, .. } => sort_date(resource),
                 Order::Search { by: SortBy::Updated, .. } => {
                     resource["meta"]["lastUpdated"].as_str().unwrap_or_default().to_owned()

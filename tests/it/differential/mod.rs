@@ -8,6 +8,7 @@
 mod compare;
 mod content;
 mod request;
+mod scope;
 mod search;
 mod tables;
 mod world;
@@ -48,7 +49,9 @@ struct Side {
 impl Side {
     /// A server on an empty database, with one caller of each role; the patient's is bound to the one given back.
     async fn on(url: &str) -> (Side, Value) {
-        let start = Start::serve(url).with("HISTORIA_HTTP__PUBLIC_URL", BASE);
+        // Small limits: so that links and includes meet them with the few resources there are.
+        let start = Start::serve(url).with("HISTORIA_HTTP__PUBLIC_URL", BASE).with("HISTORIA_LIMITS__LINKED", "6");
+        let start = start.with("HISTORIA_LIMITS__INCLUDES", "25");
         let instance = start.with("HISTORIA_DATABASE__MIGRATE", "true").ready();
         let output = instance.command(&[
             "client",
@@ -228,7 +231,7 @@ fn pair(world: &mut World, locations: [&str; 2]) {
 }
 
 /// Kinds and statuses without which the comparison would have compared little; the first ones in `make test` too.
-const MUST: [(&str, u16); 18] = [
+const MUST: [(&str, u16); 20] = [
     ("create", 201),
     ("update", 200),
     ("delete", 204),
@@ -247,6 +250,8 @@ const MUST: [(&str, u16); 18] = [
     ("conditional create", 201),
     ("conditional create", 200),
     ("search", 400),
+    ("scope", 200),
+    ("scope", 400),
 ];
 const MUST_SOON: usize = 9;
 

@@ -2,8 +2,8 @@
 
 use crate::differential::compare::Order;
 use crate::differential::content::{WRITTEN, change, day, document, moment, resource, spoil};
-use crate::differential::search;
 use crate::differential::world::{Rng, World};
+use crate::differential::{scope, search};
 use crate::harness::data::{bundle, entry};
 use crate::harness::fhir::FHIR_JSON;
 use crate::harness::hl7::Visit;
@@ -40,7 +40,7 @@ impl Request {
     }
 }
 
-const KINDS: [(usize, &str); 16] = [
+const KINDS: [(usize, &str); 17] = [
     (12, "create"),
     (9, "update"),
     (3, "update as create"),
@@ -51,6 +51,7 @@ const KINDS: [(usize, &str); 16] = [
     (5, "conditional create"),
     (8, "bundle"),
     (30, "search"),
+    (8, "scope"),
     (4, "everything"),
     (4, "paciente"),
     (4, "hl7"),
@@ -102,6 +103,7 @@ pub fn next(rng: &mut Rng, world: &mut World, visits: &mut Visits) -> Vec<Reques
         "conditional create" => conditional_create(rng, world),
         "bundle" => bundled(rng, world),
         "search" => search::request(rng, world, who),
+        "scope" => scope::request(rng, world, who),
         "everything" => everything(rng, world, who),
         "paciente" => paciente(rng, world, who),
         "hl7" => return message(rng, world, visits),
@@ -366,7 +368,7 @@ fn broken(rng: &mut Rng, world: &World) -> Request {
         7 => new("GET", "Patient/$nada"),
         8 => new("GET", "/nada"),
         9 => raw(json(new("POST", "")), "{\"resourceType\":\"Patient\"}"),
-        10 => new("GET", ""),
+        10 => new("GET", "?code=x"),
         11 => raw(json(new("PUT", &one)), "null"),
         12 => raw(json(new("POST", "Observation")), &"[".repeat(200)),
         _ => {
