@@ -11,7 +11,7 @@ use crate::store::audit::Writer;
 use crate::store::cluster::nodes;
 use crate::store::group::Group;
 use crate::store::placement::Placement;
-use crate::store::{Pool, installation, migrate, session, statistics};
+use crate::store::{NO_RIGHT, Pool, has_state, installation, migrate, session, statistics};
 use jiff::Timestamp;
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
@@ -54,7 +54,10 @@ impl App {
         }
         let conn = pool.dedicated().await?;
         migrate::check(&conn).await?;
-        crate::store::audit::partitions(&conn).await?;
+        crate::store::audit::partitions(&conn).await.map_err(|error| match has_state(&error, NO_RIGHT) {
+            true => error.told(Kind::Forbidden, "database.url", NO_PARTITIONS),
+            false => error,
+        })?;
         statistics::refresh(&conn).await?;
         if conn.is_citus() {
             tokio::spawn(nodes::watch(pool.clone(), config.cluster.node_timeout));
@@ -117,7 +120,9 @@ impl App {
     async fn keep_hearing(self: Arc<Self>) {
         loop {
             tokio::time::sleep(Duration::from_secs(1)).await;
+            // In an orderly stop the database may go first.
             if !self.sessions.hears()
+                && !self.is_draining()
                 && let Err(error) = self.hear_sessions().await
             {
                 tracing::warn!(%error, "cannot hear of ended sessions; each token is checked in the database");
@@ -125,6 +130,10 @@ impl App {
         }
     }
 }
+
+/// Of an account that may not make the partitions of the coming months.
+const NO_PARTITIONS: &str = "the account of database.url may not make the partitions of the coming months: it must own the tables \
+     and may create in the schema public (docs/operations/cluster.md)";
 
 /// How long an end waits for its own notice, and then for the other instances to have had it too.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -134,6 +134,14 @@ pub struct Cluster {
     pub patience: Duration,
     /// How long a node may take to accept a connection; twice in a row is lost.
     pub node_timeout: Duration,
+    /// Whether work on one record goes to its node.
+    pub direct: Direct,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direct {
+    Auto,
+    Off,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -122,6 +122,12 @@ impl Error {
         self
     }
 
+    /// The same cause, said in words that name what to change.
+    #[must_use]
+    pub fn told(self, kind: Kind, place: &str, text: &str) -> Self {
+        Error { source: self.source, ..Self::at(kind, place, text) }
+    }
+
     /// Puts the place of a Bundle entry (`Bundle.entry[3]`) before the place of every issue, so that the whole is FHIRPath:
     /// elements of its resource and of its request; names of headers and parameters are those of its request.
     #[must_use]

@@ -3,8 +3,8 @@
 use super::source::Layers;
 use super::value::{self, Network, Secret};
 use super::{
-    Cluster, Config, ConfigError, Database, DocumentoSystem, Fhir, Hl7v2, Http, Institution, Limits, Log, LogFormat,
-    Mllp, References, Sender, Sessions, Tokens,
+    Cluster, Config, ConfigError, Database, Direct, DocumentoSystem, Fhir, Hl7v2, Http, Institution, Limits, Log,
+    LogFormat, Mllp, References, Sender, Sessions, Tokens,
 };
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -39,6 +39,7 @@ pub fn interpret(layers: Layers) -> Result<Config, ConfigError> {
             shards: read.count("cluster.shards", 1, 1_024)?,
             patience: read.duration("cluster.patience")?,
             node_timeout: read.duration("cluster.node_timeout")?,
+            direct: read.choice("cluster.direct", &[("auto", Direct::Auto), ("off", Direct::Off)])?,
         },
         fhir: Fhir {
             references: read

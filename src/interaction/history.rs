@@ -53,7 +53,7 @@ pub(super) async fn instance(
     let mut versions: Vec<Stored> = if current.version < before { vec![current.clone()] } else { Vec::new() };
     let wanted = i64::try_from(page.count + 1 - versions.len().min(page.count)).unwrap_or(1);
     let older = unit
-        .with(async |conn| {
+        .at(&current.documento_id, async |conn| {
             store::resource::history(conn, &access, &current.documento_id, id, before.min(current.version), wanted)
                 .await
         })

@@ -3,6 +3,7 @@
 use crate::access::Access;
 use crate::error::Result;
 use crate::fhir::definitions::ResourceType;
+use crate::interaction::unit::Unit;
 use crate::store::resource::Stored;
 use crate::store::{self, Conn};
 use std::collections::{BTreeMap, HashSet};
@@ -21,25 +22,27 @@ where
 }
 
 pub(super) async fn at_places<'i>(
-    conn: &Conn,
+    unit: &Unit<'_>,
     access: &Access,
     ids: impl Iterator<Item = (&'i str, Option<String>)>,
 ) -> Result<Vec<Stored>> {
     let mut found = Vec::new();
     for (documento_id, ids) in by_place(ids) {
-        found.extend(store::resource::current_set(conn, access, &documento_id, &ids).await?);
+        let there = async |conn: &Conn| store::resource::current_set(conn, access, &documento_id, &ids).await;
+        found.extend(unit.at(&documento_id, there).await?);
     }
     Ok(found)
 }
 
 pub(super) async fn existing_at<'i>(
-    conn: &Conn,
+    unit: &Unit<'_>,
     access: &Access,
     ids: impl Iterator<Item = ((ResourceType, &'i str), Option<String>)>,
 ) -> Result<HashSet<(ResourceType, String)>> {
     let mut found = HashSet::new();
     for (documento_id, ids) in by_place(ids) {
-        found.extend(store::resource::existing(conn, access, &documento_id, &ids).await?);
+        let there = async |conn: &Conn| store::resource::existing(conn, access, &documento_id, &ids).await;
+        found.extend(unit.at(&documento_id, there).await?);
     }
     Ok(found)
 }

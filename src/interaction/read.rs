@@ -22,7 +22,9 @@ pub(super) async fn vread(unit: &mut Unit<'_>, resource_type: ResourceType, id: 
         return shown(unit, &access, "vread", current);
     }
     let found = unit
-        .with(async |conn| store::resource::version(conn, &access, &current.documento_id, id, version).await)
+        .at(&current.documento_id, async |conn| {
+            store::resource::version(conn, &access, &current.documento_id, id, version).await
+        })
         .await?;
     match found {
         Found::Here(old) => shown(unit, &access, "vread", *old),

@@ -50,7 +50,9 @@ pub(super) async fn run(
         0 => Page::empty(),
         _ => {
             let each = query.each.as_ref().map(|each| each.at).zip(unit.pairs(&query).await?);
-            unit.with_own(async |conn| {
+            // What an each asks for may lie with others.
+            let near = near(&guard, documents.as_deref()).filter(|_| each.is_none());
+            unit.search_at(near, async |conn| {
                 if let Some((at, pairs)) = each.as_ref().filter(|_| !conn.is_citus()) {
                     return store::link::each(conn, &access, &guard, &query, pairs, *at).await;
                 }
@@ -149,6 +151,11 @@ pub(super) async fn bounds(
     Ok((access.guard(own), documents))
 }
 
+/// The documents that bound a search: those of its patients or ids, else those of the caller.
+fn near<'d>(guard: &'d Guard, documents: Option<&'d [String]>) -> Option<&'d [String]> {
+    documents.or(guard.documents.as_deref())
+}
+
 /// The number of matches, when it is asked for.
 pub(super) async fn count(
     unit: &Unit<'_>,
@@ -163,7 +170,10 @@ pub(super) async fn count(
         // To count what is not shown reads it all: a whole chart for the newest 20.
         Total::None | Total::Unasked => return Ok(None),
     };
-    unit.with_own(async |conn| store::search::count(conn, access, guard, query, documents, cap).await).await.map(Some)
+    let near = near(guard, documents);
+    unit.search_at(near, async |conn| store::search::count(conn, access, guard, query, documents, cap).await)
+        .await
+        .map(Some)
 }
 
 /// One record like `event` for each patient who is shown, so that "who saw me" is complete; else one under the actor.
@@ -297,7 +307,7 @@ pub(super) async fn matches_at(
     let (guard, documents) = bounds(unit, access, &mut query).await?;
     let documents = place.map(|place| vec![place.to_owned()]).or(documents);
     let page = unit
-        .with_own(async |conn| {
+        .search_at(near(&guard, documents.as_deref()), async |conn| {
             store::search::page(conn, access, &guard, &query, documents.as_deref().unwrap_or_default()).await
         })
         .await?;

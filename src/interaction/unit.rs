@@ -31,12 +31,15 @@ use std::ops::Deref;
 use std::sync::Arc;
 use uuid::Uuid;
 
+mod near;
 mod place;
 
 pub struct Unit<'a> {
     pub(super) app: &'a Arc<App>,
     pub(super) caller: &'a Caller,
     tx: Option<Tx>,
+    /// Whether the transaction is one of the node of the record.
+    near: bool,
     set: Set,
     events: Vec<Event>,
     /// The access of the latest write: the proof that goes with the set.
@@ -90,6 +93,7 @@ impl<'a> Unit<'a> {
             app,
             caller,
             tx: None,
+            near: false,
             set: Set::default(),
             events: Vec::new(),
             access: None,
@@ -197,20 +201,20 @@ impl<'a> Unit<'a> {
         }
         let ids = [(access.resource_type(), id)];
         let placement = &self.app.placement;
-        self.with(async |conn| {
-            let candidate = placement.candidates(conn, &ids).await?.into_iter().next().flatten();
-            if let Some(documento_id) = candidate {
-                match store::resource::current(conn, access, &documento_id, id, lock).await? {
-                    Found::Nothing => {}
-                    found => return Ok(found),
-                }
+        let candidate =
+            self.with(async |conn| placement.candidates(conn, &ids).await).await?.into_iter().next().flatten();
+        if let Some(place) = candidate {
+            match self.at(&place, async |conn| store::resource::current(conn, access, &place, id, lock).await).await? {
+                Found::Nothing => {}
+                found => return Ok(found),
             }
-            match placement.directory(conn, &ids).await?.into_iter().next().flatten() {
-                Some(documento_id) => store::resource::current(conn, access, &documento_id, id, lock).await,
-                None => Ok(Found::Nothing),
+        }
+        match self.with(async |conn| placement.directory(conn, &ids).await).await?.into_iter().next().flatten() {
+            Some(place) => {
+                self.at(&place, async |conn| store::resource::current(conn, access, &place, id, lock).await).await
             }
-        })
-        .await
+            None => Ok(Found::Nothing),
+        }
     }
 
     /// For a write: as [`Unit::find`], locking when an attempt was lost before.
@@ -234,20 +238,14 @@ impl<'a> Unit<'a> {
         let resource_type = access.resource_type();
         let typed: Vec<(ResourceType, &str)> = ids.iter().map(|id| (resource_type, *id)).collect();
         let placement = &self.app.placement;
-        let stored = self
-            .with(async |conn| {
-                let candidates = placement.candidates(conn, &typed).await?;
-                let mut found = at_places(conn, access, ids.iter().copied().zip(candidates)).await?;
-                let there: HashSet<&str> = found.iter().map(|s| s.id.as_str()).collect();
-                let rest: Vec<(ResourceType, &str)> =
-                    typed.iter().copied().filter(|(_, id)| !there.contains(id)).collect();
-                let directory = placement.directory(conn, &rest).await?;
-                let more = at_places(conn, access, rest.iter().map(|(_, id)| *id).zip(directory)).await?;
-                found.extend(more);
-                Ok(found)
-            })
-            .await?;
-        let mut by_id: HashMap<String, Stored> = stored.into_iter().map(|s| (s.id.clone(), s)).collect();
+        let candidates = self.with(async |conn| placement.candidates(conn, &typed).await).await?;
+        let mut found = at_places(self, access, ids.iter().copied().zip(candidates)).await?;
+        let there: HashSet<&str> = found.iter().map(|s| s.id.as_str()).collect();
+        let rest: Vec<(ResourceType, &str)> = typed.iter().copied().filter(|(_, id)| !there.contains(id)).collect();
+        let directory = self.with(async |conn| placement.directory(conn, &rest).await).await?;
+        let more = at_places(self, access, rest.iter().map(|(_, id)| *id).zip(directory)).await?;
+        found.extend(more);
+        let mut by_id: HashMap<String, Stored> = found.into_iter().map(|s| (s.id.clone(), s)).collect();
         for id in ids {
             self.ahead.insert((resource_type, (*id).to_owned()), by_id.remove(*id));
         }
@@ -497,17 +495,12 @@ impl<'a> Unit<'a> {
             .map(|(ty, id)| (*ty, id.as_str()))
             .collect();
         let placement = &self.app.placement;
-        let found = self
-            .with(async |conn| {
-                let candidates = placement.candidates(conn, &wanted).await?;
-                let mut found = existing_at(conn, &access, wanted.iter().copied().zip(candidates)).await?;
-                let rest: Vec<(ResourceType, &str)> =
-                    wanted.iter().copied().filter(|(ty, id)| !found.contains(&(*ty, (*id).to_owned()))).collect();
-                let directory = placement.directory(conn, &rest).await?;
-                found.extend(existing_at(conn, &access, rest.iter().copied().zip(directory)).await?);
-                Ok(found)
-            })
-            .await?;
+        let candidates = self.with(async |conn| placement.candidates(conn, &wanted).await).await?;
+        let mut found = existing_at(self, &access, wanted.iter().copied().zip(candidates)).await?;
+        let rest: Vec<(ResourceType, &str)> =
+            wanted.iter().copied().filter(|(ty, id)| !found.contains(&(*ty, (*id).to_owned()))).collect();
+        let directory = self.with(async |conn| placement.directory(conn, &rest).await).await?;
+        found.extend(existing_at(self, &access, rest.iter().copied().zip(directory)).await?);
         let missing: Vec<Issue> = open
             .into_iter()
             .filter(|(target, _)| !found.contains(target))
@@ -571,6 +564,23 @@ impl<'a> Unit<'a> {
             let written = self.app.group.write(access, version, std::mem::take(&mut self.events)).await?;
             return if written { Ok(()) } else { Err(store::race()) };
         }
+        self.check_targets().await?;
+        // Again after a lost race it goes the way that knows all.
+        if self.tx.is_none() && !self.locks {
+            self.go_near().await?;
+        }
+        let done = self.flush_and_commit().await;
+        match done {
+            // The shard has moved away, or the node is none of the cluster any more.
+            Err(error) if self.near && store::is_refusal(&error) && error.kind != Kind::Timeout => {
+                self.app.pool.nodes().doubt();
+                Err(store::race())
+            }
+            done => done,
+        }
+    }
+
+    async fn flush_and_commit(&mut self) -> Result<()> {
         self.flush().await?;
         let Some(tx) = self.tx.take() else { return Err(Error::internal("no transaction")) };
         self.app.pool.within(tx.commit()).await

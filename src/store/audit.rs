@@ -5,6 +5,7 @@
 //! the request: an answer without its audit record never leaves.
 
 use crate::error::{Error, Kind, Result};
+use crate::store;
 use crate::store::cluster::nodes::Nodes;
 use crate::store::pool::{Conn, Pool};
 use crate::store::write::rows;
@@ -246,9 +247,9 @@ impl Writer {
     pub fn start(pool: Arc<Pool>, conn: &Conn) -> Writer {
         let nodes = pool.nodes().clone();
         let writers = if conn.is_citus() { CLUSTER_WRITERS } else { 1 };
-        let queues = (0..writers).map(|_| {
+        let queues = (0..writers).map(|lot| {
             let (queue, waiting) = mpsc::channel(QUEUE);
-            tokio::spawn(write(pool.clone(), waiting));
+            tokio::spawn(write(pool.clone(), lot, waiting));
             queue
         });
         Writer { queues: queues.collect(), nodes }
@@ -290,7 +291,7 @@ impl Writer {
     }
 }
 
-async fn write(pool: Arc<Pool>, mut queue: mpsc::Receiver<Waiting>) {
+async fn write(pool: Arc<Pool>, lot: usize, mut queue: mpsc::Receiver<Waiting>) {
     let mut conn: Option<Conn> = None;
     while let Some(first) = queue.recv().await {
         let mut batch = vec![first];
@@ -306,7 +307,7 @@ async fn write(pool: Arc<Pool>, mut queue: mpsc::Receiver<Waiting>) {
             batch.push(next);
         }
         metrics::histogram!(metric::AUDIT_BATCH).record(events as f64);
-        let written = insert_batch(&pool, &mut conn, &batch).await;
+        let written = insert_batch(&pool, lot, &mut conn, &batch).await;
         for waiting in batch {
             let _ = waiting.done.send(written);
         }
@@ -315,9 +316,9 @@ async fn write(pool: Arc<Pool>, mut queue: mpsc::Receiver<Waiting>) {
 
 /// One insert on the writer's own connection; a broken connection is replaced once. The ids are made before, so a
 /// repetition of what did arrive fails on its key and is reported as not written: the request is answered 503.
-async fn insert_batch(pool: &Pool, conn: &mut Option<Conn>, batch: &[Waiting]) -> bool {
-    if conn.as_ref().is_none_or(Conn::is_closed) {
-        match pool.writer().await {
+async fn insert_batch(pool: &Pool, lot: usize, conn: &mut Option<Conn>, batch: &[Waiting]) -> bool {
+    if conn.as_ref().is_none_or(|conn| conn.is_closed() || pool.strays(conn, lot)) {
+        match pool.writer_at(lot).await {
             Ok(opened) => *conn = Some(opened),
             Err(error) => {
                 tracing::error!(%error, "the audit trail has no connection");
@@ -326,24 +327,45 @@ async fn insert_batch(pool: &Pool, conn: &mut Option<Conn>, batch: &[Waiting]) -
         }
     }
     let Some(open) = conn.as_ref() else { return false };
-    let mut events = batch.iter().flat_map(|w| &w.events);
-    let insert = async {
-        match (events.next(), events.next()) {
-            // One row goes to its node as it is.
-            (Some(event), None) if open.is_citus() => {
-                let values = rows::values(event);
-                let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|v| &**v as &(dyn ToSql + Sync)).collect();
-                open.execute(rows::AUDIT, &values).await
+    let events: Vec<&Event> = batch.iter().flat_map(|w| &w.events).collect();
+    match pool.within(insert_here(pool, open, &events)).await {
+        Ok(usable) => {
+            if !usable {
+                *conn = None;
             }
-            _ => open.execute(INSERT, &Batch::of(batch.iter().flat_map(|w| &w.events)).params()).await,
+            true
         }
-    };
-    match pool.within(insert).await {
-        Ok(_) => true,
         Err(error) => {
             tracing::error!(%error, source = error.source.as_deref().map(tracing::field::display), "the audit trail could not be written");
             *conn = None;
             false
         }
+    }
+}
+
+/// False: written, but the connection is left in the middle.
+async fn insert_here(pool: &Pool, open: &Conn, events: &[&Event]) -> Result<bool> {
+    let set = Batch::of(events.iter().copied());
+    let inserted = match events {
+        // One row goes to its node as it is.
+        [event] if open.is_citus() => {
+            let values = rows::values(event);
+            let values: Vec<&(dyn ToSql + Sync)> = values.iter().map(|v| &**v as &(dyn ToSql + Sync)).collect();
+            open.execute(rows::AUDIT, &values).await
+        }
+        _ if !open.is_near() => open.execute(INSERT, &set.params()).await,
+        _ => match pool.commit_at(events.iter().map(|event| event.documento_id.as_str())) {
+            Some(commit) => rows::audits(open, events, &commit).await,
+            None => Err(store::race()),
+        },
+    };
+    match inserted {
+        // Shards have moved away, and nothing was written. The coordinator knows where they are.
+        Err(error) if open.is_near() && store::is_refusal(&error) => {
+            pool.nodes().doubt();
+            pool.get().await?.execute(INSERT, &set.params()).await?;
+            Ok(events.len() == 1)
+        }
+        inserted => inserted.map(|_| true),
     }
 }

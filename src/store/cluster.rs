@@ -6,9 +6,11 @@
 //! * [`setup`]: makes a cluster of nodes, and changes which nodes there are.
 //! * [`status`]: what a person wants to know of it.
 //! * [`nodes`]: which nodes are lost, while the server runs.
+//! * [`shard`]: the tables of a node, for statements that go to it.
 
 pub mod nodes;
 pub mod setup;
+pub mod shard;
 pub mod status;
 
 use std::fmt;

@@ -9,7 +9,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::store::pool::{Conn, Pool};
-use crate::store::{cluster, installation, migrate, search};
+use crate::store::{NO_DATABASE, cluster, has_state, installation, migrate, search};
 use sha2::{Digest, Sha256};
 use tokio_postgres::types::Type;
 
@@ -121,7 +121,10 @@ struct Copy<'a> {
 pub async fn copy(source: &Pool, target: &Pool, watch: &mut (dyn FnMut(&str, u64) + Send)) -> Result<Report> {
     let from = source.dedicated().await?;
     migrate::check(&from).await?;
-    let to = target.dedicated().await?;
+    let to = target.dedicated().await.map_err(|error| match has_state(&error, NO_DATABASE) {
+        true => error.told(Kind::Transient, "to", "--to names a database that does not exist: make it first, empty"),
+        false => error,
+    })?;
     if to.query_opt(FOREIGN, &[]).await?.is_some_and(|row| row.get(0)) {
         return Err(Error::at(
             Kind::Invalid,

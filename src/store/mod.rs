@@ -68,8 +68,10 @@ pub(crate) fn fault(error: tokio_postgres::Error) -> Error {
         // connection, resources, operator intervention (shutdown, crash, cannot connect now)
         c if c.starts_with("08") || c.starts_with("53") || c.starts_with("57P") => Kind::Transient,
         "57014" => Kind::Timeout,
-        // Citus tells so of a node whose connection broke in the middle.
-        "XX000" | "58000" if db.message().contains("connection") => Kind::Transient,
+        // Citus tells so of a node whose connection broke in the middle, and of its own server that was killed.
+        "XX000" | "58000" if db.message().contains("connection") || db.message().contains("postmaster") => {
+            Kind::Transient
+        }
         // serialization, deadlock, lock not available, read only (a standby)
         "40001" | "40P01" | "55P03" | "25006" => Kind::Transient,
         _ => Kind::Exception,
@@ -88,11 +90,20 @@ pub(crate) fn race() -> Error {
         .caused_by(Plain("SQLSTATE 40001: a version was taken".to_owned()))
 }
 
+/// A statement that is not for the shard of its connection: answered like a refusal of the database, so it is asked elsewhere.
+pub(crate) fn refused() -> Error {
+    Error::internal(Plain("SQLSTATE 0A000: a statement without a table of the shard".to_owned()))
+}
+
 /// Whether the same unit of work may succeed when it is done again at once.
 pub(crate) fn is_race(error: &Error) -> bool {
     let source = error.source.as_ref().map(ToString::to_string).unwrap_or_default();
     source.starts_with("SQLSTATE 40001") || source.starts_with("SQLSTATE 40P01")
 }
+
+/// invalid_catalog_name, insufficient_privilege
+pub(crate) const NO_DATABASE: &str = "3D000";
+pub(crate) const NO_RIGHT: &str = "42501";
 
 /// Whether the database gave this SQLSTATE.
 pub(crate) fn has_state(error: &Error, code: &str) -> bool {

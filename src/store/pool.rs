@@ -5,21 +5,29 @@
 //!   marks its connection as broken, so the pool closes it and the server rolls back.
 //! * A [`Lane`] is one connection that many tasks use at once; only single autocommit statements may go there.
 //!
+//! * On a cluster [`direct`] has connections to the nodes themselves.
+//!
 //! Nothing of a parameter reaches a log: `log_parameter_max_length = 0` is set on each connection.
 
-use crate::config::Config;
+mod direct;
+mod lane;
+
+use crate::config::{Config, Direct};
 use crate::error::{Error, Kind, Result};
 use crate::search::plan::Bounds;
-use crate::store::cluster::{self, Address, nodes::Nodes};
-use crate::store::fault;
+use crate::store::cluster::{self, Address, nodes::Nodes, shard};
 use crate::store::statistics::Known;
+use crate::store::{self, NO_DATABASE, fault, has_state};
 use crate::telemetry::metric;
 use bytes::Bytes;
+use direct::{At, Workers};
 use futures_util::SinkExt;
+use lane::Lane;
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{AsyncMessage, Client, NoTls, Row, SimpleQueryMessage, Statement};
@@ -41,6 +49,10 @@ pub struct Conn {
     generated: Mutex<HashMap<String, Statement>>,
     citus: bool,
     nodes: Arc<Nodes>,
+    /// The node at the other end, when it is not the coordinator.
+    node: Option<Address>,
+    /// What it is lent for, when that is the shard of one document: statements then name its tables.
+    at: Option<At>,
     known: Arc<Known>,
     /// How many nodes had been lost when it was opened.
     losses: u64,
@@ -75,12 +87,20 @@ impl Conn {
         if citus {
             client.batch_execute(&target.session_citus).await.map_err(fault)?;
         }
+        if let Some(system) = &target.system {
+            let who = client.query_one(shard::WHO, &[]).await.map_err(fault)?;
+            if who.get::<_, i64>(0).to_string() != *system {
+                return Err(Error::new(Kind::Transient, "who answers is not the node that the coordinator means"));
+            }
+        }
         Ok(Conn {
             client,
             fixed: Mutex::default(),
             generated: Mutex::default(),
             citus,
             nodes: target.nodes.clone(),
+            node: target.node.clone(),
+            at: None,
             known: target.known.clone(),
             losses,
             in_flight: AtomicUsize::new(0),
@@ -95,10 +115,13 @@ impl Conn {
             false => work.await.map_err(fault),
             true => tokio::select! {
                 answer = work => answer.map_err(fault),
-                () = self.nodes.lost() => return Err(Error::new(Kind::Transient, "a node of the database was lost")),
+                () = self.nodes.lost(self.node.as_ref()) => return Err(Error::new(Kind::Transient, "a node of the database was lost")),
             },
         };
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
+        if self.citus && answer.as_ref().is_err_and(Error::is_transient) {
+            self.nodes.doubt();
+        }
         answer
     }
 
@@ -118,6 +141,9 @@ impl Conn {
     }
 
     async fn fixed(&self, sql: &'static str) -> Result<Statement> {
+        if self.at.is_some() {
+            return self.generated(sql, &[]).await;
+        }
         if let Some(statement) = locked(&self.fixed).get(sql) {
             return Ok(statement.clone());
         }
@@ -133,6 +159,16 @@ impl Conn {
 
     /// Rows of a static statement.
     pub async fn query(&self, sql: &'static str, params: &Params<'_>) -> Result<Vec<Row>> {
+        match (self.query_here(sql, params).await, &self.at) {
+            (Err(error), Some(at)) if at.is_elsewhere(&error) => {
+                self.nodes.doubt();
+                at.home().await?.query_here(sql, params).await
+            }
+            (answer, _) => answer,
+        }
+    }
+
+    async fn query_here(&self, sql: &'static str, params: &Params<'_>) -> Result<Vec<Row>> {
         let statement = self.fixed(sql).await?;
         self.answered(self.client.query(&statement, params)).await
     }
@@ -156,25 +192,52 @@ impl Conn {
         fenced: bool,
         params: &[(&(dyn ToSql + Sync), Type)],
     ) -> Result<Vec<Row>> {
-        if !fenced {
-            return self.answered(self.client.query_typed(sql, params)).await;
-        }
-        let kept = locked(&self.generated).get(sql).cloned();
-        let statement = match kept {
-            Some(statement) => statement,
-            None => {
-                let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
-                let statement = self.answered(self.client.prepare_typed(sql, &types)).await?;
-                let mut generated = locked(&self.generated);
-                if generated.len() >= GENERATED_KEPT {
-                    generated.clear();
-                }
-                generated.insert(sql.to_owned(), statement.clone());
-                statement
+        match (self.query_generated_here(sql, fenced, params).await, &self.at) {
+            (Err(error), Some(at)) if at.is_elsewhere(&error) => {
+                self.nodes.doubt();
+                at.home().await?.query_generated_here(sql, fenced, params).await
             }
-        };
+            (answer, _) => answer,
+        }
+    }
+
+    async fn query_generated_here(
+        &self,
+        sql: &str,
+        fenced: bool,
+        params: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>> {
+        if !fenced {
+            return self.answered(self.client.query_typed(&self.text(sql)?, params)).await;
+        }
+        let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
+        let statement = self.generated(sql, &types).await?;
         let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
         self.answered(self.client.query(&statement, &values)).await
+    }
+
+    /// The text as this connection sends it.
+    fn text<'s>(&self, sql: &'s str) -> Result<Cow<'s, str>> {
+        match &self.at {
+            None => Ok(Cow::Borrowed(sql)),
+            Some(at) => at.shard.rewrite(sql).map(Cow::Owned).ok_or_else(store::refused),
+        }
+    }
+
+    /// A statement whose text is not known beforehand.
+    async fn generated(&self, sql: &str, types: &[Type]) -> Result<Statement> {
+        let text = self.text(sql)?;
+        let kept = locked(&self.generated).get(&*text).cloned();
+        if let Some(statement) = kept {
+            return Ok(statement);
+        }
+        let statement = self.answered(self.client.prepare_typed(&text, types)).await?;
+        let mut generated = locked(&self.generated);
+        if generated.len() >= GENERATED_KEPT {
+            generated.clear();
+        }
+        generated.insert(text.into_owned(), statement.clone());
+        Ok(statement)
     }
 
     /// Several statements as text: migrations and session settings only.
@@ -195,9 +258,14 @@ impl Conn {
         &self.known
     }
 
-    /// Whether the rows lie on several nodes.
+    /// Whether the rows lie on several nodes, as far as this connection sees them.
     pub fn is_citus(&self) -> bool {
-        self.citus
+        self.citus && self.at.is_none()
+    }
+
+    /// Whether it leads to a node itself.
+    pub fn is_near(&self) -> bool {
+        self.node.is_some()
     }
 
     pub fn is_closed(&self) -> bool {
@@ -224,6 +292,9 @@ pub struct Target {
     /// How long a connection may take, its log-in included.
     patience: Duration,
     nodes: Arc<Nodes>,
+    /// The node that it leads to, and what must answer there; none for the address of the configuration.
+    node: Option<Address>,
+    system: Option<String>,
     known: Arc<Known>,
 }
 
@@ -246,9 +317,15 @@ impl Target {
         if let Some(database) = database.or(own.get_dbname()) {
             config.dbname(database);
         }
+        if let Some(timeout) = own.get_tcp_user_timeout() {
+            config.tcp_user_timeout(*timeout);
+        }
+        if let Some(options) = own.get_options() {
+            config.options(options);
+        }
         let (session, session_citus) = (self.session.clone(), self.session_citus.clone());
-        let (nodes, known) = (self.nodes.clone(), self.known.clone());
-        Target { config, session, session_citus, patience: self.patience, nodes, known }
+        let (patience, nodes, known) = (self.patience, self.nodes.clone(), self.known.clone());
+        Target { config, session, session_citus, patience, nodes, known, node: None, system: None }
     }
 }
 
@@ -282,6 +359,11 @@ pub struct Pool {
     /// On a cluster, in place of the lanes: reads wait neither for a slow node nor for those who queue for a hot row.
     readers: bb8::Pool<Manager>,
     lanes: Vec<Lane>,
+    /// Whether the nodes of a cluster are asked themselves; their pools, and how long a connection to one may take.
+    direct_wanted: bool,
+    direct: Workers,
+    node_patience: Duration,
+    size: u32,
     next: AtomicUsize,
     deadline: Duration,
     /// How long a request waits for a connection.
@@ -319,17 +401,12 @@ impl Pool {
             (bounds.walked, bounds.picked) = (45.0, 4);
         }
         let known = Arc::new(Known::new(bounds));
+        let nodes = Arc::default();
         let target =
-            Arc::new(Target { config: target, session, session_citus, patience, nodes: Arc::default(), known });
-        let connections = || {
-            bb8::Pool::builder()
-                .max_size(config.database.pool_size)
-                .connection_timeout(config.database.pool_timeout)
-                .test_on_check_out(false)
-                .retry_connection(false)
-                .build_unchecked(Manager(target.clone()))
-        };
-        let (pool, readers) = (connections(), connections());
+            Target { config: target, session, session_citus, patience, nodes, known, node: None, system: None };
+        let target = Arc::new(target);
+        let (size, patience) = (config.database.pool_size, config.database.pool_timeout);
+        let (pool, readers) = (sized(&target, size, patience), sized(&target, size, patience));
         let lanes = (0..LANES).map(|_| Lane::default()).collect();
         let deadline = config.database.statement_timeout + Duration::from_secs(2);
         Ok(Pool {
@@ -337,9 +414,13 @@ impl Pool {
             pool,
             readers,
             lanes,
+            direct_wanted: config.cluster.direct == Direct::Auto,
+            direct: Workers::default(),
+            node_patience: config.cluster.node_timeout,
+            size,
             next: AtomicUsize::new(0),
             deadline,
-            patience: config.database.pool_timeout,
+            patience,
         })
     }
 
@@ -386,7 +467,10 @@ impl Pool {
 
     /// A connection outside the pool, for a task that keeps it (migrations, the listener's fallback).
     pub async fn dedicated(&self) -> Result<Conn> {
-        Conn::open(&self.target).await
+        Conn::open(&self.target).await.map_err(|error| match has_state(&error, NO_DATABASE) {
+            true => error.told(Kind::Transient, "database.url", "database.url names a database that does not exist"),
+            false => error,
+        })
     }
 
     /// A connection to another server of the cluster, with the same account.
@@ -422,7 +506,7 @@ impl Pool {
     pub async fn begin(&self) -> Result<Tx> {
         let mut conn = self.get().await?;
         conn.dirty = true;
-        let tx = Tx { conn };
+        let tx = Tx { conn, commit: Cow::Borrowed("commit") };
         self.within(tx.conn.batch("begin")).await?;
         Ok(tx)
     }
@@ -455,6 +539,15 @@ impl Pool {
     }
 }
 
+fn sized(target: &Arc<Target>, size: u32, patience: Duration) -> bb8::Pool<Manager> {
+    bb8::Pool::builder()
+        .max_size(size)
+        .connection_timeout(patience)
+        .test_on_check_out(false)
+        .retry_connection(false)
+        .build_unchecked(Manager(target.clone()))
+}
+
 /// An ear at one channel.
 pub struct Listener {
     /// Dropping the client would end the connection.
@@ -469,37 +562,11 @@ impl Listener {
     }
 }
 
-/// One shared connection, opened on first use and again after it broke.
-#[derive(Default)]
-struct Lane {
-    conn: RwLock<Option<Arc<Conn>>>,
-    opening: tokio::sync::Mutex<()>,
-}
-
-impl Lane {
-    async fn conn(&self, target: &Target) -> Result<Arc<Conn>> {
-        if let Some(conn) = self.live() {
-            return Ok(conn);
-        }
-        let _one = self.opening.lock().await;
-        if let Some(conn) = self.live() {
-            return Ok(conn);
-        }
-        let conn = Arc::new(Conn::open(target).await?);
-        *self.conn.write().unwrap_or_else(PoisonError::into_inner) = Some(conn.clone());
-        Ok(conn)
-    }
-
-    fn live(&self) -> Option<Arc<Conn>> {
-        // One from before a node was lost may have somebody waiting for that node in front.
-        let fit = |conn: &&Arc<Conn>| !conn.is_closed() && conn.losses == conn.nodes.losses();
-        self.conn.read().unwrap_or_else(PoisonError::into_inner).as_ref().filter(fit).cloned()
-    }
-}
-
 /// An open transaction. Dropped before its end it leaves its connection dirty, and the pool closes that.
 pub struct Tx {
     conn: Pooled,
+    /// What ends it.
+    commit: Cow<'static, str>,
 }
 
 impl Tx {
@@ -509,7 +576,7 @@ impl Tx {
 
     /// Makes everything durable. The caller has looked at every result before: COMMIT of a failed transaction answers OK.
     pub async fn commit(mut self) -> Result<()> {
-        self.conn.batch("commit").await?;
+        self.conn.batch(&self.commit).await?;
         self.conn.dirty = false;
         Ok(())
     }

@@ -28,6 +28,7 @@ pub const STATEMENTS: &[&str] = &[
     STRINGS,
     RANGES,
     RECORDS,
+    RECORD,
     DIRECTORY,
     RECORD_KEYS,
     KEYS_AT,
@@ -221,6 +222,9 @@ const RECORDS: &str = "\
 insert into record (record_id, documento_id, patient_id, identity)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::bytea[]) on conflict do nothing returning 1";
 
+const RECORD: &str =
+    "insert into record (record_id, documento_id, patient_id, identity) values ($1, $2, $3, $4) on conflict do nothing";
+
 const DIRECTORY: &str = "\
 insert into resource_directory (resource_type, id, documento_id)
 select * from unnest($1::text[], $2::text[], $3::text[]) on conflict do nothing returning 1";
@@ -266,7 +270,9 @@ pub async fn all(conn: &Conn, set: &Set, events: &[Event]) -> Result<bool> {
         } else if !creates.is_empty() {
             steps.push(Step { sql: CREATE, params: versions(documento_id, creates), rows: Some(creates.len() as u64) });
         }
-        if !updates.is_empty() {
+        if one_by_one {
+            updates.iter().for_each(|version| rows::replace(version, &mut steps));
+        } else if !updates.is_empty() {
             replacing(documento_id, updates, &mut steps);
         }
         match one_by_one {
@@ -291,6 +297,16 @@ pub async fn all(conn: &Conn, set: &Set, events: &[Event]) -> Result<bool> {
         });
     }
     run(conn, &steps).await
+}
+
+/// Makes records known as a commit of their own. False: one of them, or its patient, is known already.
+pub async fn open_records(conn: &Conn, records: &[NewRecord]) -> Result<bool> {
+    let mut opened = true;
+    for record in records {
+        let NewRecord { record_id, documento_id, patient_id, identity } = record;
+        opened &= conn.execute(RECORD, &[record_id, documento_id, patient_id, identity]).await? == 1;
+    }
+    Ok(opened)
 }
 
 /// Rows of the control tables.

@@ -382,11 +382,12 @@ fn what_is_only_for_clusters_runs() {
 /// What the commands and the watch over the nodes ask, and the hash by which they know who holds whom.
 #[test]
 fn what_looks_at_the_cluster_can_be_prepared() {
-    use historia::store::cluster::{nodes, setup, status};
+    use historia::store::cluster::{nodes, setup, shard, status};
     let cluster = citus!("what_looks_at_the_cluster_can_be_prepared");
     run(async {
         let client = connect(&cluster.url).await.unwrap();
-        for sql in setup::STATEMENTS.iter().chain(status::STATEMENTS).chain(nodes::STATEMENTS) {
+        for sql in setup::STATEMENTS.iter().chain(status::STATEMENTS).chain(nodes::STATEMENTS).chain(shard::STATEMENTS)
+        {
             client.prepare(sql).await.unwrap_or_else(|e| panic!("{e:?}\n{sql}"));
         }
         let documents: Vec<String> = (0..300).map(|n| format!("{}-{}", "CC-".repeat(n % 7), unique())).collect();

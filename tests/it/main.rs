@@ -13,6 +13,7 @@ mod contract;
 mod copy;
 mod crud;
 mod differential;
+mod direct;
 mod examples;
 mod hardening;
 mod harness;

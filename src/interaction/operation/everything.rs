@@ -19,6 +19,7 @@ use crate::interaction::{Answer, read, search};
 use crate::search::page;
 use crate::search::query::Cursor;
 use crate::store::everything::{self, Part, Typed};
+use crate::store::placement::NOBODY;
 use crate::store::resource::Stored;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -171,7 +172,7 @@ async fn compartment(
         after: after.and_then(|after| after.split_once('/')),
         limit: i64::try_from(limit).unwrap_or(i64::MAX),
     };
-    unit.with_own(async |conn| everything::compartment(conn, &accesses, &part).await).await
+    unit.search_at(Some(&documents), async |conn| everything::compartment(conn, &accesses, &part).await).await
 }
 
 /// What the rows name of the directory, one query a round.
@@ -191,7 +192,7 @@ async fn included(unit: &mut Unit<'_>, rows: &[Typed]) -> Result<Vec<Typed>> {
         if wanted.is_empty() {
             break;
         }
-        let found = unit.with(async |conn| everything::directory(conn, &accesses, &wanted).await).await?;
+        let found = unit.at(NOBODY, async |conn| everything::directory(conn, &accesses, &wanted).await).await?;
         known.extend(wanted);
         included.extend(found);
     }

@@ -1,12 +1,13 @@
 //! Which node holds whom, and which nodes are lost: so that one that died or froze holds up only its own patients.
 //!
-//! Every process looks at the nodes through the coordinator about once a second ([`watch`]). A node that refuses
-//! connections, or does not take one in time, twice in a row, is lost: work that needs it is refused at once, work that
-//! waits for it is given up ([`Nodes::lost`]), everything else goes on. When it is back, commits that were left half-way
-//! are ended. On a database that is no cluster nothing of this happens.
+//! Every process looks at the nodes about once a second ([`watch`]). Whether the coordinator reaches a worker decides; while
+//! all is calm, that a worker answers on a kept connection of our own is taken as enough, and the coordinator is asked now
+//! and then. A node that refuses connections, or does not take one in time, twice in a row, is lost: work that needs it is
+//! refused at once, work that waits for it is given up ([`Nodes::lost`]), everything else goes on. When it is back, commits
+//! that were left half-way are ended. On a database that is no cluster nothing of this happens.
 
 use super::Address;
-use super::setup::registered;
+use super::shard::{self, Shard};
 use crate::error::{Error, Kind, Result};
 use crate::store::pool::{Conn, Pool};
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -16,20 +17,22 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio_postgres::types::ToSql;
 
-const RANGES: &str = "\
-select s.shardminvalue::int4, s.shardmaxvalue::int4, n.nodename, n.nodeport
-from pg_dist_shard s join pg_dist_placement p using (shardid) join pg_dist_node n using (groupid)
-where s.logicalrelid = to_regclass('resource') and n.noderole = 'primary' order by s.shardminvalue::int4";
 const CHECK: &str = "select citus_check_connection_to_node($1, $2)";
 const RECOVER: &str = "select recover_prepared_transactions()";
 
 /// A look opens a new connection each time: a kept one says nothing of a node that froze.
 const SESSION: &str = "set citus.max_cached_conns_per_worker = 0";
 
-/// Prepared by a test.
-pub const STATEMENTS: &[&str] = &[RANGES, CHECK, RECOVER];
+const PING: &str = "select 1";
 
-const PERIOD: Duration = Duration::from_millis(500);
+/// Prepared by a test.
+pub const STATEMENTS: &[&str] = &[CHECK, RECOVER, PING];
+
+const PERIOD: Duration = Duration::from_millis(750);
+/// Looks after which, all being calm, the map is read again, and the coordinator is asked whether it reaches the workers
+/// (a new connection to each: 10 ms of CPU).
+const MAP_EVERY: u32 = 5;
+const CHECK_EVERY: u32 = 10;
 /// In a row: one may be a busy machine.
 const STRIKES: u32 = 2;
 /// What is nearly done when a node is lost may end.
@@ -38,23 +41,32 @@ const GRACE: Duration = Duration::from_secs(1);
 const STAND_INS: u32 = 64;
 
 /// What was seen last.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Seen {
-    /// Hashes of documento_id from .. to, and who holds them; sorted.
-    ranges: Vec<(i32, i32, Address)>,
+    /// Sorted by their hashes.
+    shards: Arc<Vec<Arc<Shard>>>,
     lost: HashSet<Address>,
     coordinator_lost: bool,
 }
 
 impl Seen {
-    fn holder(&self, documento_id: &str) -> Option<&Address> {
+    fn shard(&self, documento_id: &str) -> Option<&Arc<Shard>> {
         let hash = hash(documento_id.as_bytes());
-        let at = self.ranges.partition_point(|(_, to, _)| *to < hash);
-        self.ranges.get(at).filter(|(from, ..)| *from <= hash).map(|(.., node)| node)
+        let at = self.shards.partition_point(|shard| shard.to < hash);
+        self.shards.get(at).filter(|shard| shard.from <= hash)
+    }
+
+    fn holder(&self, documento_id: &str) -> Option<&Address> {
+        self.shard(documento_id).map(|shard| &shard.node)
     }
 
     fn is_lost(&self, documento_id: &str) -> bool {
         self.holder(documento_id).is_some_and(|node| self.lost.contains(node))
+    }
+
+    /// The nodes that hold anything.
+    fn holders(&self) -> BTreeSet<&Address> {
+        self.shards.iter().map(|shard| &shard.node).collect()
     }
 }
 
@@ -66,11 +78,18 @@ pub struct Nodes {
     any: AtomicBool,
     /// How many times a node was lost.
     losses: watch::Sender<u64>,
+    /// Something failed that may be for a node, or for a map that is not true any more: the next look is a whole one.
+    doubt: AtomicBool,
 }
 
 impl Default for Nodes {
     fn default() -> Self {
-        Nodes { seen: RwLock::default(), any: AtomicBool::new(false), losses: watch::Sender::new(0) }
+        Nodes {
+            seen: RwLock::default(),
+            any: AtomicBool::new(false),
+            losses: watch::Sender::new(0),
+            doubt: AtomicBool::new(false),
+        }
     }
 }
 
@@ -120,9 +139,48 @@ impl Nodes {
     /// The number of the node of a documento_id.
     pub fn lot(&self, documento_id: &str) -> usize {
         let seen = self.seen();
-        let holders: BTreeSet<&Address> = seen.ranges.iter().map(|(.., node)| node).collect();
         let holder = seen.holder(documento_id);
-        holders.into_iter().position(|node| Some(node) == holder).unwrap_or_default()
+        seen.holders().into_iter().position(|node| Some(node) == holder).unwrap_or_default()
+    }
+
+    /// A shard on the node of a number.
+    pub fn of_lot(&self, lot: usize) -> Option<Arc<Shard>> {
+        let seen = self.seen();
+        let node = seen.holders().into_iter().nth(lot)?;
+        seen.shards.iter().find(|shard| shard.node == *node).cloned()
+    }
+
+    /// A shard on a node that was just met.
+    pub fn any_of(&self, node: &Address, system: &str) -> Option<Arc<Shard>> {
+        let seen = self.seen();
+        let shard = seen.shards.iter().find(|shard| shard.node == *node)?;
+        Some(Arc::new(shard.known_as(system)))
+    }
+
+    /// The shard that the rows of a document lie in.
+    pub fn shard(&self, documento_id: &str) -> Option<Arc<Shard>> {
+        self.seen().shard(documento_id).cloned()
+    }
+
+    /// The shards that the rows of these documents lie in, when all are on one node.
+    pub fn shards<'d>(&self, documents: impl IntoIterator<Item = &'d str>) -> Option<Vec<Arc<Shard>>> {
+        let seen = self.seen();
+        let mut shards: Vec<Arc<Shard>> = Vec::new();
+        for documento_id in documents {
+            let shard = seen.shard(documento_id)?;
+            if shards.first().is_some_and(|first| first.node != shard.node) {
+                return None;
+            }
+            if !shards.iter().any(|known| Arc::ptr_eq(known, shard)) {
+                shards.push(shard.clone());
+            }
+        }
+        Some(shards)
+    }
+
+    /// The next look asks for everything.
+    pub fn doubt(&self) {
+        self.doubt.store(true, Ordering::Release);
     }
 
     /// Where a row of no patient may lie now, when its own node is lost.
@@ -139,12 +197,17 @@ impl Nodes {
         *self.losses.borrow()
     }
 
-    /// Ends when a node is lost from now on, and what was nearly done had time to end.
-    pub async fn lost(&self) {
+    /// Ends when a node is lost from now on (`only`: when it is that one), and what was nearly done had time to end.
+    pub async fn lost(&self, only: Option<&Address>) {
         let mut losses = self.losses.subscribe();
-        match losses.changed().await {
-            Ok(()) => tokio::time::sleep(GRACE).await,
-            Err(_) => std::future::pending().await,
+        loop {
+            if losses.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(GRACE).await;
+            if only.is_none_or(|node| self.seen().lost.contains(node)) {
+                return;
+            }
         }
     }
 
@@ -172,22 +235,34 @@ impl Nodes {
 /// Looks at the nodes until the process ends.
 pub async fn watch(pool: Arc<Pool>, timeout: Duration) {
     let nodes = pool.nodes().clone();
-    let mut look = Look { pool, timeout, conn: None, strikes: HashMap::new(), coordinator: 0, recover: false };
+    let mut look = Look {
+        pool,
+        timeout,
+        conn: None,
+        own: HashMap::new(),
+        systems: HashMap::new(),
+        strikes: HashMap::new(),
+        looks: 0,
+        coordinator: 0,
+        recover: false,
+    };
     loop {
-        match look.once(&nodes.seen()).await {
+        let doubt = nodes.doubt.swap(false, Ordering::AcqRel);
+        match look.once(&nodes.seen(), doubt).await {
             Ok(seen) => nodes.saw(seen),
             Err(error) if !error.is_transient() => tracing::error!(%error, "the nodes cannot be looked at"),
             Err(error) => {
                 tracing::warn!(%error, "the coordinator does not answer");
                 look.coordinator += 1;
+                look.conn = None;
                 if look.coordinator >= STRIKES {
-                    let seen = nodes.seen();
-                    let (ranges, lost) = (seen.ranges.clone(), seen.lost.clone());
-                    nodes.saw(Seen { ranges, lost, coordinator_lost: true });
+                    nodes.saw(Seen { coordinator_lost: true, ..(*nodes.seen()).clone() });
                 }
             }
         }
-        tokio::time::sleep(PERIOD).await;
+        // One strike is looked at again without a rest.
+        let struck = look.strikes.values().any(|strikes| *strikes > 0) || look.coordinator > 0;
+        tokio::time::sleep(if struck { PERIOD / 4 } else { PERIOD }).await;
     }
 }
 
@@ -195,7 +270,12 @@ struct Look {
     pool: Arc<Pool>,
     timeout: Duration,
     conn: Option<Conn>,
+    /// Connections of our own to the workers.
+    own: HashMap<Address, Conn>,
+    /// What the coordinator says that each worker is: who answers under its address must be it.
+    systems: HashMap<Address, String>,
     strikes: HashMap<Address, u32>,
+    looks: u32,
     /// Looks in a row that the coordinator did not answer.
     coordinator: u32,
     /// Whether commits may have been left half-way.
@@ -204,9 +284,8 @@ struct Look {
 
 impl Look {
     /// One look. An error: the coordinator did not answer.
-    async fn once(&mut self, before: &Seen) -> Result<Seen> {
+    async fn once(&mut self, before: &Seen, doubt: bool) -> Result<Seen> {
         let timeout = self.timeout;
-        let late = |_| Error::new(Kind::Timeout, "no answer in time");
         self.recover |= before.coordinator_lost;
         let conn = match self.conn.take().filter(|conn| !conn.is_closed()) {
             Some(conn) => conn,
@@ -217,25 +296,46 @@ impl Look {
                 conn
             }
         };
-        let (ranges, workers) = tokio::time::timeout(timeout, map(&conn)).await.map_err(late)??;
-        let mut lost = HashSet::new();
-        for worker in workers {
-            let port = i32::from(worker.port);
-            let params: [&(dyn ToSql + Sync); 2] = [&worker.host, &port];
-            // The coordinator gives up after the timeout itself.
-            let answers = tokio::time::timeout(timeout * 2, conn.query_opt(CHECK, &params)).await.map_err(late)?;
-            let answers = answers?.is_some_and(|row| row.get::<_, Option<bool>>(0) == Some(true));
+        self.looks = self.looks.wrapping_add(1);
+        let stormy = doubt || !before.lost.is_empty() || self.strikes.values().any(|strikes| *strikes > 0);
+        let shards = match stormy || before.shards.is_empty() || self.looks.is_multiple_of(MAP_EVERY) {
+            true => tokio::time::timeout(timeout, shard::all(&conn, &self.systems)).await.map_err(late)??,
+            false => {
+                tokio::time::timeout(timeout, conn.query(PING, &[])).await.map_err(late)??;
+                before.shards.to_vec()
+            }
+        };
+        let mut seen = Seen { shards: Arc::new(shards), lost: HashSet::new(), coordinator_lost: false };
+        let workers: Vec<(Address, i32)> = workers(&seen.shards);
+        // Of nodes that left nothing stays.
+        self.strikes.retain(|node, _| workers.iter().any(|(worker, _)| worker == node));
+        self.own.retain(|node, _| workers.iter().any(|(worker, _)| worker == node));
+        let whole = stormy || self.looks.is_multiple_of(CHECK_EVERY);
+        for (worker, group) in workers {
+            let answers = match whole {
+                true => None,
+                false => self.answers(&worker).await,
+            };
+            let answers = match answers {
+                Some(answers) => answers,
+                None => self.is_reached(&conn, &worker).await?,
+            };
             let strikes = self.strikes.entry(worker.clone()).or_default();
             *strikes = if answers { 0 } else { *strikes + 1 };
             if *strikes >= STRIKES || (!answers && before.lost.contains(&worker)) {
-                lost.insert(worker);
+                self.own.remove(&worker);
+                self.systems.remove(&worker);
+                seen.lost.insert(worker);
             } else {
                 self.recover |= before.lost.contains(&worker);
+                if answers && group != 0 && !self.own.contains_key(&worker) {
+                    self.meet(&conn, &worker, &mut seen).await;
+                }
             }
         }
         self.coordinator = 0;
         // It asks every node, so it waits until all are there; what it ends is what no living transaction owns.
-        if self.recover && lost.is_empty() && self.strikes.values().all(|strikes| *strikes == 0) {
+        if self.recover && seen.lost.is_empty() && self.strikes.values().all(|strikes| *strikes == 0) {
             let recovered = tokio::time::timeout(timeout * 2, conn.query(RECOVER, &[])).await.map_err(late)?;
             if let Err(error) = recovered {
                 // An account that may not; Citus does the same within a minute.
@@ -244,24 +344,57 @@ impl Look {
             self.recover = false;
         }
         self.conn = Some(conn);
-        Ok(Seen { ranges, lost, coordinator_lost: false })
+        Ok(seen)
+    }
+
+    /// Whether a worker answers on our own connection; none when there is no connection (any more).
+    async fn answers(&mut self, worker: &Address) -> Option<bool> {
+        let own = self.own.get(worker)?;
+        let answer = match tokio::time::timeout(self.timeout, own.query(PING, &[])).await {
+            Ok(Ok(_)) => return Some(true),
+            Ok(Err(_)) => None,
+            Err(_) => Some(false),
+        };
+        self.own.remove(worker);
+        answer
+    }
+
+    /// Whether the coordinator reaches a worker; it gives up after the timeout itself.
+    async fn is_reached(&self, conn: &Conn, worker: &Address) -> Result<bool> {
+        let port = i32::from(worker.port);
+        let params: [&(dyn ToSql + Sync); 2] = [&worker.host, &port];
+        let answer = tokio::time::timeout(self.timeout * 2, conn.query_opt(CHECK, &params)).await.map_err(late)??;
+        Ok(answer.is_some_and(|row| row.get::<_, Option<bool>>(0) == Some(true)))
+    }
+
+    /// Learns who a worker is, and opens our own connection to it when it may be reached from here.
+    async fn meet(&mut self, conn: &Conn, worker: &Address, seen: &mut Seen) {
+        if !self.pool.goes_direct() {
+            return;
+        }
+        if !self.systems.contains_key(worker) {
+            let system = tokio::time::timeout(self.timeout * 2, shard::system(conn, worker)).await;
+            let Ok(Ok(Some(system))) = system else { return };
+            self.systems.insert(worker.clone(), system.clone());
+            seen.shards = Arc::new(shard::known(&seen.shards, worker, &system));
+        }
+        if let Some(system) = self.systems.get(worker)
+            && let Some(own) = self.pool.watcher(worker, system).await
+        {
+            self.own.insert(worker.clone(), own);
+        }
     }
 }
 
-type Ranges = Vec<(i32, i32, Address)>;
+fn late(_: tokio::time::error::Elapsed) -> Error {
+    Error::new(Kind::Timeout, "no answer in time")
+}
 
-/// Who holds which part, and the workers that hold anything.
-async fn map(conn: &Conn) -> Result<(Ranges, Vec<Address>)> {
-    let rows = conn.query(RANGES, &[]).await?;
-    let range = |row: &tokio_postgres::Row| {
-        let port = u16::try_from(row.get::<_, i32>(3)).unwrap_or_default();
-        (row.get(0), row.get(1), Address { host: row.get(2), port })
-    };
-    let ranges: Ranges = rows.iter().map(range).collect();
-    let workers = registered(conn).await?.into_iter().filter(|node| !node.coordinator).map(|node| node.address);
-    let holds = |node: &Address| ranges.iter().any(|(.., holder)| holder == node);
-    let workers = workers.filter(holds).collect();
-    Ok((ranges, workers))
+/// The workers that hold anything, each with its group.
+fn workers(shards: &[Arc<Shard>]) -> Vec<(Address, i32)> {
+    let all: BTreeSet<(Address, i32)> = shards.iter().map(|shard| (shard.node.clone(), shard.group)).collect();
+    // Group 0 is the coordinator.
+    all.into_iter().filter(|(_, group)| *group != 0).collect()
 }
 
 /// The hash of a text that Citus distributes by: PostgreSQL's `hash_bytes` (src/common/hashfn.c).
@@ -324,18 +457,24 @@ mod tests {
         let node = |n: u16| Address { host: "h".to_owned(), port: n };
         let nodes = Nodes::default();
         assert!(nodes.reach("CC-1").is_ok() && nodes.reach_all().is_ok() && nodes.stand_in("CC-1").is_none());
-        let ranges = vec![(i32::MIN, -1, node(1)), (0, i32::MAX, node(2))];
+        let shard = |from, to, n| Arc::new(Shard::of(from, to, node(n)));
+        let shards = Arc::new(vec![shard(i32::MIN, -1, 1), shard(0, i32::MAX, 2)]);
         let holder = if hash(b"CC-1") < 0 { 1 } else { 2 };
-        nodes.saw(Seen { ranges: ranges.clone(), lost: HashSet::from([node(holder)]), coordinator_lost: false });
+        let lost = HashSet::from([node(holder)]);
+        nodes.saw(Seen { shards: shards.clone(), lost, coordinator_lost: false });
         assert!(nodes.reach("CC-1").is_err() && nodes.reach_all().is_err());
         assert!(nodes.reach_coordinator().is_ok());
         let other = (2..99).map(|n| format!("CC-{n}")).find(|d| (hash(d.as_bytes()) < 0) != (holder == 1)).unwrap();
         assert!(nodes.reach(&other).is_ok());
         assert_ne!(nodes.lot(&other), nodes.lot("CC-1"));
+        assert_eq!(nodes.of_lot(nodes.lot("CC-1")).unwrap().node, node(holder));
+        assert_eq!(nodes.shard("CC-1").unwrap().node, node(holder));
+        assert_eq!(nodes.shards(["CC-1", "CC-1"]).unwrap().len(), 1);
+        assert!(nodes.shards(["CC-1", &other]).is_none());
         let stand_in = nodes.stand_in("CC-1").unwrap();
         assert!(nodes.reach(&stand_in).is_ok() && stand_in.starts_with('-'));
         assert_eq!(nodes.losses(), 1);
-        nodes.saw(Seen { ranges, ..Seen::default() });
+        nodes.saw(Seen { shards, ..Seen::default() });
         assert!(nodes.reach("CC-1").is_ok());
         assert_eq!(nodes.losses(), 1, "a return is no loss");
     }

@@ -6,7 +6,7 @@
 use super::{Address, DISTRIBUTE, IS_DISTRIBUTED};
 use crate::error::{Error, Issue, Kind, Result};
 use crate::store::pool::{Conn, Pool};
-use crate::store::{has_state, migrate};
+use crate::store::{NO_DATABASE, has_state, migrate};
 use std::time::{Duration, Instant};
 
 /// One change of the nodes at a time; any number that nobody else in the database uses.
@@ -39,6 +39,9 @@ const PROGRESS: &str = "\
 select j.state::text, count(t.task_id) filter (where t.status = 'done'), count(t.task_id),
   max(t.message) filter (where t.status in ('error', 'runnable') and t.message <> '')
 from pg_dist_background_job j left join pg_dist_background_task t using (job_id) where j.job_id = $1 group by 1";
+
+/// Until every instance has seen that a node holds nothing (`nodes`: the map is read every few seconds).
+const UNASKED: Duration = Duration::from_secs(8);
 
 /// Prepared by a test.
 pub const STATEMENTS: &[&str] = &[
@@ -185,6 +188,8 @@ pub async fn drain_node(pool: &Pool, address: &Address, mut progress: impl FnMut
             format!("{left} shards are still on {address}: run the command again"),
         ));
     }
+    // A node that is none of the cluster any more hears of nothing, and whoever still writes there would write past the others.
+    tokio::time::sleep(UNASKED).await;
     conn.query(REMOVE_NODE, &[host, &port]).await.map(drop)
 }
 
@@ -295,7 +300,7 @@ async fn awaited(pool: &Pool, node: &Address, patience: Duration) -> Result<Conn
                 conn.batch("set statement_timeout = 0").await?;
                 return Ok(conn);
             }
-            Err(error) if has_state(&error, "3D000") => {
+            Err(error) if has_state(&error, NO_DATABASE) => {
                 let server = pool.elsewhere(node, Some("postgres")).await?;
                 let name = server.query_opt(DATABASE, &[&pool.database()]).await?;
                 let name = name.map_or_else(String::new, |row| row.get(0));
