@@ -99,26 +99,32 @@ async fn registers(p: &Person, known: &Someone) -> String {
     p.address().await.split('?').next().unwrap_or_default().to_owned()
 }
 
+/// The four days are played at once, and a bed that is taken is asked about.
+fn bed(p: &Person, number: u16) -> String {
+    format!("{number}-{}-{}", p.size.name(), p.language.code())
+}
+
 async fn stays(p: &Person, patient: &str) {
+    let (bed, other) = (bed(p, 417), bed(p, 309));
     p.step("admit without a reason");
     p.follow("main a[href$=\"/ingresar\"]").await;
     p.choose("clase", "IMP").await;
-    p.fill(&[("servicio", "Medicina interna"), ("cama", "417C")]).await;
+    p.fill(&[("servicio", "Medicina interna"), ("cama", &bed)]).await;
     p.send("servicio").await;
     p.finds("[name=\"motivo\"][aria-invalid=\"true\"]").await;
-    p.holds("cama", "417C").await;
+    p.holds("cama", &bed).await;
     p.look("21", "ingresar").await;
     p.step("admit");
     p.write("motivo", "Neumonía").await;
     p.send("servicio").await;
     p.sees("said.admitted").await;
-    p.reads("417C").await;
+    p.reads(&bed).await;
     p.step("transfer");
     p.follow("main a[href$=\"/trasladar\"]").await;
-    p.fill(&[("servicio", "Cirugía"), ("cama", "309C")]).await;
+    p.fill(&[("servicio", "Cirugía"), ("cama", &other)]).await;
     p.send("servicio").await;
     p.sees("said.transferred").await;
-    p.reads("309C").await;
+    p.reads(&other).await;
     p.step("discharge");
     p.follow("main a[href$=\"/egresar\"]").await;
     p.choose("destino", "home").await;
