@@ -27,12 +27,13 @@ const PATIENCE: Duration = Duration::from_secs(1);
 const STILL: SignedDuration = SignedDuration::from_secs(60);
 
 // The first number keeps these locks apart from others of the two-number form; there are none so far.
-const PROMISE: &str = "select pg_advisory_lock_shared(7166216, $1)::text, pg_backend_pid()";
+const PROMISE: &str = "select pg_advisory_lock_shared(7166216, $1::int8::int4)::text, pg_backend_pid()::int8";
 // The new one first: there is no moment without.
-const RENEW: &str = "select pg_advisory_lock_shared(7166216, $1), pg_advisory_unlock_shared(7166216, $2)";
+const RENEW: &str =
+    "select pg_advisory_lock_shared(7166216, $1::int8::int4), pg_advisory_unlock_shared(7166216, $2::int8::int4)";
 const OTHERS: &str = "\
 select min(l.objid::int8) from pg_locks l
-where l.locktype = 'advisory' and l.objsubid = 2 and l.classid = 7166216 and l.granted and l.pid <> all($1)
+where l.locktype = 'advisory' and l.objsubid = 2 and l.classid = 7166216 and l.granted and l.pid <> all($1::int8[])
   and l.database = (select d.oid from pg_database d where d.datname = current_database())";
 
 /// The times of the writes in work.
@@ -89,7 +90,7 @@ fn after(at: Timestamp) -> Timestamp {
 pub struct Horizon {
     times: Arc<Mutex<Times>>,
     /// The process of the database that holds our promises, and the one before it.
-    holders: Mutex<Vec<i32>>,
+    holders: Mutex<Vec<i64>>,
 }
 
 /// A write in work, until it is dropped.
@@ -156,10 +157,10 @@ impl Horizon {
         Ok(own.min(others))
     }
 
-    async fn promise(&self, pool: &Pool) -> Result<(Conn, i32)> {
+    async fn promise(&self, pool: &Pool) -> Result<(Conn, i64)> {
         let conn = pool.dedicated().await?;
         let promised = step_of(self.own());
-        let backend: Option<i32> = conn.query_opt(PROMISE, &[&promised]).await?.map(|row| row.get(1));
+        let backend: Option<i64> = conn.query_opt(PROMISE, &[&promised]).await?.map(|row| row.get(1));
         let mut holders = locked(&self.holders);
         holders.extend(backend);
         // The backend of a connection that broke may live a little longer than the connection.
@@ -169,7 +170,7 @@ impl Horizon {
         Ok((conn, promised))
     }
 
-    async fn keep(self: Arc<Self>, pool: Arc<Pool>, (conn, promised): (Conn, i32)) {
+    async fn keep(self: Arc<Self>, pool: Arc<Pool>, (conn, promised): (Conn, i64)) {
         let mut holding = Some((conn, promised));
         loop {
             tokio::time::sleep(EVERY).await;
@@ -189,7 +190,7 @@ impl Horizon {
         }
     }
 
-    async fn renew(&self, conn: &Conn, promised: i32) -> Result<i32> {
+    async fn renew(&self, conn: &Conn, promised: i64) -> Result<i64> {
         let next = step_of(self.own());
         if next != promised {
             conn.query(RENEW, &[&next, &promised]).await?;
@@ -200,10 +201,10 @@ impl Horizon {
     }
 }
 
-/// A time as the key of a lock: 32 bits without sign, rounded down.
-fn step_of(at: Timestamp) -> i32 {
+/// A time as the key of a lock, rounded down: 32 bits, which PostgreSQL takes with their sign and shows without.
+fn step_of(at: Timestamp) -> i64 {
     let step = (at.as_millisecond() - EPOCH).max(0) / STEP;
-    u32::try_from(step).unwrap_or(u32::MAX).cast_signed()
+    i64::from(u32::try_from(step).unwrap_or(u32::MAX).cast_signed())
 }
 
 fn time_of(step: i64) -> Option<Timestamp> {
@@ -246,10 +247,11 @@ mod tests {
     #[test]
     fn a_promise_is_rounded_down_and_read_back() {
         for (millisecond, expected) in [(0, 0), (249, 0), (250, 250), (86_400_123, 86_400_000), (-5, 0)] {
-            let step = step_of(at(millisecond));
-            assert_eq!(time_of(i64::from(step.cast_unsigned())), Some(at(expected)), "{millisecond}");
+            assert_eq!(time_of(step_of(at(millisecond))), Some(at(expected)), "{millisecond}");
         }
         let far: Timestamp = "2058-06-01T00:00:00Z".parse().unwrap();
-        assert_eq!(time_of(i64::from(step_of(far).cast_unsigned())), Some(far));
+        let step = step_of(far);
+        assert!(step < 0);
+        assert_eq!(time_of(step + (1 << 32)), Some(far));
     }
 }

@@ -34,21 +34,22 @@ const LAST: &str = "~";
 
 /// At most `span.limit` versions in the order of time, type and id. `sights`: as for `compartment`. A type of which
 /// everything may be seen is an arm of its own that reads its index in order and no further than the limit; the rows of a caller
-/// who sees one record are read by that record. The columns: `resource_type text, documento_id text, id text, version int8,
+/// who sees one record are read by that record, an arm for each place where it lies. The columns: `resource_type text, documento_id text, id text, version int8,
 /// method text, updated timestamptz, deleted bool, owner text[], patient text[], labels text[], body bytea, encoding int2`.
 pub fn versions(kept: Kept, sights: &[(Guard, Vec<String>)], span: &Span<'_>) -> Statement {
     let mut text = Text::default();
     text.add("select * from (");
     let mut first = true;
+    let mut arm = |text: &mut Text, guard: &Guard, types: &[String], document: Option<&str>| {
+        text.add(if first { "(" } else { " union all (" });
+        first = false;
+        text.arm(kept, guard, types, document, span).add(")");
+    };
     for (guard, types) in sights {
-        let arms: Vec<&[String]> = match guard.documents {
-            Some(_) => vec![types],
-            None => types.chunks(1).collect(),
-        };
-        for arm in arms {
-            text.add(if first { "(" } else { " union all (" });
-            first = false;
-            text.arm(kept, guard, arm, span).add(")");
+        match &guard.documents {
+            // Each of them may lie on another node.
+            Some(documents) => documents.iter().for_each(|one| arm(&mut text, guard, types, Some(one))),
+            None => types.chunks(1).for_each(|one| arm(&mut text, guard, one, None)),
         }
     }
     text.add(") w order by w.updated desc, w.resource_type, w.id desc limit ").bind(Bind::Int(span.limit));
@@ -56,14 +57,21 @@ pub fn versions(kept: Kept, sights: &[(Guard, Vec<String>)], span: &Span<'_>) ->
 }
 
 impl Text {
-    fn arm(&mut self, kept: Kept, guard: &Guard, types: &[String], span: &Span<'_>) -> &mut Self {
+    fn arm(
+        &mut self,
+        kept: Kept,
+        guard: &Guard,
+        types: &[String],
+        document: Option<&str>,
+        span: &Span<'_>,
+    ) -> &mut Self {
         let table = if kept == Kept::Superseded { "resource_history w" } else { "resource w" };
         self.add("select ").add(COLUMNS).add(" from ");
-        match &guard.documents {
+        match document {
             // Fenced: the record is read, and never the whole type in its order.
-            Some(documents) => {
-                self.add("(select * from ").add(table).add(" where w.documento_id = any(");
-                self.bind(Bind::Texts(documents.clone())).add(") and w.resource_type = any(");
+            Some(document) => {
+                self.add("(select * from ").add(table).add(" where w.documento_id = ");
+                self.bind(Bind::Text(document.to_owned())).add(" and w.resource_type = any(");
                 self.bind(Bind::Texts(types.to_vec())).add(") offset 0) w where true");
             }
             None => {
@@ -74,7 +82,7 @@ impl Text {
         if kept == Kept::Living {
             self.add(" and not w.deleted");
         }
-        self.seen("w", guard).within_span(kept, guard, types, span);
+        self.seen("w", guard).within_span(kept, guard, (types, document), span);
         self.add(" order by w.updated desc, w.resource_type, w.id desc limit ").bind(Bind::Int(span.limit))
     }
 
@@ -90,7 +98,13 @@ impl Text {
         self
     }
 
-    fn within_span(&mut self, kept: Kept, guard: &Guard, types: &[String], span: &Span<'_>) -> &mut Self {
+    fn within_span(
+        &mut self,
+        kept: Kept,
+        guard: &Guard,
+        (types, document): (&[String], Option<&str>),
+        span: &Span<'_>,
+    ) -> &mut Self {
         self.add(" and w.updated <= ").bind(Bind::Time(span.until));
         if let Some(since) = span.since {
             self.add(" and w.updated >= ").bind(Bind::Time(since));
@@ -128,20 +142,25 @@ impl Text {
         if let (Kept::Superseded, Some((lo, _))) = (kept, span.at) {
             // When the next version came.
             self.add(" and coalesce((select n.updated from resource_history n where ")
-                .same("n")
+                .same("n", document)
                 .add(" and n.version = w.version + 1), ");
-            self.add("(select c.updated from resource c where ").same("c").add(")) > ").bind(Bind::Time(lo));
+            self.add("(select c.updated from resource c where ").same("c", document).add(")) > ").bind(Bind::Time(lo));
         }
         // An old version is seen only by who sees the current one.
         if kept == Kept::Superseded && *guard != Guard::default() {
-            self.add(" and exists (select 1 from resource c where ").same("c").seen("c", guard).add(")");
+            self.add(" and exists (select 1 from resource c where ").same("c", document).seen("c", guard).add(")");
         }
         self
     }
 
-    fn same(&mut self, row: &'static str) -> &mut Self {
+    /// The rows of the same resource.
+    fn same(&mut self, row: &'static str, document: Option<&str>) -> &mut Self {
         for (n, column) in [".documento_id", ".resource_type", ".id"].into_iter().enumerate() {
             self.add(if n == 0 { "" } else { " and " }).add(row).add(column).add(" = w").add(column);
+        }
+        // Citus must be told so of each table.
+        if let Some(document) = document {
+            self.add(" and ").add(row).add(".documento_id = ").bind(Bind::Text(document.to_owned()));
         }
         self
     }
