@@ -162,7 +162,7 @@ fn order(interaction: &Interaction) -> u8 {
     match interaction {
         Interaction::Delete { .. } => 0,
         Interaction::Create { .. } => 1,
-        Interaction::Update { .. } => 2,
+        Interaction::Update { .. } | Interaction::MetaChange(_) => 2,
         _ => 3,
     }
 }
@@ -204,6 +204,7 @@ fn checked(unit: &Unit<'_>, entry: &BundleEntry<'_>) -> Result<Interaction> {
             resource.check(*resource_type)?;
         }
         Interaction::Delete { resource_type, .. } => authorized(Action::Delete, *resource_type)?,
+        Interaction::MetaChange(change) => authorized(Action::Update, change.resource_type)?,
         Interaction::Transaction { .. } | Interaction::Batch { .. } => {
             return Err(Error::new(Kind::Invalid, "a transaction holds no Bundles to execute"));
         }

@@ -1,5 +1,6 @@
 //! The history of a type and of everything, what is seen of it, and pollers who miss nothing (docs/adr/0018).
 
+use crate::harness::cluster::cluster;
 use crate::harness::data::{bundle, encounter, entry, patient, result, weight};
 use crate::harness::fhir::{Fhir, Reply, as_patient, signed_in};
 use crate::harness::instance::Start;
@@ -186,6 +187,13 @@ fn f080_a_history_shows_what_the_role_may_see() {
         }
         let persons = since(&caller, "Patient/_history", start, &updated(&foreign)).await;
         assert_eq!(persons.iter().map(|(path, ..)| path.as_str()).collect::<Vec<_>>(), [subject.as_str()]);
+        // Who saw it is known: one record of each history for each patient who was shown.
+        if let Some(client) = database::of_server().await {
+            for action in ["history-type", "history-system"] {
+                let sql = "select count(*) from audit_event where patient_id = $1 and action = $2 and outcome = 0 and role = 'paciente'";
+                assert!(database::count(&client, sql, &[&own, &action]).await > 0, "{action}");
+            }
+        }
         // By type and by rule of each role.
         let clerk = fhir("admisionista").await;
         clerk.get("Observation/_history").await.refused(403, "forbidden");
@@ -253,9 +261,12 @@ async fn slow_write(writer: &Fhir, other: &Fhir, reader: &Fhir, url: &str) {
     slow["gender"] = "male".into();
     let mut poller = Poller { caller: reader, since: updated(&slow), seen: BTreeSet::new() };
     let holder = database::connect(url).await.expect("the database");
+    let id = slow["id"].as_str().unwrap();
+    let place = "select documento_id from resource where resource_type = 'Patient' and id = $1";
+    let place: String = database::rows(&holder, place, &[&id]).await[0].get(0);
     holder.batch_execute("begin").await.unwrap();
-    let held = "select 1 from resource where resource_type = 'Patient' and id = $1 for update";
-    assert_eq!(database::rows(&holder, held, &[&slow["id"].as_str().unwrap()]).await.len(), 1);
+    let held = "select 1 from resource where documento_id = $1 and resource_type = 'Patient' and id = $2 for update";
+    assert_eq!(database::rows(&holder, held, &[&place, &id]).await.len(), 1);
     let waits = tokio::spawn({
         let (writer, path, slow) = (writer.clone(), path.clone(), slow.clone());
         async move { writer.put(&path, &slow).await.expect(200).json() }
@@ -292,7 +303,13 @@ fn a_poller_misses_no_slow_write() {
         return skip(NAME, "the server is not ours");
     }
     run(async {
-        let instance = Start::dev().ready();
+        // On one node, or on the cluster that the suite runs on.
+        let wanted = std::env::var("HISTORIA_TEST_CITUS").is_ok_and(|wanted| wanted == "1");
+        let start = match cluster().filter(|_| wanted) {
+            Some(cluster) => Start::dev().with("DATABASE_URL", &database::own(&cluster.url)),
+            None => Start::dev(),
+        };
+        let instance = start.ready();
         let medico = signed_in(&instance, "medico").await;
         slow_write(&medico, &medico, &medico, &instance.database_url()).await;
         // Another process on the same database: its writes are promised there.
