@@ -5,7 +5,7 @@
 //! resource inside a resource stays whole.
 
 use crate::error::{Error, Kind, Result};
-use crate::fhir::definitions::{Definitions, ElementDef, ResourceType, TypeDef, TypeKind};
+use crate::fhir::definitions::{Definitions, ResourceType, TypeDef, TypeKind};
 use serde_json::{Map, Value, json};
 
 const SYSTEM: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationValue";
@@ -111,8 +111,8 @@ pub fn of_resource(definitions: &Definitions, subset: &Subset, resource: &mut Va
     });
     if *subset == Subset::Summary {
         for (name, value) in members.iter_mut().filter(|(name, _)| *name != "meta") {
-            if let Some((element, element_type)) = def.member(name) {
-                summarize(definitions, element, definitions.type_at(element_type.def), value);
+            if let Some((_, element_type)) = def.member(name) {
+                summarize(definitions, definitions.type_at(element_type.def), value);
             }
         }
     }
@@ -120,12 +120,12 @@ pub fn of_resource(definitions: &Definitions, subset: &Subset, resource: &mut Va
 }
 
 /// Leaves the summary of an element's value.
-fn summarize(definitions: &Definitions, of: &ElementDef, def: &TypeDef, value: &mut Value) {
+fn summarize(definitions: &Definitions, def: &TypeDef, value: &mut Value) {
     if !matches!(def.kind, TypeKind::Complex | TypeKind::Backbone) || def.is_abstract {
         return;
     }
     match value {
-        Value::Array(items) => items.iter_mut().for_each(|item| summarize(definitions, of, def, item)),
+        Value::Array(items) => items.iter_mut().for_each(|item| summarize(definitions, def, item)),
         Value::Object(members) => {
             // Types that mark nothing (Dosage does, Narrative does not) are whole.
             if !def.elements.iter().any(|element| element.summary) {
@@ -137,8 +137,8 @@ fn summarize(definitions: &Definitions, of: &ElementDef, def: &TypeDef, value: &
                 found.is_some_and(|(element, _)| element.summary || element.modifier || element.min > 0)
             });
             for (name, value) in members.iter_mut() {
-                if let Some((element, element_type)) = def.member(name) {
-                    summarize(definitions, element, definitions.type_at(element_type.def), value);
+                if let Some((_, element_type)) = def.member(name) {
+                    summarize(definitions, definitions.type_at(element_type.def), value);
                 }
             }
         }

@@ -53,7 +53,7 @@ fn description(root: &str) -> Value {
             &format!("create{t}"),
             t.name(),
             "create",
-            &[header("IfNoneExist"), header("Prefer")],
+            &[parameter("IfNoneExist"), parameter("Prefer")],
             Some(FHIR),
         );
         path.insert("post".into(), create);
@@ -126,7 +126,7 @@ fn reference(kind: &str, name: &str) -> Value {
     json!({"$ref": format!("#/components/{kind}/{name}")})
 }
 
-fn header(name: &str) -> Value {
+fn parameter(name: &str) -> Value {
     reference("parameters", name)
 }
 
@@ -159,94 +159,80 @@ fn operation(id: &str, tag: &str, interaction: &str, parameters: &[Value], body:
     operation
 }
 
+/// One address with one method.
+struct Address {
+    path: &'static str,
+    method: &'static str,
+    id: &'static str,
+    interaction: &'static str,
+    parameters: &'static [&'static [&'static str]],
+    body: Option<&'static str>,
+}
+
+const fn get(
+    path: &'static str,
+    id: &'static str,
+    interaction: &'static str,
+    parameters: &'static [&'static [&'static str]],
+) -> Address {
+    Address { path, method: "get", id, interaction, parameters, body: None }
+}
+
+const fn send(
+    (method, path): (&'static str, &'static str),
+    id: &'static str,
+    interaction: &'static str,
+    parameters: &'static [&'static [&'static str]],
+    body: Option<&'static str>,
+) -> Address {
+    Address { path, method, id, interaction, parameters, body }
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const OF_TYPE: &[&str] = &["type"];
+const OF_ID: &[&str] = &["type", "id"];
+const OF_VERSION: &[&str] = &["type", "id", "version"];
+const PART: &[&str] = &["_elements", "_summary", "_format"];
+const UNCHANGED: &[&str] = &["IfNoneMatch", "IfModifiedSince"];
+const VERSIONS: &[&str] = &["_since", "_at", "_count", "_page"];
+const EVERYTHING: &[&str] = &["id", "_since", "_type", "_count", "_page"];
+const SEARCH: &[&str] = &["_content", "_count", "_filter", "_list", "_page", "_sort", "_text", "_total", "_type"];
+
 /// The addresses that are the same for all types.
+const ADDRESSES: &[Address] = &[
+    get("/fhir/metadata", "metadata", "capabilities", &[&["mode"], PART]),
+    get("/fhir", "searchAll", "search-system", &[SEARCH, PART]),
+    send(("post", "/fhir"), "bundle", "transaction or batch", &[&["Prefer"]], Some(FHIR)),
+    send(("post", "/fhir/_search"), "searchAllByForm", "search-system", &[], Some(FORM)),
+    get("/fhir/_history", "historyAll", "history-system", &[VERSIONS, &["_type"], PART]),
+    get("/fhir/$meta", "metaAll", "operation", &[]),
+    send(("post", "/fhir/{type}/_search"), "searchByForm", "search-type", &[OF_TYPE], Some(FORM)),
+    get("/fhir/{type}/_history", "historyType", "history-type", &[OF_TYPE, VERSIONS, PART]),
+    get("/fhir/{type}/$meta", "metaType", "operation", &[OF_TYPE]),
+    get("/fhir/{type}/{id}", "read", "read", &[OF_ID, UNCHANGED, PART]),
+    send(("put", "/fhir/{type}/{id}"), "update", "update", &[OF_ID, &["IfMatch", "Prefer"]], Some(FHIR)),
+    send(("delete", "/fhir/{type}/{id}"), "delete", "delete", &[OF_ID, &["IfMatch"]], None),
+    get("/fhir/{type}/{id}/_history", "historyInstance", "history-instance", &[OF_ID, VERSIONS, PART]),
+    get("/fhir/{type}/{id}/_history/{version}", "vread", "read", &[OF_VERSION, UNCHANGED, PART]),
+    get("/fhir/{type}/{id}/$meta", "meta", "operation", &[OF_ID]),
+    send(("post", "/fhir/{type}/{id}/$meta-add"), "metaAdd", "operation", &[OF_ID, &["IfMatch"]], Some(FHIR)),
+    send(("post", "/fhir/{type}/{id}/$meta-delete"), "metaDelete", "operation", &[OF_ID, &["IfMatch"]], Some(FHIR)),
+    get("/fhir/Patient/{id}/$everything", "everythingPatient", "operation", &[EVERYTHING, &["start", "end"], PART]),
+    get("/fhir/Encounter/{id}/$everything", "everythingEncounter", "operation", &[EVERYTHING, PART]),
+];
+
 fn generic() -> Map<String, Value> {
-    const FORM: &str = "application/x-www-form-urlencoded";
-    let (ty, id, version) = (header("type"), header("id"), header("version"));
-    let query = |names: &[&str]| names.iter().map(|name| header(name)).collect::<Vec<Value>>();
-    let instance = vec![ty.clone(), id.clone()];
-    let with = |first: &[Value], names: &[&str]| [first.to_vec(), query(names)].concat();
-    let part = ["_elements", "_summary", "_format"];
-    let history = ["_since", "_at", "_count", "_page", "_elements", "_summary", "_format"];
-    let everything = ["start", "end", "_since", "_type", "_count", "_page", "_elements", "_summary", "_format"];
-    let of_encounter = &everything[2..];
-    let search: Vec<&str> = RESULT.iter().map(|(name, _)| *name).collect();
-    let read = [&["IfNoneMatch", "IfModifiedSince"][..], &part].concat();
-    let all: Vec<(&str, &str, &str, &str, Vec<Value>, Option<&str>)> = vec![
-        (
-            "/fhir/metadata",
-            "get",
-            "metadata",
-            "capabilities",
-            with(&[], &["mode", "_elements", "_summary", "_format"]),
-            None,
-        ),
-        ("/fhir", "get", "searchAll", "search-system", query(&search), None),
-        ("/fhir", "post", "bundle", "transaction or batch", with(&[], &["Prefer"]), Some(FHIR)),
-        ("/fhir/_search", "post", "searchAllByForm", "search-system", Vec::new(), Some(FORM)),
-        (
-            "/fhir/_history",
-            "get",
-            "historyAll",
-            "history-system",
-            with(&[], &[&history[..], &["_type"]].concat()),
-            None,
-        ),
-        ("/fhir/$meta", "get", "metaAll", "operation", Vec::new(), None),
-        ("/fhir/{type}/_search", "post", "searchByForm", "search-type", vec![ty.clone()], Some(FORM)),
-        ("/fhir/{type}/_history", "get", "historyType", "history-type", with(&[ty.clone()], &history), None),
-        ("/fhir/{type}/$meta", "get", "metaType", "operation", vec![ty.clone()], None),
-        ("/fhir/{type}/{id}", "get", "read", "read", with(&instance, &read), None),
-        ("/fhir/{type}/{id}", "put", "update", "update", with(&instance, &["IfMatch", "Prefer"]), Some(FHIR)),
-        ("/fhir/{type}/{id}", "delete", "delete", "delete", with(&instance, &["IfMatch"]), None),
-        ("/fhir/{type}/{id}/_history", "get", "historyInstance", "history-instance", with(&instance, &history), None),
-        (
-            "/fhir/{type}/{id}/_history/{version}",
-            "get",
-            "vread",
-            "read",
-            with(&[ty.clone(), id.clone(), version], &read),
-            None,
-        ),
-        ("/fhir/{type}/{id}/$meta", "get", "meta", "operation", instance.clone(), None),
-        ("/fhir/{type}/{id}/$meta-add", "post", "metaAdd", "operation", with(&instance, &["IfMatch"]), Some(FHIR)),
-        (
-            "/fhir/{type}/{id}/$meta-delete",
-            "post",
-            "metaDelete",
-            "operation",
-            with(&instance, &["IfMatch"]),
-            Some(FHIR),
-        ),
-        (
-            "/fhir/Patient/{id}/$everything",
-            "get",
-            "everythingPatient",
-            "operation",
-            with(&[id.clone()], &everything),
-            None,
-        ),
-        (
-            "/fhir/Encounter/{id}/$everything",
-            "get",
-            "everythingEncounter",
-            "operation",
-            with(&[id], of_encounter),
-            None,
-        ),
-    ];
     let mut paths: Map<String, Value> = Map::new();
-    for (path, method, name, interaction, parameters, body) in all {
-        let place = paths.entry(path).or_insert_with(|| json!({}));
-        if let Value::Object(place) = place {
-            place.insert(method.into(), operation(name, "all types", interaction, &parameters, body));
+    for Address { path, method, id, interaction, parameters, body } in ADDRESSES {
+        let parameters: Vec<Value> = parameters.iter().copied().flatten().map(|name| parameter(name)).collect();
+        let mut operation = operation(id, "all types", interaction, &parameters, *body);
+        if let (Value::Object(members), "capabilities") = (&mut operation, *interaction) {
+            // Open to all.
+            members.insert("security".into(), json!([]));
         }
-    }
-    // Open to all.
-    if let Some(metadata) =
-        paths.get_mut("/fhir/metadata").and_then(|path| path.get_mut("get")).and_then(Value::as_object_mut)
-    {
-        metadata.insert("security".into(), json!([]));
+        if let Value::Object(place) = paths.entry(*path).or_insert_with(|| json!({})) {
+            place.insert((*method).into(), operation);
+        }
     }
     paths
 }

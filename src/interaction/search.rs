@@ -110,8 +110,11 @@ pub(super) fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, le
 /// (docs/adr/0018). Gives that time.
 pub(super) async fn known_until(unit: &Unit<'_>, queries: &mut [Query]) -> Result<Option<Timestamp>> {
     let is_open = |one: &Comparison| matches!(one.prefix, Prefix::Gt | Prefix::Ge | Prefix::Sa);
-    let polls = |clause: &Clause| matches!(clause, Clause::Updated(any) if any.iter().any(is_open));
-    if !queries.iter().any(|query| query.clauses.iter().any(polls)) {
+    let mut polls = false;
+    for query in queries.iter_mut() {
+        query.each(&mut |clause| polls |= matches!(clause, Clause::Updated(any) if any.iter().any(is_open)));
+    }
+    if !polls {
         return Ok(None);
     }
     let until = unit.known_until().await?;

@@ -294,6 +294,8 @@ async fn slow_write(writer: &Fhir, other: &Fhir, reader: &Fhir, url: &str) {
     let found = reader.get(&searched).await.expect(200);
     assert!(found.ids().iter().any(|id| *id == slow["id"]) && found.ids().iter().any(|id| *id == fast["id"]));
     assert!(known(&found) >= updated(&fast));
+    let filtered = format!("Patient?_filter=_lastUpdated%20gt%20{}&_count=1", updated(&slow));
+    assert!(!known(&reader.get(&filtered).await.expect(200)).is_empty());
 }
 
 #[test]
