@@ -18,6 +18,10 @@ const NOBODY: &str = "-";
 /// Where a record without a usable document lies: `REG-<record_id>`.
 const RECORD: &str = "REG-";
 
+/// Types whose numbers are numbers: zeros before them say nothing.
+const NUMERIC: [&str; 5] = ["CC", "TI", "RC", "CE", "PPT"];
+/// Digits of a number with its zeros before it, as people and programs fill it up.
+const FILLED: usize = 10;
 const NUMBER_MIN: usize = 3;
 const NUMBER_MAX: usize = 20;
 
@@ -86,6 +90,33 @@ impl DocumentoId {
 
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// Whether both name one document: `CC-051999208` is `CC-51999208`. As keys of rows they stay two.
+    pub fn is_same(&self, other: &DocumentoId) -> bool {
+        self == other || (self.bare().is_some() && self.bare() == other.bare())
+    }
+
+    /// Type and number without the zeros before it, where the type has numbers.
+    fn bare(&self) -> Option<(&str, &str)> {
+        let (kind, number) = self.parts()?;
+        let is_number = NUMERIC.contains(&kind) && number.bytes().all(|b| b.is_ascii_digit());
+        is_number.then(|| (kind, number.trim_start_matches('0')))
+    }
+
+    /// The number as it may be stored: as it is, without the zeros before it, filled up with zeros.
+    pub fn spellings(&self) -> Vec<String> {
+        let mut all: Vec<String> = self.parts().map(|(_, number)| number.to_owned()).into_iter().collect();
+        if let Some((_, bare)) = self.bare().filter(|(_, bare)| !bare.is_empty()) {
+            all.extend((bare.len()..=FILLED.max(bare.len())).map(|length| format!("{bare:0>length$}")));
+        }
+        let first = all.first().cloned();
+        let mut n = 0;
+        all.retain(|one| {
+            n += 1;
+            n == 1 || Some(one) != first.as_ref()
+        });
+        all
     }
 
     /// Type code and number; `None` for `REG-…` and `-`, which are no documents.
@@ -207,6 +238,26 @@ mod tests {
         );
         check(json!("no list"), None);
         check(json!([{"system": "urn:other", "value": "1"}]), None);
+    }
+
+    #[test]
+    fn zeros_before_a_number_say_nothing() {
+        let check = |one: &str, other: &str, same: bool| {
+            let (one, other) = (DocumentoId::parse(one).unwrap(), DocumentoId::parse(other).unwrap());
+            assert_eq!((one.is_same(&other), other.is_same(&one)), (same, same), "{one} {other}");
+        };
+        check("CC-051999208", "CC-51999208", true);
+        check("TI-0051999208", "TI-051999208", true);
+        check("CC-51999208", "TI-51999208", false);
+        check("CC-519992080", "CC-51999208", false);
+        check("PA-0123", "PA-123", false);
+        check("CE-0A123", "CE-A123", false);
+        let spelled = |text: &str| DocumentoId::parse(text).unwrap().spellings();
+        assert_eq!(spelled("CC-51999208"), ["51999208", "051999208", "0051999208"]);
+        assert_eq!(spelled("CC-051999208"), ["051999208", "51999208", "0051999208"]);
+        assert_eq!(spelled("CC-1020304050"), ["1020304050"]);
+        assert_eq!(spelled("PA-0123"), ["0123"]);
+        assert_eq!(spelled("CC-000"), ["000"]);
     }
 
     #[test]

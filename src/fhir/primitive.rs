@@ -25,6 +25,11 @@ impl Broken {
     }
 }
 
+/// Characters that are not seen, or turn what stands beside them: no part of a name.
+pub fn is_hidden(c: char) -> bool {
+    matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// Judges one value of a primitive type by its name (`dateTime`). A name that is no primitive of R4 breaks a rule too.
 pub fn check(type_name: &str, value: &Value) -> Result<(), Broken> {
     match (type_name, value) {

@@ -45,6 +45,10 @@ pub enum Kind {
     NameLength,
     /// PID-3 holds nothing that tells the patient apart.
     Identity,
+    /// Two numbers of one type of document that both hold: nobody can tell which is the patient's.
+    Documents,
+    /// A further document is the official one of another patient.
+    DocumentOfAnother,
     /// A code outside its table; kept as it came.
     UnknownCode,
     /// Admission to a visit that is finished or cancelled.
@@ -74,6 +78,8 @@ pub enum Kind {
     /// PV1-45 outside a discharge.
     DischargeIgnored,
     NoDischargeTime,
+    /// A visit that begins more than a day after the message.
+    VisitFuture,
 }
 
 /// What an irregularity does to the message, in rising order.
@@ -88,7 +94,7 @@ pub enum Effect {
 }
 
 /// Every kind, for tables and tests.
-pub const KINDS: [Kind; 37] = [
+pub const KINDS: [Kind; 40] = [
     Kind::NoHeader,
     Kind::Delimiters,
     Kind::Charset,
@@ -110,6 +116,8 @@ pub const KINDS: [Kind; 37] = [
     Kind::BirthFuture,
     Kind::NameLength,
     Kind::Identity,
+    Kind::Documents,
+    Kind::DocumentOfAnother,
     Kind::UnknownCode,
     Kind::VisitClosed,
     Kind::VisitOfAnother,
@@ -126,6 +134,7 @@ pub const KINDS: [Kind; 37] = [
     Kind::UnknownVisit,
     Kind::DischargeIgnored,
     Kind::NoDischargeTime,
+    Kind::VisitFuture,
 ];
 
 impl Kind {
@@ -154,6 +163,8 @@ impl Kind {
             Kind::BirthFuture => ("birth-future", 102, Error),
             Kind::NameLength => ("name-length", 104, Error),
             Kind::Identity => ("identity", 101, Error),
+            Kind::Documents => ("documents", 205, Error),
+            Kind::DocumentOfAnother => ("document-of-another", 205, Error),
             Kind::UnknownCode => ("unknown-code", 103, Warning),
             Kind::VisitClosed => ("visit-closed", 205, Error),
             Kind::VisitOfAnother => ("visit-of-another", 205, Error),
@@ -170,6 +181,7 @@ impl Kind {
             Kind::UnknownVisit => ("unknown-visit", 0, Warning),
             Kind::DischargeIgnored => ("discharge-ignored", 0, Warning),
             Kind::NoDischargeTime => ("no-discharge-time", 0, Warning),
+            Kind::VisitFuture => ("visit-future", 0, Warning),
         }
     }
 

@@ -11,6 +11,7 @@ use super::message::{Field, Message, Value as Said};
 use super::plan::Settings;
 use super::table;
 use crate::fhir::documento::DocumentoId;
+use crate::fhir::primitive::is_hidden;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value, json};
 use unicode_normalization::UnicodeNormalization;
@@ -26,7 +27,49 @@ const MOTHERS_MAIDEN_NAME: &str = "http://hl7.org/fhir/StructureDefinition/patie
 pub(super) fn identifiers(message: &Message, settings: &Settings) -> Vec<Cx> {
     let fields: [Field<'_>; 3] = [3, 2, 4].map(|number| message.field("PID", number));
     let parts = fields.iter().flat_map(Field::repetitions).map(|(_, part)| part);
-    parts.filter_map(|part| cx(part, settings)).collect()
+    let mut all: Vec<Cx> = parts.filter_map(|part| cx(part, settings)).collect();
+    // What no longer holds is nobody's first document.
+    let day = day_of(message);
+    all.sort_by_key(|cx| is_past(cx, day.as_deref()));
+    all
+}
+
+/// The day on which a message was made: MSH-7.
+fn day_of(message: &Message) -> Option<String> {
+    Some(Dtm::parse(&message.field("MSH", 7).text()?)?.date())
+}
+
+/// Whether an identifier has ended (CX-8) before a day.
+fn is_past(cx: &Cx, day: Option<&str>) -> bool {
+    let end = cx.identifier.get("period").and_then(|period| period.get("end")?.as_str());
+    // An end that is a month or a year holds until it is over.
+    matches!((end, day), (Some(end), Some(day)) if day.get(..end.len()).is_some_and(|day| end < day))
+}
+
+/// The documents of PID-3, PID-2 and PID-4 and where they stand. Two numbers of one type that both hold are an error: one
+/// of them is another person's.
+pub(super) fn documents(message: &Message, settings: &Settings) -> Result<Vec<(DocumentoId, Location)>, Irregularity> {
+    let day = day_of(message);
+    let (mut current, mut past): (Vec<(DocumentoId, Location)>, Vec<_>) = (Vec::new(), Vec::new());
+    for number in [3, 2, 4] {
+        for (repetition, part) in message.field("PID", number).repetitions() {
+            let Some(cx) = cx(part, settings) else { continue };
+            let Some(documento) = cx.documento.clone() else { continue };
+            let at = Location::field("PID", number).component(repetition, 1);
+            if is_past(&cx, day.as_deref()) {
+                past.push((documento, at));
+                continue;
+            }
+            let kind = |documento: &DocumentoId| documento.parts().map(|(kind, _)| kind.to_owned());
+            let other = |known: &DocumentoId| kind(known) == kind(&documento) && !known.is_same(&documento);
+            if current.iter().any(|(known, _)| other(known)) {
+                return Err(Irregularity::at(Kind::Documents, at));
+            }
+            current.push((documento, at));
+        }
+    }
+    current.append(&mut past);
+    Ok(current)
 }
 
 /// Applies PID to a Patient. A new one must have a name.
@@ -38,9 +81,9 @@ pub(super) fn apply(
     received: Timestamp,
     warnings: &mut Vec<Irregularity>,
 ) -> Result<(), Irregularity> {
-    name_lengths(message)?;
+    name_parts(message)?;
     let Some(patient) = patient.as_object_mut() else { return Err(Irregularity::new(Kind::Internal)) };
-    unite_identifiers(patient, identifiers(message, settings), settings);
+    unite_identifiers(patient, identifiers(message, settings), day_of(message).as_deref(), settings);
     let names: Vec<Value> = message.field("PID", 5).repetitions().filter_map(|(_, part)| xpn(part, settings)).collect();
     if new && names.is_empty() {
         return Err(Irregularity::at(Kind::Field, Location::field("PID", 5)));
@@ -63,6 +106,16 @@ pub(super) fn apply(
     mothers_maiden_name(patient, message.field("PID", 6));
     multiple_birth(patient, message);
     deceased(patient, message, settings)
+}
+
+/// Whether birth date and name of the message are those that are stored.
+pub(super) fn is_person(message: &Message, settings: &Settings, stored: &Value) -> bool {
+    let birth = message.field("PID", 7).text().and_then(|text| Dtm::parse(&text)).map(|moment| moment.date());
+    let name = message.field("PID", 5).repetitions().find_map(|(_, part)| xpn(part, settings));
+    let mut known = stored.get("name").and_then(Value::as_array).into_iter().flatten();
+    birth.is_some()
+        && birth.as_deref() == stored.get("birthDate").and_then(Value::as_str)
+        && name.is_some_and(|name| known.any(|known| folded(known) == folded(&name)))
 }
 
 /// Whether birth date, name and sex of the message all contradict what is stored (a wrong patient overwritten).
@@ -90,18 +143,24 @@ fn folded(name: &Value) -> String {
 
 /// Adds the identifiers that are not there. The first national document is the official one from now on; one that is
 /// no longer official is kept as `old`, further ones are secondary.
-fn unite_identifiers(patient: &mut Map<String, Value>, told: Vec<Cx>, settings: &Settings) {
+fn unite_identifiers(patient: &mut Map<String, Value>, told: Vec<Cx>, day: Option<&str>, settings: &Settings) {
     let mut list = taken(patient, "identifier");
     let official = told.iter().find_map(|cx| cx.documento.clone());
     for stored in &mut list {
         let document = DocumentoId::of_identifier(stored, &settings.systems);
         let was_official = stored.get("use").and_then(Value::as_str) == Some("official");
-        if was_official && document.is_some() && official.is_some() && document != official {
+        let other = |(document, official): (&DocumentoId, &DocumentoId)| !document.is_same(official);
+        if was_official && document.as_ref().zip(official.as_ref()).is_some_and(other) {
             merge(stored, json!({"use": "old"}));
         }
     }
     for mut cx in told {
-        let usage = if cx.documento == official { "official" } else { "secondary" };
+        let is_official = cx.documento.as_ref().zip(official.as_ref()).is_some_and(|(one, other)| one.is_same(other));
+        let usage = match is_official {
+            true => "official",
+            false if is_past(&cx, day) => "old",
+            false => "secondary",
+        };
         let known =
             list.iter_mut().find(|stored| same_identifier(stored, &cx.identifier, cx.documento.as_ref(), settings));
         match (known, cx.documento.is_some()) {
@@ -125,8 +184,8 @@ pub(super) fn same_identifier(
     documento: Option<&DocumentoId>,
     settings: &Settings,
 ) -> bool {
-    if documento.is_some() {
-        return DocumentoId::of_identifier(stored, &settings.systems).as_ref() == documento;
+    if let Some(documento) = documento {
+        return DocumentoId::of_identifier(stored, &settings.systems).is_some_and(|known| known.is_same(documento));
     }
     let kind = |identifier: &Value| {
         let coding = identifier.get("type")?.get("coding")?.as_array()?.first()?.get("code")?.as_str()?.to_owned();
@@ -164,8 +223,9 @@ fn gender(patient: &mut Map<String, Value>, field: Field<'_>, new: bool, warning
     }
 }
 
-/// Names and the mother's maiden name: a part that is longer than any name is something else.
-fn name_lengths(message: &Message) -> Result<(), Irregularity> {
+/// Names and the mother's maiden name: a part that is longer than any name is something else, and so is what is not seen or
+/// turns what stands beside it.
+fn name_parts(message: &Message) -> Result<(), Irregularity> {
     for number in [5, 6] {
         for (repetition, part) in message.field("PID", number).repetitions() {
             let long =
@@ -173,6 +233,11 @@ fn name_lengths(message: &Message) -> Result<(), Irregularity> {
             if let Some(component) = (1..=6).find(long) {
                 let at = Location::field("PID", number).component(repetition, component);
                 return Err(Irregularity::at(Kind::NameLength, at));
+            }
+            let hidden = |component: &usize| part.text(*component).is_some_and(|text| text.chars().any(is_hidden));
+            if let Some(component) = (1..=6).find(hidden) {
+                let at = Location::field("PID", number).component(repetition, component);
+                return Err(Irregularity::at(Kind::ControlCharacter, at));
             }
         }
     }

@@ -8,10 +8,11 @@ use super::datatype::{Cx, cx};
 use super::dtm::{Dtm, instant_of};
 use super::irregular::{Irregularity, Kind, Location};
 use super::message::{Field, Message};
+pub(super) use super::patient::is_person;
 use super::{patient, table, visit};
 use crate::fhir::documento::{DocumentoId, Systems};
-use jiff::Timestamp;
 use jiff::tz::Offset;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::collections::HashMap;
 
@@ -70,6 +71,8 @@ pub enum Event {
 pub struct Identity {
     /// The national document, when PID-3 has one that fits.
     pub documento: Option<DocumentoId>,
+    /// Further documents and where they stand: none of them may be another patient's official one.
+    pub others: Vec<(DocumentoId, Location)>,
     /// Every name the patient goes by, the strongest first (the document, then hospital numbers): what is hashed for a
     /// new record and what is locked. Never empty. Not for logs.
     pub keys: Vec<String>,
@@ -183,12 +186,27 @@ pub fn identity(message: &Message, settings: &Settings) -> Result<Identity, Irre
     if list.len() > IDENTIFIERS {
         return Err(Irregularity::at(Kind::TooLarge, Location::field("PID", 3)));
     }
-    let mut found = Identity { documento: None, keys: Vec::new(), tokens: Vec::new(), visit: None };
+    let mut documents = patient::documents(message, settings)?.into_iter();
+    let documento = documents.next().map(|(documento, _)| documento);
+    // The number of somebody who was not identified yet is no document of the person.
+    let is_provisional =
+        |other: &DocumentoId| other.parts().is_some_and(|(kind, _)| matches!(kind, "AS" | "MS" | "SI"));
+    let is_other = |(other, _): &(DocumentoId, Location)| {
+        !is_provisional(other) && documento.as_ref().is_some_and(|one| !one.is_same(other))
+    };
+    let others = documents.filter(is_other).collect();
+    let mut found = Identity { documento, others, keys: Vec::new(), tokens: Vec::new(), visit: None };
     for cx in list.iter().filter(|cx| cx.documento.is_some()) {
         if let Some(documento) = &cx.documento {
-            found.documento.get_or_insert_with(|| documento.clone());
-            found.keys.push(["documento", documento.as_str()].join(JOINT));
-            let number = documento.parts().map_or("", |(_, number)| number);
+            // Every spelling of one number is one lock.
+            let (kind, number) = documento.parts().unwrap_or_default();
+            let bare = documento.spellings().into_iter().min_by_key(String::len);
+            let spelled = [Some(documento.as_str().to_owned()), bare.map(|bare| format!("{kind}-{bare}"))];
+            for key in spelled.iter().flatten().map(|text| ["documento", text].join(JOINT)) {
+                if !found.keys.contains(&key) {
+                    found.keys.push(key);
+                }
+            }
             found.tokens.push((settings.document_system.clone(), number.to_owned()));
         }
     }
@@ -303,6 +321,7 @@ fn plan_visit(
             return Ok(Change::None);
         }
         let mut resource = visit::open(message, event, &current.encounter_id, &subject, settings, warnings)?;
+        ahead(&resource, current.received, settings, warnings);
         synchronised(&mut resource, moment);
         return Ok(Change::Create { resource });
     };
@@ -317,10 +336,22 @@ fn plan_visit(
         return Ok(update(stored, resource));
     }
     match visit::advance(message, event, &mut resource, settings, warnings)? {
-        visit::Step::Done => synchronised(&mut resource, moment),
+        visit::Step::Done => {
+            ahead(&resource, current.received, settings, warnings);
+            synchronised(&mut resource, moment);
+        }
         visit::Step::Repeated => return Ok(Change::None),
     }
     Ok(update(stored, resource))
+}
+
+/// A visit that begins more than a day after its message was received is said.
+fn ahead(visit: &Value, received: Timestamp, settings: &Settings, warnings: &mut Vec<Irregularity>) {
+    let start = visit.get("period").and_then(|period| instant_of(period.get("start")?.as_str()?, settings.offset));
+    let limit = received.saturating_add(SignedDuration::from_hours(24)).unwrap_or(received);
+    if start.is_some_and(|start| start > limit) {
+        warnings.push(Irregularity::at(Kind::VisitFuture, Location::field("PV1", 44)));
+    }
 }
 
 fn update(stored: &Stored, resource: Value) -> Change {

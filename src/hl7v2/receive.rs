@@ -222,6 +222,7 @@ impl Incoming<'_> {
         let rights = Rights::of(self.caller)?;
         self.lock(unit, &identity).await?;
         let patient = self.patient(unit, &rights, &identity).await?;
+        let patient = self.nothing_of_another(unit, &rights, &message, &identity, patient).await?;
         let record = self.record(unit, &identity, patient.as_ref()).await?;
         let encounter_id = match &identity.visit {
             Some(visit) => format!(
@@ -278,9 +279,9 @@ impl Incoming<'_> {
         }
         let mut by_document = Vec::new();
         let mut others: Vec<Stored> = Vec::new();
-        if let Some((_, number)) = identity.documento.as_ref().and_then(DocumentoId::parts) {
+        if let Some(numbers) = identity.documento.as_ref().map(DocumentoId::spellings) {
             // Whatever system the document was registered under elsewhere: the type and the number make it the same.
-            for one in unit.patients_by_identifier(&rights.patient, None, number, NAMESAKES, None).await? {
+            for one in unit.patients_by_identifier(&rights.patient, None, &numbers, NAMESAKES, None).await? {
                 if self.fit(&one, identity)? == Fit::Same {
                     by_document.push(one);
                 }
@@ -288,6 +289,7 @@ impl Incoming<'_> {
         }
         if by_document.is_empty() {
             for (system, value) in &identity.tokens {
+                let value = std::slice::from_ref(value);
                 for one in unit.patients_by_identifier(&rights.patient, Some(system), value, NAMESAKES, None).await? {
                     // Another document: another person, whatever the hospital number says.
                     let fits = self.fit(&one, identity)? == Fit::Unknown || identity.documento.is_none();
@@ -299,6 +301,7 @@ impl Incoming<'_> {
             others.retain(|one| self.is_active(one));
         }
         by_document.retain(|one| self.is_active(one));
+        self.owners_first(&mut by_document, identity);
         let mut candidates = if by_document.is_empty() { others } else { by_document };
         match candidates.len() {
             0 => self.patient_of_record(unit, rights, identity).await,
@@ -316,11 +319,9 @@ impl Incoming<'_> {
         identity: &Identity,
     ) -> std::result::Result<Option<Stored>, Failure> {
         let mut found = Vec::new();
-        if let Some(documento) = &identity.documento
-            && let Some((_, number)) = documento.parts()
-        {
-            let place = Some(documento.as_str());
-            for one in unit.patients_by_identifier(&rights.patient, None, number, NAMESAKES, place).await? {
+        if let Some(documento) = &identity.documento {
+            let (place, numbers) = (Some(documento.as_str()), documento.spellings());
+            for one in unit.patients_by_identifier(&rights.patient, None, &numbers, NAMESAKES, place).await? {
                 if self.fit(&one, identity)? == Fit::Same && self.is_active(&one) {
                     found.push(one);
                 }
@@ -336,6 +337,57 @@ impl Incoming<'_> {
         }
     }
 
+    /// Of several with a document those are left whose official one it is, then those who write it so: somebody else may
+    /// have it as a former or a second one.
+    fn owners_first(&self, candidates: &mut Vec<Stored>, identity: &Identity) {
+        let Some(documento) = &identity.documento else { return };
+        let owned =
+            |one: &Stored, fits: &dyn Fn(&DocumentoId) -> bool| self.official(one).is_some_and(|own| fits(&own));
+        let stages: [&dyn Fn(&DocumentoId) -> bool; 2] = [&|own| own.is_same(documento), &|own| own == documento];
+        for fits in stages {
+            if candidates.len() > 1 && candidates.iter().any(|one| owned(one, fits)) {
+                candidates.retain(|one| owned(one, fits));
+            }
+        }
+    }
+
+    fn official(&self, patient: &Stored) -> Option<DocumentoId> {
+        let value = parse_json(&patient.body, &Limits::default()).ok()?;
+        DocumentoId::of_patient(&value, &self.settings.systems)
+    }
+
+    /// A further document of the message must be nobody else's official one. When nobody has the first one, and the person
+    /// of the further one is called so and was born then, it is this person, with a new document.
+    async fn nothing_of_another(
+        &self,
+        unit: &mut Unit<'_>,
+        rights: &Rights,
+        message: &Message,
+        identity: &Identity,
+        patient: Option<Stored>,
+    ) -> std::result::Result<Option<Stored>, Failure> {
+        let numbers: Vec<String> = identity.others.iter().flat_map(|(other, _)| other.spellings()).collect();
+        if numbers.is_empty() {
+            return Ok(patient);
+        }
+        let mut found = patient;
+        for one in unit.patients_by_identifier(&rights.patient, None, &numbers, NAMESAKES, None).await? {
+            let Some(own) = self.official(&one).filter(|_| self.is_active(&one)) else { continue };
+            let Some((_, at)) = identity.others.iter().find(|(other, _)| other.is_same(&own)) else { continue };
+            let is_found = found.as_ref().is_some_and(|known| known.id == one.id);
+            if is_found && self.fit(&one, identity)? == Fit::Same {
+                continue;
+            }
+            // Somebody else was found by the first document; or this one, by the further one only.
+            let value = parse_json(&one.body, &Limits::default())?;
+            if (found.is_some() && !is_found) || !plan::is_person(message, self.settings, &value) {
+                return Err(Failure::Irregular(Irregularity::at(Kind::DocumentOfAnother, *at)));
+            }
+            found = Some(one);
+        }
+        Ok(found)
+    }
+
     fn is_active(&self, patient: &Stored) -> bool {
         parse_json(&patient.body, &Limits::default())
             .is_ok_and(|value| value.get("active").and_then(Value::as_bool) != Some(false))
@@ -346,7 +398,7 @@ impl Incoming<'_> {
         let identifiers = value.get("identifier").and_then(Value::as_array).into_iter().flatten();
         let documents: Vec<DocumentoId> =
             identifiers.filter_map(|i| DocumentoId::of_identifier(i, &self.settings.systems)).collect();
-        let same = identity.documento.as_ref().is_some_and(|documento| documents.contains(documento));
+        let same = identity.documento.as_ref().is_some_and(|one| documents.iter().any(|known| known.is_same(one)));
         Ok(match (documents.is_empty(), same) {
             (true, _) => Fit::Unknown,
             (false, true) => Fit::Same,

@@ -27,13 +27,13 @@ impl Unit<'_> {
         }
     }
 
-    /// Current Patients with an identifier, up to `most`; whatever its system when that is none. `place`: only those whose
+    /// Current Patients with one of these identifiers, up to `most`; whatever its system when that is none. `place`: only those whose
     /// record was opened under this document.
     pub async fn patients_by_identifier(
         &mut self,
         access: &Access,
         system: Option<&str>,
-        value: &str,
+        values: &[String],
         most: u32,
         place: Option<&str>,
     ) -> Result<Vec<Stored>> {
@@ -45,7 +45,8 @@ impl Unit<'_> {
             utf8_percent_encode(&plain, NON_ALPHANUMERIC).to_string()
         };
         let system = system.map(|system| format!("{}|", escaped(system))).unwrap_or_default();
-        let raw = format!("identifier={system}{}", escaped(value));
+        let all: Vec<String> = values.iter().map(|value| format!("{system}{}", escaped(value))).collect();
+        let raw = format!("identifier={}", all.join(","));
         search::matches_at(self, access, &raw, most, place).await
     }
 

@@ -246,7 +246,10 @@ fn found_row(
         first: n == 0,
         surnames: marked(&name.surnames, &asked.words),
         names: marked(&name.names, &asked.words),
-        lines: vec![find::numbered(line(&who), asked.number.as_deref()), find::plain(line(&whence))],
+        lines: std::iter::once(find::numbered(line(&who), asked.number.as_deref()))
+            .chain(find::otherwise(visit, person, asked.number.as_deref()).map(find::plain))
+            .chain([find::plain(line(&whence))])
+            .collect(),
         badge: stays,
         act: None,
     }

@@ -4,12 +4,12 @@
 use crate::error::{Error, Kind, Result};
 use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
-use crate::view::bed;
+use crate::view::bed::{self, Taken};
 use crate::view::encounter::{self, Class};
 use crate::view::page::{Message, Tone};
 use crate::view::patient::{self, search};
 use crate::view::sheet::Problems;
-use crate::view::stay::{Change, Why, address, kind, of, problems, shown, typed};
+use crate::view::stay::{Change, DEATH, Why, address, is_sure, kind, of, problems, shown, typed};
 use crate::view::visit::{Reply, SURE, Visit};
 use serde_json::{Map, Value};
 
@@ -77,7 +77,13 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     if let Some(here) = here {
         return already(visit, &patient, &here, Some(form)).await;
     }
-    if let Some(taken) = taken.filter(|taken| form.typed(SURE) != taken.stay) {
+    if patient::is_deceased(&patient) && !is_sure(form, DEATH) {
+        return shown(visit, Change::Receive, &patient, None, Some(form), Why::Dead);
+    }
+    if let Some(taken) = taken.filter(|taken| !is_sure(form, &taken.stay)) {
+        let said = form.typed(SURE);
+        let stay = if said.is_empty() { taken.stay } else { format!("{said} {}", taken.stay) };
+        let taken = Taken { stay, ..taken };
         return shown(visit, Change::Receive, &patient, None, Some(form), Why::Taken(taken));
     }
     let done = visit.once(async |unit| {

@@ -8,13 +8,14 @@ use crate::search::param::string::fold;
 use crate::view::chart;
 use crate::view::format::{Reader, date_field, typed_date};
 use crate::view::observation::put;
-use crate::view::page::{Link, Page};
+use crate::view::page::{Link, Message, Page, Tone};
 use crate::view::patient::{named, search};
 use crate::view::problem::{onset, onset_field, out_of_life};
 use crate::view::record::clinical::{AllergyState, states_none};
 use crate::view::record::words::{code_of, joined, list, text};
 use crate::view::record::{Extent, Record};
 use crate::view::sheet::{Field, Options, Problems, Sheet, in_order, options_of};
+use crate::view::substance::Substance;
 use crate::view::suggestion::{self, REACTIONS};
 use crate::view::visit::{Reply, Visit, encoded};
 use serde::Serialize;
@@ -41,6 +42,8 @@ struct Model {
     intro: Option<&'static str>,
     save: &'static str,
     fields: Vec<Field>,
+    /// The substance of which was said that an order meets it.
+    seen: String,
 }
 
 /// The fields of an allergy, as they are typed and as they are stored.
@@ -112,6 +115,7 @@ impl Entry {
         if entry.substance.is_empty() {
             problems.add("sustancia", reader.text("form.missing"));
         }
+        problems.long(reader, form, &["sustancia", "reaccion"]);
         if entry.reaction.is_empty() && !entry.severity.is_empty() {
             problems.add("reaccion", reader.text("allergy.reaction_missing"));
         }
@@ -240,13 +244,22 @@ fn fresh() -> Entry {
     Entry { certainty: "confirmed".to_owned(), status: "active".to_owned(), ..Entry::default() }
 }
 
+/// The orders that go on and do not go with an allergy.
+fn meets(visit: &Visit, record: &Record, substance: &str) -> Option<String> {
+    let allergy = Substance::of(substance);
+    let orders = record.medication.iter().filter(|item| item.active && !substance.is_empty());
+    let orders = orders.filter(|item| Substance::of(&item.what).meets(&allergy));
+    let all = joined(orders.map(|item| item.what.as_str()), ", ");
+    (!all.is_empty()).then(|| visit.reader.fill("allergy.meets", &[("list", &all)]))
+}
+
 pub async fn page(visit: &Visit) -> Result<Reply> {
-    let record = chart::of(visit, Extent::Banner).await?;
+    let record = chart::of(visit, Extent::Medication).await?;
     shown(visit, &record, visit.draft.as_ref(), Problems::default(), 200)
 }
 
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
-    let record = chart::of(visit, Extent::Banner).await?;
+    let record = chart::of(visit, Extent::Medication).await?;
     let (reader, mut problems) = (&visit.reader, Problems::default());
     let entry =
         Entry { status: "active".to_owned(), ..Entry::read(reader, &record.who.birth.iso, form, &mut problems) };
@@ -254,7 +267,8 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     if record.allergies.items.iter().any(|item| item.active && same(&item.what)) {
         problems.add("sustancia", reader.text("allergy.already"));
     }
-    if !problems.is_empty() {
+    let unseen = meets(visit, &record, &entry.substance).is_some() && form.typed("visto") != fold(&entry.substance);
+    if !problems.is_empty() || unseen {
         return shown(visit, &record, Some(form), problems, 422);
     }
     let mut made = blank(visit, &record, &visit.reader.now.display_with_offset(reader.offset).to_string());
@@ -304,12 +318,18 @@ async fn update(unit: &mut Unit<'_>, resource: Value) -> Result<()> {
 
 fn shown(visit: &Visit, record: &Record, typed: Option<&Form>, problems: Problems, status: u16) -> Result<Reply> {
     let reader = &visit.reader;
+    let is_wrong = !problems.is_empty();
     let mut sheet = Sheet::new(reader, typed, problems);
     add_fields(&mut sheet, reader, &fresh(), false);
+    let substance = typed.map(|form| form.typed("sustancia")).unwrap_or_default();
+    let meets = meets(visit, record, substance);
+    let asks =
+        meets.filter(|_| !is_wrong).map(|text| Message::new(Tone::Warn, text, reader.text("allergy.meets_help")));
     let none = format!("{}/sin-alergias", chart::address(&record.id));
     let is_known = record.allergies.state == AllergyState::Known;
     let model = Model {
-        page: chart::inner(visit, record, reader.text("allergy.title")).with(sheet.summary()),
+        seen: if asks.is_some() { fold(substance) } else { String::new() },
+        page: chart::inner(visit, record, reader.text("allergy.title")).with(sheet.summary().or(asks)),
         action: visit.path.clone(),
         back: chart::address(&record.id),
         other: (!is_known).then(|| Link::new(none, reader.text("allergy.none"))),
@@ -375,6 +395,7 @@ fn none_shown(visit: &Visit, record: &Record, typed: Option<&Form>, problems: Pr
     let mut sheet = Sheet::new(reader, typed, problems);
     sheet.line("fecha", "allergy.asked", &date_field(reader.today())).hint(reader.text("taken.date_hint")).digits();
     let model = Model {
+        seen: String::new(),
         page: chart::inner(visit, record, reader.text("banner.no_allergies")).with(sheet.summary()),
         action: visit.path.clone(),
         back: chart::address(&record.id),

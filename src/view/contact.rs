@@ -21,6 +21,13 @@ pub fn fields(visit: &Visit, sheet: &mut Sheet<'_>) {
     sheet.line("contacto_celular", "register_patient.contact_phone", "").optional().digits().longest(20);
 }
 
+/// The digits of a telephone of ten; the code of the country before them is left out (`+57 300 123 4567`, `0057...`).
+pub fn mobile(typed: &str) -> String {
+    let digits: String = typed.chars().filter(char::is_ascii_digit).collect();
+    let own = digits.strip_prefix("0057").or_else(|| digits.strip_prefix("57")).filter(|own| own.len() == 10);
+    own.map_or_else(|| digits.clone(), str::to_owned)
+}
+
 /// Somebody has a name, and can be called.
 pub fn problems(visit: &Visit, form: &Form, problems: &mut Problems) {
     let [name, kin, phone] = FIELDS.map(|field| form.typed(field));
@@ -30,7 +37,7 @@ pub fn problems(visit: &Visit, form: &Form, problems: &mut Problems) {
     if phone.is_empty() && !name.is_empty() {
         problems.add("contacto_celular", visit.text("form.missing"));
     }
-    let digits = phone.chars().filter(char::is_ascii_digit).count();
+    let digits = mobile(phone).len();
     if !phone.is_empty() && digits != 10 {
         let n = i64::try_from(digits).unwrap_or(0);
         problems.add("contacto_celular", visit.reader.count("register_patient.phone_wrong", n));
@@ -69,7 +76,7 @@ pub fn merged(before: Option<&Value>, form: &Form) -> Option<Value> {
         contact.insert("name".into(), json!({"text": name}));
     }
     if phone != phone_before {
-        let digits: String = phone.chars().filter(char::is_ascii_digit).collect();
+        let digits = mobile(phone);
         contact.insert("telecom".into(), json!([{"system": "phone", "value": digits, "use": "mobile"}]));
     }
     Some(Value::Object(contact))
@@ -78,6 +85,14 @@ pub fn merged(before: Option<&Value>, form: &Form) -> Option<Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_mobile_is_ten_digits_with_or_without_the_country() {
+        for typed in ["300 123 4567", "+57 300 123 4567", "573001234567", "0057 300-1234567"] {
+            assert_eq!(mobile(typed), "3001234567", "{typed}");
+        }
+        assert_eq!((mobile("5712345678"), mobile("3001")), ("5712345678".to_owned(), "3001".to_owned()));
+    }
 
     #[test]
     fn a_contact_keeps_what_was_not_changed() {

@@ -13,7 +13,7 @@ use crate::view::lab::value::{Measure, amount, code, interpreted};
 use crate::view::loinc;
 use crate::view::observation::{field_of, float, put};
 use crate::view::observe;
-use crate::view::page::Page;
+use crate::view::page::{Message, Page, Tone};
 use crate::view::patient::{named, read};
 use crate::view::prescribe;
 use crate::view::problem;
@@ -125,6 +125,8 @@ struct Model {
     save: &'static str,
     fields: Vec<Field>,
     version: String,
+    /// What was asked of the medicine already.
+    seen: String,
 }
 
 /// A field as it is stored: the value as the form writes it, its unit.
@@ -226,9 +228,21 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
     shown(visit, &record, &resource, edit, visit.draft.as_ref(), Problems::default(), 200)
 }
 
+/// What is asked before another medicine or dose takes the place of the ordered one.
+fn doubt(visit: &Visit, record: &Record, edit: Edit, resource: &Value, form: &Form) -> Option<String> {
+    if edit != Edit::Medicine {
+        return None;
+    }
+    let before = order(visit, resource);
+    let is_same = form.typed("medicamento") == before.medicine && form.typed("dosis") == before.dose;
+    let doubt = || prescribe::doubt(visit, record, form, text(resource, "id"));
+    if is_same { None } else { doubt() }
+}
+
 pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let (kind, id) = wanted(visit)?;
-    let record = chart::of(visit, Extent::Banner).await?;
+    let extent = if kind == "MedicationRequest" { Extent::Medication } else { Extent::Banner };
+    let record = chart::of(visit, extent).await?;
     let (resource, edit) = visit.unit(async |unit| entry(unit, visit, &record.id, kind, &id).await).await?;
     let mut problems = Problems::default();
     let version: i64 = form.typed("version").parse().map_err(|_| Error::at(Kind::Value, "version", "not a version"))?;
@@ -236,7 +250,9 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     if form.typed("motivo").is_empty() {
         problems.add("motivo", visit.text("form.missing"));
     }
-    if !problems.is_empty() {
+    problems.long(&visit.reader, form, &["motivo"]);
+    let asks = doubt(visit, &record, edit, &resource, form).is_some() && form.typed("visto") != prescribe::about(form);
+    if !problems.is_empty() || asks {
         return shown(visit, &record, &resource, edit, Some(form), problems, 422);
     }
     let resource_type = named(kind)?;
@@ -351,12 +367,17 @@ fn shown(
     status: u16,
 ) -> Result<Reply> {
     let reader = &visit.reader;
+    let is_wrong = !problems.is_empty();
+    let doubt = typed.and_then(|form| doubt(visit, record, edit, resource, form));
+    let seen = typed.filter(|_| doubt.is_some() && !is_wrong).map(prescribe::about).unwrap_or_default();
+    let look = Message::new(Tone::Warn, reader.text("prescribe.look"), reader.text("prescribe.look_help"));
+    let look = doubt.is_some().then_some(look);
     let mut sheet = Sheet::new(reader, typed, problems);
     let kept = stored(visit, edit, resource);
     match edit {
         Edit::Condition => problem::add_fields(&mut sheet, reader, &condition(resource)),
         Edit::Allergy => allergy::add_fields(&mut sheet, reader, &allergy::Entry::of(resource), true),
-        Edit::Medicine => prescribe::add_fields(&mut sheet, reader, &order(visit, resource), None),
+        Edit::Medicine => prescribe::add_fields(&mut sheet, reader, &order(visit, resource), doubt),
         Edit::Void => {}
         Edit::Statement | Edit::End => {
             for field in &kept {
@@ -382,7 +403,7 @@ fn shown(
         Edit::Medicine | Edit::End => words.concept_or_named(resource, "medication"),
         _ => words.concept(resource.get("code")),
     };
-    let page = chart::inner(visit, record, reader.text(title)).with(sheet.summary());
+    let page = chart::inner(visit, record, reader.text(title)).with(sheet.summary().or(look));
     let mut fields: Fields = sheet.fields();
     let fields = kept.iter().map(|field| field.name).chain(["motivo"]).filter_map(|name| fields.remove(name)).collect();
     let (kind, id) = wanted(visit)?;
@@ -390,6 +411,7 @@ fn shown(
     let version = typed.map(|form| form.typed("version").to_owned()).filter(|version| !version.is_empty());
     let model = Model {
         page,
+        seen,
         action: visit.path.clone(),
         back: chart::entry(&record.id, kind, &id),
         what,

@@ -64,7 +64,7 @@ pub fn likeness(one: &str, other: &str) -> Likeness {
 }
 
 /// The same word but for one letter that is another, missing or too many; short words must be the same.
-fn is_near(one: &str, other: &str) -> bool {
+pub fn is_near(one: &str, other: &str) -> bool {
     if one == other {
         return true;
     }
@@ -82,7 +82,9 @@ pub fn compare(reader: &Reader, systems: &Systems, typed: &Typed, patient: &Valu
     let name = Name::of(patient);
     let stored = DocumentoId::of_patient(patient, systems);
     let number = |documento: &Option<DocumentoId>| {
-        documento.as_ref().and_then(DocumentoId::parts).map(|(_, number)| number.to_owned())
+        let number = documento.as_ref().and_then(DocumentoId::parts).map(|(_, number)| number);
+        // Zeros before a number say nothing.
+        number.map(|number| number.trim_start_matches('0').to_owned()).filter(|number| !number.is_empty())
     };
     let same_document = typed.documento.is_some() && typed.documento == stored;
     let same_number = number(&typed.documento).is_some() && number(&typed.documento) == number(&stored);
@@ -93,7 +95,8 @@ pub fn compare(reader: &Reader, systems: &Systems, typed: &Typed, patient: &Valu
     if !(same_number || (same_birth && alike) || (surnames == Likeness::Same && names == Likeness::Same)) {
         return None;
     }
-    let mut why = vec![document_line(reader, same_document, same_number, stored.as_ref())];
+    let but_zeros = typed.documento.as_ref().zip(stored.as_ref()).is_some_and(|(typed, stored)| typed.is_same(stored));
+    let mut why = vec![document_line(reader, (same_document, same_number, but_zeros), stored.as_ref())];
     // What was not typed yet is compared with nothing.
     why.extend(typed.birth.map(|_| match (same_birth, birth) {
         (true, Some(date)) => line("=", reader.fill("duplicate.same_birth", &[("value", &reader.fhir(date))])),
@@ -130,11 +133,15 @@ fn same_or_not(reader: &Reader, same: bool, yes: &str, no: &str, value: &str) ->
     line(sign, reader.fill(key, &[("value", value)]))
 }
 
-fn document_line(reader: &Reader, same: bool, same_number: bool, stored: Option<&DocumentoId>) -> Why {
+/// `same`: the document, the number whatever its type, the document but for the zeros before its number.
+fn document_line(reader: &Reader, same: (bool, bool, bool), stored: Option<&DocumentoId>) -> Why {
     let shown = stored.and_then(|stored| reader.document(stored.as_str()));
-    match (same, same_number, shown) {
+    match (same.0, same.1, shown) {
         (true, _, Some(shown)) => line("=", reader.fill("duplicate.same_document", &[("value", &shown)])),
-        (false, true, Some(shown)) => line("=", reader.fill("duplicate.same_number", &[("value", &shown)])),
+        (false, true, Some(shown)) => {
+            let key = if same.2 { "duplicate.same_zeros" } else { "duplicate.same_number" };
+            line("=", reader.fill(key, &[("value", &shown)]))
+        }
         (_, _, Some(shown)) => line("≠", reader.fill("duplicate.other_document", &[("value", &shown)])),
         (_, _, None) => line("≠", reader.text("duplicate.no_document").to_owned()),
     }
@@ -195,6 +202,7 @@ mod tests {
             assert_eq!(signs.as_deref(), expected, "{typed:?}");
         };
         check(typed("CC-1099999412", "Ibañes Güiza", "2008-02-02"), Some("==≈==≠"));
+        check(typed("TI-01099999412", "Pérez", "1999-02-02"), Some("=≠≠==≠"));
         check(typed("CC-1000000001", "Ibañes Güiza", "2008-02-02"), Some("≠=≈==≠"));
         check(typed("CC-1000000001", "Ibáñez Güiza", "1999-02-02"), Some("≠≠===≠"));
         check(typed("CC-1000000001", "Ibañes Güiza", "1999-02-02"), None);

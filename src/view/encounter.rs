@@ -168,6 +168,11 @@ pub fn is_in(encounter: &Value, service: &str, bed: &str) -> bool {
     current.is_some_and(|current| current == wanted) || own.is_some_and(|own| own == wanted)
 }
 
+/// Where the patient went at the discharge.
+pub fn destination(encounter: &Value) -> Option<&str> {
+    encounter.get("hospitalization")?.get("dischargeDisposition").and_then(concept)
+}
+
 pub fn reason(encounter: &Value) -> Option<&str> {
     list(encounter, "reasonCode").find_map(concept)
 }

@@ -2,13 +2,13 @@
 //! Accents and ñ do not matter: the search folds them (`search::param::string`).
 
 use crate::error::Result;
-use crate::fhir::documento::type_code;
+use crate::fhir::documento::{DocumentoId, type_code};
 use crate::interaction::Unit;
 use crate::search::param::string::fold;
 use crate::view::format::{Reader, typed_date};
 use crate::view::page::Badge;
-use crate::view::patient::{Found, Name, search};
-use crate::view::visit::encoded;
+use crate::view::patient::{self, Found, Name, search};
+use crate::view::visit::{Visit, encoded};
 use jiff::civil::Date;
 use serde::Serialize;
 use serde_json::Value;
@@ -67,19 +67,59 @@ impl Asked {
         terms.extend(self.words.iter().map(|word| format!("name={}", encoded(&escaped(word)))));
         terms.push(format!("_count={MOST}"));
         let terms = terms.join("&");
-        let number = self.number.as_ref().map(|number| format!("identifier:code-text={number}&{terms}"));
+        let number = self.number.as_ref().map(|number| {
+            let bare = bare(number);
+            let or_bare = if bare == number { String::new() } else { format!(",{bare}") };
+            format!("identifier:code-text={number}{or_bare}&{terms}")
+        });
         let year = self.year.map(|year| format!("birthdate={year}&{terms}"));
         if number.is_none() { vec![terms] } else { number.into_iter().chain(year).collect() }
     }
 }
 
-/// The number as it is stored: bare, or with points by others.
-pub fn spellings(reader: &Reader, number: &str) -> String {
-    let pointed = reader
-        .document(&format!("CC-{number}"))
-        .and_then(|text| text.split_once(' ').map(|(_, number)| number.to_owned()));
-    let all = std::iter::once(number.to_owned()).chain(pointed.filter(|pointed| pointed != number));
-    all.map(|text| encoded(&text)).collect::<Vec<_>>().join(",")
+/// A number without the zeros before it; what is no number, or zeros only, as it is.
+fn bare(number: &str) -> &str {
+    let rest = number.trim_start_matches('0');
+    if rest.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) { number } else { rest }
+}
+
+/// The number as it may be stored: bare, with zeros before it, or with points by others.
+pub fn spellings(reader: &Reader, documento: &DocumentoId) -> String {
+    let numbers = documento.spellings();
+    let pointed = numbers.iter().min_by_key(|number| number.len()).and_then(|number| {
+        let text = reader.document(&format!("CC-{number}"))?;
+        text.split_once(' ').map(|(_, number)| number.to_owned())
+    });
+    let pointed = pointed.filter(|pointed| !numbers.contains(pointed));
+    numbers.iter().cloned().chain(pointed).map(|text| encoded(&text)).collect::<Vec<_>>().join(",")
+}
+
+/// The identifier that begins with a number, the official one before others, and whether it is the official one.
+fn fitting<'p>(patient: &'p Value, number: &str) -> Option<(&'p Value, bool)> {
+    let wanted = bare(number);
+    let fits = |one: &&Value| {
+        let value = one.get("value").and_then(Value::as_str).unwrap_or_default();
+        let plain: String = value.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+        bare(&plain.to_ascii_uppercase()).starts_with(wanted) || plain.to_ascii_uppercase().starts_with(number)
+    };
+    let is_official = |one: &Value| one.get("use").and_then(Value::as_str) == Some("official");
+    let all = || patient.get("identifier").and_then(Value::as_array).into_iter().flatten();
+    let official = all().filter(|one| is_official(one)).find(fits).map(|one| (one, true));
+    official.or_else(|| all().find(fits).map(|one| (one, false)))
+}
+
+/// Why somebody is found by a number that is not the document: a former document, or another number.
+pub fn otherwise(visit: &Visit, patient: &Value, number: Option<&str>) -> Option<String> {
+    let (identifier, is_official) = fitting(patient, number?)?;
+    let shown = DocumentoId::of_identifier(identifier, &visit.app.systems)
+        .and_then(|documento| visit.reader.document(documento.as_str()))
+        .or_else(|| Some(identifier.get("value")?.as_str()?.to_owned()))?;
+    let own = patient::document(visit, patient);
+    if is_official || own.as_ref() == Some(&shown) {
+        return None;
+    }
+    let is_old = identifier.get("use").and_then(Value::as_str) == Some("old");
+    Some(visit.reader.fill(if is_old { "find.former" } else { "find.other" }, &[("value", &shown)]))
 }
 
 /// A value of a search with its separators escaped (<https://hl7.org/fhir/R4/search.html#escaping>).
@@ -94,7 +134,7 @@ pub fn escaped(text: &str) -> String {
     out
 }
 
-/// The patients that fit, by surname.
+/// The patients that fit, by surname; of a number first those whose document it is.
 pub async fn find(unit: &mut Unit<'_>, asked: &Asked) -> Result<Found> {
     let mut found = Found::default();
     for query in asked.queries() {
@@ -103,7 +143,10 @@ pub async fn find(unit: &mut Unit<'_>, asked: &Asked) -> Result<Found> {
         found.resources.extend(more.resources);
     }
     let id = |patient: &Value| patient.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-    found.resources.sort_by_cached_key(|patient| (fold(&Name::of(patient).whole()), id(patient)));
+    let is_other = |patient: &Value| {
+        asked.number.as_ref().is_some_and(|number| !fitting(patient, number).is_some_and(|(_, official)| official))
+    };
+    found.resources.sort_by_cached_key(|patient| (is_other(patient), fold(&Name::of(patient).whole()), id(patient)));
     found.resources.dedup_by_key(|patient| id(patient));
     found.more |= found.resources.len() > MOST;
     found.resources.truncate(MOST);

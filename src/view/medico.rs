@@ -76,7 +76,7 @@ async fn found(unit: &mut Unit<'_>, visit: &Visit, asked: &Asked) -> Result<(Vec
         .resources
         .iter()
         .enumerate()
-        .map(|(n, patient)| row(visit, patient, places.get(text(patient, "id")).copied(), &asked.words, n == 0));
+        .map(|(n, patient)| row(visit, patient, places.get(text(patient, "id")).copied(), asked, n == 0));
     Ok((rows.collect(), found.more))
 }
 
@@ -96,7 +96,8 @@ async fn admitted(unit: &mut Unit<'_>, visit: &Visit) -> Result<(Vec<Row>, bool)
     let known: HashMap<&str, &Value> =
         patients.resources.iter().map(|patient| (text(patient, "id"), patient)).collect();
     let stay = |id: &str| stays.resources.iter().find(|stay| whose(stay) == id);
-    let rows = ids.iter().filter_map(|id| Some(row(visit, known.get(id)?, stay(id), &[], false)));
+    let nothing = Asked::default();
+    let rows = ids.iter().filter_map(|id| Some(row(visit, known.get(id)?, stay(id), &nothing, false)));
     Ok((rows.collect(), stays.more))
 }
 
@@ -175,20 +176,21 @@ fn whose(stay: &Value) -> &str {
     stay.get("subject").map_or("", |subject| text(subject, "reference")).rsplit('/').next().unwrap_or_default()
 }
 
-fn row(visit: &Visit, patient: &Value, stay: Option<&Value>, words: &[String], first: bool) -> Row {
+fn row(visit: &Visit, patient: &Value, stay: Option<&Value>, asked: &Asked, first: bool) -> Row {
     let (reader, name) = (&visit.reader, Name::of(patient));
     let born = patient.get("birthDate").and_then(Value::as_str).map(|date| format!("({})", reader.fhir(date)));
     let age = joined([patient::age(reader, patient).unwrap_or_default(), born.unwrap_or_default()], " ");
     let sex = patient::sex(reader, patient).unwrap_or_default().to_owned();
     let mut lines = vec![joined([patient::document(visit, patient).unwrap_or_default(), age, sex], " · ")];
+    lines.extend(find::otherwise(visit, patient, asked.number.as_deref()));
     let since =
         stay.and_then(|stay| stay.get("period")).map(|period| text(period, "start")).filter(|start| !start.is_empty());
     lines.extend(since.map(|start| reader.fill("medico.since", &[("date", &reader.fhir(start))])));
     Row {
         href: format!("/paciente/{}", encoded(text(patient, "id"))),
         first,
-        surnames: marked(&name.surnames, words),
-        names: marked(&name.names, words),
+        surnames: marked(&name.surnames, &asked.words),
+        names: marked(&name.names, &asked.words),
         lines: lines.into_iter().map(find::plain).collect(),
         badge: stay.map(|stay| Badge::new("plain", Some("bed"), place(visit, stay))),
         act: None,

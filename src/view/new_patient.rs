@@ -6,6 +6,7 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::documento::{DocumentoId, V2_0203};
+use crate::fhir::primitive::is_hidden;
 use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
 use crate::search::param::string::fold;
@@ -127,7 +128,7 @@ pub(super) fn problems(visit: &Visit, form: &Form, typed: &Typed, stored_city: &
     if city != stored_city && !(city.is_empty() && UNKNOWN.contains(&kind(form))) {
         city_problem(visit, city, &mut problems);
     }
-    let phone = digits_of(form.typed("celular"));
+    let phone = contact::mobile(form.typed("celular"));
     if !form.typed("celular").is_empty() && phone.len() != 10 {
         let n = i64::try_from(phone.len()).unwrap_or(0);
         problems.add("celular", visit.reader.count("register_patient.phone_wrong", n));
@@ -179,8 +180,7 @@ fn document_problems(visit: &Visit, form: &Form, typed: &Typed, problems: &mut P
 
 /// A name has a letter, and nothing that is not seen or turns what stands beside it.
 fn is_name(text: &str) -> bool {
-    let hidden = |c: char| matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-    text.chars().any(char::is_alphabetic) && !text.chars().any(hidden)
+    text.chars().any(char::is_alphabetic) && !text.chars().any(is_hidden)
 }
 
 fn person_problems(visit: &Visit, form: &Form, typed: &Typed, problems: &mut Problems) {
@@ -212,10 +212,6 @@ fn person_problems(visit: &Visit, form: &Form, typed: &Typed, problems: &mut Pro
     }
 }
 
-fn digits_of(text: &str) -> String {
-    text.chars().filter(char::is_ascii_digit).collect()
-}
-
 /// What is unlikely: the type of document and the age do not go together (rules of the Colombian registry).
 pub(super) fn unlikely(visit: &Visit, form: &Form, typed: &Typed) -> Option<(&'static str, String)> {
     let reader = &visit.reader;
@@ -238,8 +234,8 @@ pub(super) fn unlikely(visit: &Visit, form: &Form, typed: &Typed) -> Option<(&'s
 async fn possible(unit: &mut Unit<'_>, visit: &Visit, typed: &Typed) -> Result<Vec<(Match, Value)>> {
     let reader = &visit.reader;
     let mut queries = Vec::new();
-    if let Some((_, number)) = typed.documento.as_ref().and_then(DocumentoId::parts) {
-        queries.push(format!("identifier={}&_count={CANDIDATES}", spellings(reader, number)));
+    if let Some(documento) = &typed.documento {
+        queries.push(format!("identifier={}&_count={CANDIDATES}", spellings(reader, documento)));
     }
     let first = |text: &str| text.split(' ').next().map(|word| encoded(&escaped(word))).unwrap_or_default();
     if let Some(birth) = typed.birth {
@@ -274,8 +270,10 @@ fn described(visit: &Visit, form: &Form, found: &Match, patient: &Value, last: O
     let id = encounter::id(patient).to_owned();
     let address = format!("/admision/paciente/{}", encoded(&id));
     // The same number under another type: the person has a new document.
+    let stored = DocumentoId::of_patient(patient, &visit.app.systems);
+    let former = stored.as_ref().and_then(DocumentoId::parts).map(|(kind, _)| kind);
     let open = match kind(form) {
-        new if found.same_number && !found.same_document && !new.is_empty() => {
+        new if found.same_number && former != Some(new) && !new.is_empty() => {
             let who = match patient.get("gender").and_then(Value::as_str) {
                 Some("female") => "duplicate.is_her",
                 Some("male") => "duplicate.is_him",
@@ -490,7 +488,7 @@ pub(super) fn resource(form: &Form, typed: &Typed, number: &str) -> Value {
         "name".into(),
         json!([{"use": "official", "family": typed.surnames, "_family": {"extension": surnames}, "given": given}]),
     );
-    let phone = digits_of(form.typed("celular"));
+    let phone = contact::mobile(form.typed("celular"));
     if !phone.is_empty() {
         patient.insert("telecom".into(), json!([{"system": "phone", "value": phone, "use": "mobile"}]));
     }

@@ -452,6 +452,7 @@ impl Panels<'_> {
             "problemas" if !item.when.text.is_empty() => {
                 self.visit.reader.fill("chart.since", &[("date", &item.when.text)])
             }
+            "medicacion" if item.to_begin => item.begins.clone(),
             "medicacion" => String::new(),
             _ => item.when.text.clone(),
         };

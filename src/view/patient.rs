@@ -1,6 +1,6 @@
 //! The patient of a page: finding one by what an address says, names as they are written here, the banner.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::documento::DocumentoId;
 use crate::fhir::format::{Limits, parse_json};
@@ -52,7 +52,16 @@ pub fn sex(reader: &Reader, patient: &Value) -> Option<&'static str> {
 }
 
 pub fn age(reader: &Reader, patient: &Value) -> Option<String> {
-    reader.age(reader.day_of(patient.get("birthDate")?.as_str()?)?)
+    let birth = reader.day_of(patient.get("birthDate")?.as_str()?)?;
+    let died = patient.get("deceasedDateTime").and_then(Value::as_str).and_then(|died| reader.day_of(died));
+    match died {
+        Some(died) => reader.age_on(birth, died),
+        None => reader.age(birth),
+    }
+}
+
+pub fn is_deceased(patient: &Value) -> bool {
+    patient.get("deceasedDateTime").is_some() || patient.get("deceasedBoolean").and_then(Value::as_bool) == Some(true)
 }
 
 /// The current document of a Patient, as it is shown.
@@ -148,6 +157,9 @@ impl Banner {
         facts.extend(document(visit, patient).map(|text| fact(None, "banner.document", text, false)));
         let birth = patient.get("birthDate").and_then(Value::as_str);
         facts.extend(birth.map(|date| fact(Some("banner.born"), "banner.born", reader.fhir(date), true)));
+        let died = patient.get("deceasedDateTime").and_then(Value::as_str).map(|died| reader.fhir(died));
+        let died = died.or_else(|| is_deceased(patient).then(|| reader.text("rec.yes").to_owned()));
+        facts.extend(died.map(|text| fact(Some("chart.died"), "chart.died", text, false)));
         facts.extend(insurer.map(|text| fact(Some("banner.insurer"), "banner.insurer", text.to_owned(), true)));
         facts.extend(bed.map(|text| fact(None, "banner.bed", text.to_owned(), false)));
         Banner { surnames: name.surnames, names: name.names, facts, allergies, actions: Vec::new() }
@@ -166,6 +178,13 @@ pub async fn read(unit: &mut Unit<'_>, resource_type: &str, id: &str) -> Result<
     let resource_type = named(resource_type)?;
     let answer = unit.run(&Interaction::Read { resource_type, id: id.to_owned() }).await?;
     parsed(answer.body)
+}
+
+/// One version of a resource.
+pub async fn version(unit: &mut Unit<'_>, resource_type: &str, id: &str, version: &str) -> Result<Value> {
+    let version = version.parse().map_err(|_| Error::at(Kind::Value, "version", "not a version"))?;
+    let read = Interaction::Vread { resource_type: named(resource_type)?, id: id.to_owned(), version };
+    parsed(unit.run(&read).await?.body)
 }
 
 /// What a search finds: the resources of one page, and the total when it is known.

@@ -13,7 +13,7 @@ use crate::view::municipality;
 use crate::view::new_patient::{self, FATHERS_FAMILY, MOTHERS_FAMILY, Model};
 use crate::view::page::{Message, Tone};
 use crate::view::patient::{self, Banner, named, search};
-use crate::view::sheet::{Problems, Sheet};
+use crate::view::sheet::{Problems, SAVED, Sheet};
 use crate::view::stay;
 use crate::view::visit::{Reply, Visit, encoded};
 use serde_json::{Map, Value, json};
@@ -177,7 +177,7 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let (stored, taken) = visit
         .unit(async |unit| {
             let stored = stored(unit, visit).await?;
-            let taken = is_taken(unit, visit, typed.documento.as_ref(), encounter::id(&stored.patient)).await?;
+            let taken = is_taken(unit, visit, typed.documento.as_ref(), &stored.patient).await?;
             Ok((stored, taken))
         })
         .await?;
@@ -198,19 +198,56 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     match done {
         Ok(to) => Ok(Reply::said(to, "said.corrected")),
         Err(error) if error.kind == Kind::StaleVersion => {
-            let stored = visit.unit(async |unit| self::stored(unit, visit).await).await?;
-            shown(visit, &stored, form, State::Stale)
+            let (stored, base) = visit
+                .unit(async |unit| {
+                    let stored = self::stored(unit, visit).await?;
+                    let base = looked_at(unit, visit, form, version).await?;
+                    Ok((stored, base))
+                })
+                .await?;
+            let pairs = merged(form, &base, &stored_form(visit, &stored));
+            let form = Form::of(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+            shown(visit, &stored, &form, State::Stale)
         }
         Err(error) => Err(error),
     }
 }
 
-/// Whether somebody else has the document.
-async fn is_taken(unit: &mut Unit<'_>, visit: &Visit, documento: Option<&DocumentoId>, id: &str) -> Result<bool> {
-    let Some((_, number)) = documento.and_then(DocumentoId::parts) else { return Ok(false) };
-    let found = search(unit, "Patient", &format!("identifier={}&_count=100", spellings(&visit.reader, number))).await?;
+/// The form as it was looked at: the version of the Patient, and that of the Coverage, from which it was made.
+async fn looked_at(unit: &mut Unit<'_>, visit: &Visit, form: &Form, version: i64) -> Result<Form> {
+    let patient = patient::version(unit, "Patient", visit.part("id"), &version.to_string()).await?;
+    let cover = match form.typed("cobertura").rsplit_once('/') {
+        Some((id, version)) => Some(patient::version(unit, "Coverage", id, version).await?),
+        None => None,
+    };
+    Ok(stored_form(visit, &Stored { patient, cover, insurers: Insurers::default() }))
+}
+
+/// What was typed on top of what is stored by now, datum by datum: what was not changed here takes the stored value; of what
+/// both changed the typed value is shown, and beside it the stored one.
+fn merged(form: &Form, base: &Form, stored: &Form) -> Vec<(String, String)> {
+    let mut pairs = Vec::new();
+    for (name, now) in stored.pairs() {
+        let (typed, before) = (form.typed(name), base.typed(name));
+        let is_ours = typed != before;
+        pairs.push((name.to_owned(), if is_ours { typed } else { now }.to_owned()));
+        if is_ours && now != before && now != typed {
+            pairs.push((format!("{SAVED}.{name}"), now.to_owned()));
+        }
+    }
+    pairs
+}
+
+/// Whether somebody else has the document; with other zeros before it, when it is a new one here.
+async fn is_taken(unit: &mut Unit<'_>, visit: &Visit, documento: Option<&DocumentoId>, own: &Value) -> Result<bool> {
+    let Some(documento) = documento else { return Ok(false) };
+    let query = format!("identifier={}&_count=100", spellings(&visit.reader, documento));
+    let found = search(unit, "Patient", &query).await?;
+    let of = |patient: &Value| DocumentoId::of_patient(patient, &visit.app.systems);
+    let is_new = of(own).as_ref() != Some(documento);
     let same = |other: &Value| {
-        encounter::id(other) != id && DocumentoId::of_patient(other, &visit.app.systems).as_ref() == documento
+        let is_theirs = |theirs: DocumentoId| theirs == *documento || (is_new && theirs.is_same(documento));
+        encounter::id(other) != encounter::id(own) && of(other).is_some_and(is_theirs)
     };
     Ok(found.resources.iter().any(same))
 }
@@ -320,6 +357,20 @@ fn put_first(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_two_changed_is_put_together_datum_by_datum() {
+        let form = |name: &'static str, phone: &'static str, city: &'static str| {
+            Form::of([("nombre1", name), ("celular", phone), ("municipio", city)])
+        };
+        let base = form("Ana", "3000000001", "Chía");
+        let pairs = merged(&form("Anna", "3000000001", "Cota"), &base, &form("Ana", "3000000002", "Soacha"));
+        let pairs: Vec<(&str, &str)> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(
+            pairs,
+            [("nombre1", "Anna"), ("celular", "3000000002"), ("municipio", "Cota"), ("guardado.municipio", "Soacha")]
+        );
+    }
 
     #[test]
     fn a_new_document_makes_the_former_one_old_and_the_rest_stays() {

@@ -13,10 +13,12 @@ use crate::view::format::{NumberProblem, Reader, date_field, typed_date};
 use crate::view::observation::{field_of, number, put, quantity};
 use crate::view::page::{Message, Page, Tone};
 use crate::view::patient::named;
+use crate::view::record::clinical::Item;
 use crate::view::record::words::{Words, joined, list, text};
 use crate::view::record::{Extent, Record};
 use crate::view::sheet::{Field, Options, Problems, Sheet, in_order, options_of};
 use crate::view::signs::encounter;
+use crate::view::substance::Substance;
 use crate::view::suggestion::{self, MEDICINES};
 use crate::view::visit::{Reply, Visit};
 use jiff::Span;
@@ -61,6 +63,24 @@ const UNITS: [(&str, &str); 12] = [
     ("ml/h", "mL/h"),
 ];
 const MOST_DAYS: i64 = 366;
+/// Larger doses than anybody gives at once, by unit; of tablets and the like.
+const LARGE: [(&str, f64); 12] = [
+    ("mg", 20_000.0),
+    ("g", 100.0),
+    ("mcg", 20_000.0),
+    ("µg", 20_000.0),
+    ("ug", 20_000.0),
+    ("ml", 5_000.0),
+    ("ui", 30_000_000.0),
+    ("iu", 30_000_000.0),
+    ("meq", 500.0),
+    ("mmol", 500.0),
+    ("mg/kg", 1_000.0),
+    ("ml/h", 2_000.0),
+];
+const MANY: f64 = 100.0;
+/// Hours from one dose to the next: a month.
+const MOST_HOURS: u32 = 720;
 
 #[derive(Serialize)]
 struct Model {
@@ -158,6 +178,16 @@ impl Entry {
         {
             problems.add("dosis", reader.text("prescribe.unit_missing"));
         }
+        let positive = |(value, _): (Value, &str)| value.to_string().parse::<f64>().is_ok_and(|value| value > 0.0);
+        let is_zero = amount(form.typed("dosis"), reader.language)
+            .is_ok_and(|amount| amount.is_some_and(|amount| !positive(amount)));
+        if is_zero || form.typed("dosis").starts_with(['-', '−', '–']) {
+            problems.add("dosis", reader.text("prescribe.dose_zero"));
+        }
+        if is_out_of_hours(form.typed("frecuencia")) {
+            problems.add("frecuencia", reader.text("prescribe.frequency_wrong"));
+        }
+        problems.long(reader, form, &["medicamento", "dosis", "frecuencia", "indicacion"]);
         let route = options_of(OPTIONS, "via").iter().find(|(code, _)| *code == form.typed("via"));
         if route.is_none() {
             problems.add("via", reader.text("form.missing"));
@@ -277,6 +307,26 @@ fn repeat(frequency: &str) -> Option<Value> {
     }
 }
 
+/// Whether a frequency in hours, days or weeks is none: never, or less than once a month.
+fn is_out_of_hours(frequency: &str) -> bool {
+    let folded = fold(frequency);
+    let words: Vec<&str> = folded.split(' ').collect();
+    let hours = |word: &str| match word {
+        "h" | "hora" | "horas" | "hour" | "hours" => Some(1),
+        "d" | "dia" | "dias" | "day" | "days" => Some(24),
+        "semana" | "semanas" | "week" | "weeks" => Some(168),
+        _ => None,
+    };
+    match words.as_slice() {
+        ["cada" | "every", n, word, ..] if n.bytes().all(|b| b.is_ascii_digit()) => hours(word).is_some_and(|hours| {
+            let total = n.parse::<u32>().ok().and_then(|n| n.checked_mul(hours));
+            !total.is_some_and(|total| (1..=MOST_HOURS).contains(&total))
+        }),
+        [n, "veces" | "vez" | "times", ..] => n.parse::<u32>().is_ok_and(|n| n == 0),
+        _ => false,
+    }
+}
+
 fn start(typed: &str) -> Option<Date> {
     typed_date(typed).filter(|date| (1900..2200).contains(&date.year()))
 }
@@ -331,19 +381,55 @@ pub fn add_fields(sheet: &mut Sheet<'_>, reader: &Reader, stored: &Entry, warnin
     sheet.line("indicacion", reason.1, &reason.2).optional();
 }
 
-/// What speaks against an order: an allergy, or the same medicine already ordered.
-fn against(visit: &Visit, record: &Record, medicine: &str) -> Option<String> {
+/// What speaks against an order: an allergy, a medicine that cannot be compared with them, the same medicine already
+/// ordered. `own`: the order that is corrected.
+pub fn against(visit: &Visit, record: &Record, medicine: &str, own: &str) -> Option<String> {
     let reader = &visit.reader;
-    let allergic = record.allergies.items.iter().filter(|item| item.active);
-    let allergic = allergic.filter(|item| suggestion::is_alike(medicine, &item.what)).map(|item| {
-        reader.fill(
-            "prescribe.allergic",
-            &[("substance", &joined([item.what.as_str(), &chart::reaction(&item.detail)], ", "))],
-        )
-    });
-    let ordered = record.medication.iter().filter(|item| item.active && fold(&item.what) == fold(medicine));
-    let ordered = ordered.map(|item| reader.fill("prescribe.ordered", &[("detail", &item.detail)]));
-    Some(joined(allergic.chain(ordered), " · ")).filter(|text| !text.is_empty())
+    if medicine.is_empty() {
+        return None;
+    }
+    let typed = Substance::of(medicine);
+    let active: Vec<&Item> = record.allergies.items.iter().filter(|item| item.active).collect();
+    let mut said: Vec<String> = Vec::new();
+    for item in &active {
+        let allergy = Substance::of(&item.what);
+        let substance = joined([item.what.as_str(), &chart::reaction(&item.detail)], ", ");
+        let key = match (typed.meets(&allergy), typed.may_cross(&allergy)) {
+            (true, _) => "prescribe.allergic",
+            (_, true) => "prescribe.cross",
+            _ => continue,
+        };
+        said.push(reader.fill(key, &[("substance", &substance)]));
+    }
+    if said.is_empty() && typed.is_unknown() && !active.is_empty() {
+        let all = joined(active.iter().map(|item| item.what.as_str()), ", ");
+        said.push(reader.fill("prescribe.unchecked", &[("list", &all)]));
+    }
+    let ordered = record.medication.iter().filter(|item| item.active && item.id != own);
+    let ordered = ordered.filter(|item| typed.is_same(&Substance::of(&item.what)));
+    said.extend(ordered.map(|item| reader.fill("prescribe.ordered", &[("detail", &item.detail)])));
+    Some(joined(said, " · ")).filter(|text| !text.is_empty())
+}
+
+/// That a dose is larger than any that is given at once: the limits are wide, it is a slip that they catch.
+pub fn is_large(reader: &Reader, dose: &str) -> Option<String> {
+    let (value, unit) = amount(dose, reader.language).ok()??;
+    let unit = unit.to_lowercase();
+    let most = LARGE.iter().find(|(known, _)| *known == unit).map_or(MANY, |(_, most)| *most);
+    let value: f64 = value.to_string().parse().ok()?;
+    (value > most).then(|| reader.fill("prescribe.dose_large", &[("dose", dose)]))
+}
+
+/// What is asked before an order is saved.
+pub fn doubt(visit: &Visit, record: &Record, form: &Form, own: &str) -> Option<String> {
+    let against = against(visit, record, form.typed("medicamento"), own);
+    let large = is_large(&visit.reader, form.typed("dosis"));
+    Some(joined(against.into_iter().chain(large), " · ")).filter(|text| !text.is_empty())
+}
+
+/// What a doubt was about: who sends the same again means it.
+pub fn about(form: &Form) -> String {
+    joined(["medicamento", "dosis"].map(|name| fold(form.typed(name))), " / ")
 }
 
 pub async fn page(visit: &Visit) -> Result<Reply> {
@@ -356,7 +442,7 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     let reader = &visit.reader;
     let mut problems = Problems::default();
     let entry = Entry::read(reader, form, &mut problems);
-    let unseen = against(visit, &record, &entry.medicine).is_some() && form.typed("visto") != fold(&entry.medicine);
+    let unseen = doubt(visit, &record, form, "").is_some() && form.typed("visto") != about(form);
     if !problems.is_empty() || unseen {
         return shown(visit, &record, Some(form), problems, 422);
     }
@@ -385,14 +471,13 @@ fn shown(visit: &Visit, record: &Record, typed: Option<&Form>, problems: Problem
     let reader = &visit.reader;
     let is_wrong = !problems.is_empty();
     let mut sheet = Sheet::new(reader, typed, problems);
-    let medicine = typed.map(|form| form.typed("medicamento")).unwrap_or_default();
-    let against = against(visit, record, medicine);
+    let against = typed.and_then(|form| doubt(visit, record, form, ""));
     let fresh = Entry { start: date_field(reader.today()), ..Entry::default() };
     add_fields(&mut sheet, reader, &fresh, against.clone());
     let look = || Message::new(Tone::Warn, reader.text("prescribe.look"), reader.text("prescribe.look_help"));
     let message = sheet.summary().or_else(|| against.is_some().then(look));
     // It counts as seen only when nothing else is to be mended: then the next sending saves.
-    let seen = if against.is_some() && !is_wrong { fold(medicine) } else { String::new() };
+    let seen = typed.filter(|_| against.is_some() && !is_wrong).map(about).unwrap_or_default();
     let model = Model {
         page: chart::inner(visit, record, reader.text("prescribe.title")).with(message),
         action: visit.path.clone(),
@@ -427,6 +512,20 @@ mod tests {
         }
         assert_eq!(amount("1.000 mg", Language::Es), Err(NumberProblem::Ambiguous));
         assert_eq!(amount("5,000 IU", Language::En), Err(NumberProblem::Ambiguous));
+    }
+
+    #[test]
+    fn a_frequency_is_between_an_hour_and_a_month() {
+        for wrong in
+            ["cada 0 horas", "cada 721 h", "every 0 hours", "cada 99999999999 horas", "cada 40 días", "0 veces al día"]
+        {
+            assert!(is_out_of_hours(wrong), "{wrong}");
+        }
+        for fine in
+            ["cada 8 horas", "cada 720 h", "cada día", "cada 4 semanas", "3 veces al día", "cada rato", "dosis única"]
+        {
+            assert!(!is_out_of_hours(fine), "{fine}");
+        }
     }
 
     #[test]

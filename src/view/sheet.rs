@@ -154,6 +154,18 @@ impl Problems {
         }
     }
 
+    /// Lines that are longer than a line is: a browser keeps to that, another program may not.
+    pub fn long(&mut self, reader: &Reader, form: &Form, names: &[&'static str]) {
+        for name in names {
+            let n = form.typed(name).chars().count();
+            if n > LONGEST {
+                let places = [("n", n.to_string()), ("most", LONGEST.to_string())];
+                let places = places.each_ref().map(|(name, value)| (*name, value.as_str()));
+                self.add(name, reader.fill("form.too_long", &places));
+            }
+        }
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

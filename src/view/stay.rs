@@ -1,28 +1,27 @@
-//! One patient at the desk: who it is, admission, transfer, discharge, cancellation. Each change names the version that it
+//! A stay at the desk: admission, transfer, discharge, cancellation. Each change names the version that it
 //! was made from; when somebody else was first, the form is shown again beside what is stored by then.
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
-use crate::view::admission::{self, beneficiary, insurer, review};
+use crate::view::admission;
+use crate::view::admission::insurer;
 use crate::view::bed::{self, Taken};
 use crate::view::contact;
 use crate::view::encounter::{self, Class, DISPOSITIONS, Typed};
 use crate::view::municipality;
-use crate::view::page::{Badge, Empty, Link, Message, Page, Tone};
-use crate::view::patient::{self, Banner, named, search};
+use crate::view::page::{Badge, Link, Message, Page, Tone};
+use crate::view::patient::{self, Banner, named};
 use crate::view::record::words::joined;
 use crate::view::sheet::{Fields, Problems, Sheet};
 use crate::view::visit::{Reply, SURE, Visit, encoded};
 use serde::Serialize;
 use serde_json::Value;
 
-/// Past encounters that the page lists.
-const PAST: usize = 20;
 const LONGEST: usize = 120;
 
-// ------------------------------------------------------------------ the page of a patient
+// ------------------------------------------------------------------ what a stay says
 
 #[derive(Serialize)]
 pub struct Fact {
@@ -31,12 +30,14 @@ pub struct Fact {
 }
 
 #[derive(Serialize)]
-struct Stay {
+pub(super) struct Stay {
     place: String,
     class: &'static str,
     reason: Option<String>,
     start: String,
     end: Option<String>,
+    /// Where the patient went.
+    destination: Option<String>,
     state: Badge,
     hl7: Option<Badge>,
     places: Vec<Where>,
@@ -56,98 +57,8 @@ struct Act {
     danger: bool,
 }
 
-#[derive(Serialize)]
-struct PatientModel {
-    page: Page,
-    id: String,
-    facts: Vec<Fact>,
-    open: Vec<Stay>,
-    past: Vec<Stay>,
-    past_more: bool,
-    empty: Option<Empty>,
-    admit: Link,
-    edit: Link,
-}
-
 pub(super) fn address(patient: &str) -> String {
     format!("/admision/paciente/{}", encoded(patient))
-}
-
-/// `/admision/paciente/{id}`.
-pub async fn page(visit: &Visit) -> Result<Reply> {
-    let (patient, encounters, covers, more) = visit
-        .unit(async |unit| {
-            let patient = patient::resolve(unit, visit.part("id")).await?;
-            let id = encounter::id(&patient).to_owned();
-            let open = search(unit, "Encounter", &format!("patient={id}&status=planned,{}&_count=50", encounter::OPEN))
-                .await?;
-            let past =
-                search(unit, "Encounter", &format!("patient={id}&status=finished,cancelled&_sort=-date&_count={PAST}"))
-                    .await?;
-            let covers = search(unit, "Coverage", &format!("patient={id}&status=active&_count=10")).await?;
-            Ok((patient, [open.resources, past.resources], covers.resources, past.more))
-        })
-        .await?;
-    let reader = &visit.reader;
-    let id = encounter::id(&patient).to_owned();
-    let [open, past] = &encounters;
-    let current = open
-        .iter()
-        .find(|one| encounter::is_open(one) && Class::of(one) != Class::Visit)
-        .or_else(|| open.iter().find(|one| encounter::is_open(one)));
-    let cover = covers.iter().find(|cover| beneficiary(cover) == Some(&id));
-    let admit = Link::new(format!("{}/ingresar", address(&id)), reader.text("admission.admit"));
-    let mut banner = Banner::new(
-        visit,
-        &patient,
-        current.map(|one| encounter::place(reader, one)).as_deref(),
-        cover.and_then(insurer),
-        None,
-    );
-    banner = match current {
-        Some(one) => banner.action(of(one, "trasladar"), reader.text("admission.transfer"), Some("bed")).action(
-            of(one, "egresar"),
-            reader.text("admission.discharge"),
-            None,
-        ),
-        None => banner.action(admit.href.clone(), admit.label.clone(), Some("arrive")),
-    };
-    let title = patient::Name::of(&patient).whole();
-    let mut page = visit.page(title).inside("/admision", visit.text("admission.patients")).about(banner);
-    // What this address has to say goes before what an earlier form has left to be said.
-    if page.message.is_none() || !visit.query.typed("ya").is_empty() {
-        page.message = notice(visit, &patient).or(page.message);
-    }
-    let model = PatientModel {
-        facts: facts(visit, &patient, cover),
-        open: open.iter().map(|one| stay(visit, one)).collect(),
-        past: past.iter().map(|one| stay(visit, one)).collect(),
-        past_more: more,
-        empty: (open.is_empty() && past.is_empty()).then(|| Empty {
-            icon: "bed",
-            title: reader.text("admission.no_encounters"),
-            text: reader.text("admission.no_encounters_help"),
-            action: None,
-        }),
-        edit: Link::new(format!("{}/datos", address(&id)), reader.text("admission.edit")),
-        admit,
-        id,
-        page,
-    };
-    visit.show("admission-patient", &model)
-}
-
-/// What the page before found out: it was there already.
-fn notice(visit: &Visit, patient: &Value) -> Option<Message> {
-    let reader = &visit.reader;
-    match visit.query.typed("ya") {
-        "registro" => Some(Message::new(
-            Tone::Info,
-            reader.text("admission.already_registered"),
-            reader.text("admission.already_registered_help"),
-        )),
-        _ => review(reader, &visit.app.systems, patient).map(|text| Message::new(Tone::Warn, text, "")),
-    }
 }
 
 pub(super) fn of(encounter: &Value, what: &str) -> String {
@@ -189,7 +100,7 @@ pub fn facts(visit: &Visit, patient: &Value, cover: Option<&Value>) -> Vec<Fact>
     facts
 }
 
-fn stay(visit: &Visit, one: &Value) -> Stay {
+pub(super) fn stay(visit: &Visit, one: &Value) -> Stay {
     let reader = &visit.reader;
     let moment = |text: &str| (!text.is_empty()).then(|| reader.fhir(text));
     let places = encounter::places(one);
@@ -209,6 +120,7 @@ fn stay(visit: &Visit, one: &Value) -> Stay {
         reason: encounter::reason(one).map(str::to_owned),
         start: moment(encounter::start(one)).unwrap_or_else(|| reader.text("admission.unknown").to_owned()),
         end: moment(encounter::end(one)),
+        destination: encounter::destination(one).map(str::to_owned),
         state: encounter::badge(reader, one),
         hl7: encounter::is_from_hl7(one).then(|| Badge::new("origin", Some("arrive"), "HL7")),
         places: places
@@ -267,8 +179,9 @@ struct FormModel {
     first: bool,
     order: Vec<crate::view::sheet::Field>,
     notes: Vec<&'static str>,
-    /// The stay that has the bed, when one may go on with it.
+    /// What was asked, when one may go on, and the text of the button for that: the stay that has the bed, a death.
     sure: Option<String>,
+    sure_label: &'static str,
     back: String,
 }
 
@@ -343,6 +256,18 @@ pub(super) enum Why {
     Here { message: Message, lost: bool },
     /// Another stay has the bed.
     Taken(Taken),
+    /// The discharge says that the patient died.
+    Dies,
+    /// Who is to be admitted is recorded as dead.
+    Dead,
+}
+
+/// What [`SURE`] names of a death.
+pub(super) const DEATH: &str = "exp";
+
+/// Whether the form goes on with what was asked.
+pub(super) fn is_sure(form: &Form, asked: &str) -> bool {
+    form.typed(SURE).split(' ').any(|said| said == asked)
 }
 
 /// The same, as a form says it.
@@ -364,6 +289,14 @@ fn said(visit: &Visit, why: Why) -> Said {
             Said { message: Some(Message::new(Tone::Warn, text, help)), status: 409, ..said }
         }
         Why::Here { message, lost } => Said { message: Some(message), status: if lost { 409 } else { 200 }, ..said },
+        Why::Dies | Why::Dead => {
+            let (text, help) = match why {
+                Why::Dies => (visit.text("admission.dies"), visit.text("admission.dies_help")),
+                _ => (visit.text("admission.is_dead"), visit.text("admission.is_dead_help")),
+            };
+            let message = Message { alert: true, ..Message::new(Tone::Warn, text, help) };
+            Said { message: Some(message), sure: Some(DEATH.to_owned()), status: 422, ..said }
+        }
         Why::Taken(taken) => {
             said.problems.add("cama", taken.says);
             Said { sure: Some(taken.stay), status: 422, ..said }
@@ -381,6 +314,11 @@ pub(super) fn shown(
     why: Why,
 ) -> Result<Reply> {
     let here = matches!(why, Why::Here { .. });
+    let sure_label = visit.text(match why {
+        Why::Dies => "admission.dies_save",
+        Why::Dead => "admission.is_dead_save",
+        _ => "admission.bed_share",
+    });
     let Said { problems, message, sure, status } = said(visit, why);
     let conflict = status == 409;
     let (title, save, _) = change.texts();
@@ -409,6 +347,7 @@ pub(super) fn shown(
         version: stored.filter(|_| !here).map(|stored| encounter::seen(stored, typed.filter(|_| !conflict))),
         first: conflict,
         sure,
+        sure_label,
         stored_title: visit.text(if conflict || here { "admission.stored_now" } else { "admission.stored" }),
         stored: stale,
         order: taken(&mut fields, &order),
@@ -468,12 +407,18 @@ async fn save(visit: &Visit, form: &Form, change: Change) -> Result<Reply> {
         if change == Change::Transfer && same {
             problems.add("cama", visit.text("admission.bed_same"));
         }
-        let why = match taken.filter(|taken| form.typed(SURE) != taken.stay) {
+        let why = match taken.filter(|taken| !is_sure(form, &taken.stay)) {
             Some(taken) if problems.is_empty() => Some(Why::Taken(taken)),
             _ => (!problems.is_empty()).then_some(Why::Asked(problems)),
         };
         if let Some(why) = why {
             return shown(visit, change, &patient, Some(&encounter), Some(form), why);
+        }
+    }
+    if change == Change::Discharge && form.typed("destino") == DEATH && !is_sure(form, DEATH) {
+        let (encounter, patient) = visit.unit(async |unit| read(unit, visit).await).await?;
+        if change.fits(&encounter) {
+            return shown(visit, change, &patient, Some(&encounter), Some(form), Why::Dies);
         }
     }
     let done = visit.once(async |unit| change_it(unit, visit, form, change, version).await).await;
@@ -515,10 +460,26 @@ fn closed(visit: &Visit, patient: &Value, encounter: &Value, status: u16) -> Res
         order: Vec::new(),
         notes: Vec::new(),
         sure: None,
+        sure_label: "",
         back,
         page,
     };
     visit.show_as(status, "admission-form", &model)
+}
+
+/// When somebody died: the time of the discharge, in the unit that writes the discharge too. What is recorded stays.
+async fn record_death(unit: &mut Unit<'_>, mut patient: Value, now: &str) -> Result<()> {
+    if patient.get("deceasedDateTime").is_some() {
+        return Ok(());
+    }
+    let (id, if_match) = (encounter::id(&patient).to_owned(), encounter::version(&patient));
+    if let Some(members) = patient.as_object_mut() {
+        members.shift_remove("deceasedBoolean");
+        members.insert("deceasedDateTime".into(), Value::String(now.to_owned()));
+    }
+    let (resource_type, resource) = (named("Patient")?, Content::new(patient));
+    unit.run(&Interaction::Update { resource_type, id, resource, if_match }).await?;
+    Ok(())
 }
 
 async fn change_it(unit: &mut Unit<'_>, visit: &Visit, form: &Form, change: Change, version: i64) -> Result<String> {
@@ -542,7 +503,11 @@ async fn change_it(unit: &mut Unit<'_>, visit: &Visit, form: &Form, change: Chan
     }
     let resource = Content::new(Value::Object(resource));
     unit.run(&Interaction::Update { resource_type: kind()?, id, resource, if_match: Some(version) }).await?;
-    Ok(address(encounter::id(&patient)))
+    let to = address(encounter::id(&patient));
+    if change == Change::Discharge && form.typed("destino") == DEATH {
+        record_death(unit, patient, &now).await?;
+    }
+    Ok(to)
 }
 
 pub(super) fn kind() -> Result<ResourceType> {

@@ -8,8 +8,6 @@ use std::sync::LazyLock;
 
 const ATC: &str = "http://www.whocc.no/atc";
 const SNOMED: &str = "http://snomed.info/sct";
-/// Characters of an ATC code that name the chemical group of a substance: what is alike enough to be warned of.
-const GROUP: usize = 5;
 
 /// One entry of a list.
 #[derive(Debug)]
@@ -66,7 +64,7 @@ pub static MEDICINES: List = LazyLock::new(|| {
     rows(file).filter_map(known).collect()
 });
 
-static ALLERGENS: List = LazyLock::new(|| {
+pub static ALLERGENS: List = LazyLock::new(|| {
     let file = include_str!("../../fhir-profiles/local/alergenos-comunes.csv");
     let known = |row: Vec<&'static str>| match row.as_slice() {
         [system, code, es, en, category] => Some(Known::new(system, code, (es, en), category)),
@@ -111,16 +109,9 @@ pub fn concept(typed: &str, known: Option<&Known>) -> Value {
     }
 }
 
-/// Whether a medicine is what somebody is allergic to, or of the same chemical group.
-pub fn is_alike(medicine: &str, allergy: &str) -> bool {
-    if fold(medicine) == fold(allergy) {
-        return true;
-    }
-    let (Some(medicine), Some(allergy)) = (find(&MEDICINES, medicine), substance(allergy)) else { return false };
-    match (medicine.atc(), allergy.atc()) {
-        (Some(medicine), Some(allergy)) => medicine.starts_with(allergy.get(..GROUP).unwrap_or(allergy)),
-        _ => false,
-    }
+/// The names and the ATC code of each entry that has one.
+pub fn coded(list: &'static List) -> impl Iterator<Item = ([&'static str; 2], &'static str)> {
+    list.iter().filter_map(|known| Some(([known.es, known.en], known.atc()?)))
 }
 
 #[cfg(test)]
@@ -153,19 +144,5 @@ mod tests {
         assert!(substance("Polvo de estrellas").is_none());
         assert_eq!(concept("Fresa", substance("Fresa")), json!({"text": "Fresa"}));
         assert_eq!(concept("Látex", substance("Látex"))["coding"][0]["system"], SNOMED);
-    }
-
-    #[test]
-    fn what_is_alike_is_warned_of() {
-        let check =
-            |medicine, allergy, expected| assert_eq!(is_alike(medicine, allergy), expected, "{medicine} {allergy}");
-        check("Amoxicilina", "Penicilina", true);
-        check("Piperacilina tazobactam", "Penicilina", true);
-        check("Dipirona", "dipirona", true);
-        check("Naproxeno", "Ibuprofeno", true);
-        check("Acetaminofén", "Dipirona", false);
-        check("Ceftriaxona", "Penicilina", false);
-        check("Agua de rosas", "agua de Rosas", true);
-        check("Amoxicilina", "Maní", false);
     }
 }

@@ -12,6 +12,9 @@ use std::sync::LazyLock;
 /// Narrower than any phone of today, and what a desk is at 400 % (WCAG 2.2, 1.4.10).
 const NARROW: u32 = 320;
 
+/// Screens of desks beside the one of the pictures.
+const DESKS: [u32; 3] = [1024, 1280, 1366];
+
 /// Answers that are a page of their own, and that Chromium writes on the console.
 const SPOKEN: [&str; 5] = ["401", "403", "404", "409", "422"];
 
@@ -58,6 +61,7 @@ pub async fn judge(person: &Person, number: &str, name: &str) {
     shoot(person, &name, "").await;
     one_heading(person).await;
     nothing_sideways(person).await;
+    tables_whole(person).await;
     let is_first = person.language == Language::Es;
     if is_first {
         prefers(person, "dark").await;
@@ -97,6 +101,25 @@ async fn nothing_sideways(person: &Person) {
     if !found.is_null() {
         person.fail(&format!("it scrolls sideways: {found:#}")).await;
     }
+}
+
+/// Desks of less than the widest screen: no cell of a table lies outside its panel.
+async fn tables_whole(person: &Person) {
+    const ASK: &str = "return [...document.querySelectorAll('.panel td, .panel th')].filter((cell) => {
+            const [own, panel] = [cell.getBoundingClientRect(), cell.closest('.panel').getBoundingClientRect()];
+            return own.width > 1 && (own.right > panel.right + 1 || own.left < panel.left - 1);
+        }).map((cell) => cell.outerHTML.slice(0, 120)).slice(0, 4)";
+    if person.size == Size::Phone {
+        return;
+    }
+    for width in DESKS {
+        person.session.screen(person.size, width, 0).await;
+        let found = person.ask(ASK, json!([])).await;
+        if found.as_array().is_none_or(|found| !found.is_empty()) {
+            person.fail(&format!("at {width} px cells of a table lie outside their panel: {found:#}")).await;
+        }
+    }
+    person.session.screen(person.size, person.size.width(), 0).await;
 }
 
 /// <https://github.com/dequelabs/axe-core>: no violation of WCAG 2.2 AA, none of the best practices.

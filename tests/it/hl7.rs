@@ -435,3 +435,81 @@ fn the_messages_of_the_repository_are_taken() {
         }
     });
 }
+
+/// A message of somebody born and called otherwise than the person of [`Visit`].
+fn of_juan(visit: &Visit, identifiers: &str) -> String {
+    let own = format!("{}^^^RNEC^CC", visit.document);
+    visit
+        .a01(&unique())
+        .replace(&format!("|{own}|"), &format!("|{identifiers}|"))
+        .replace("MUÑOZ PEÑA^MARÍA^JOSÉ", "QUEVEDO LARA^JUAN^")
+        .replace("19840229|F", "19790112|M")
+}
+
+#[test]
+fn a_message_takes_no_document_of_another_patient() {
+    run(async {
+        let (mut mllp, medico) = (connect().await, fhir("medico").await);
+        let (gloria, control) = (Visit::new(), unique());
+        accepted(&mllp.ask(gloria.a01(&control).as_bytes()).await, &control);
+        let juan = Visit::new();
+        let (hers, his) = (&gloria.document, &juan.document);
+        let cc = |number: &str| format!("{number}^^^RNEC^CC");
+        for (identifiers, name) in [
+            (format!("{}~{}", cc(his), cc(hers)), "documents"),
+            (format!("{}~{}", cc(hers), cc(his)), "documents"),
+            (format!("{his}^^^RNEC^TI~{}", cc(hers)), "document-of-another"),
+        ] {
+            let ack = mllp.ask(of_juan(&juan, &identifiers).as_bytes()).await;
+            let text = String::from_utf8_lossy(&ack).into_owned();
+            assert_eq!(refusal(&ack), ("AE".to_owned(), "205".to_owned()), "{text}");
+            assert!(text.contains("PID^1^3^2^1") && text.contains(name), "{text}");
+            assert_eq!(medico.get(&format!("Patient?identifier={his}")).await.expect(200).ids().len(), 0);
+        }
+        let (patient, _) = record(&medico, hers).await;
+        assert_eq!((version(&patient), patient["identifier"].as_array().unwrap().len()), ("1", 1));
+        // One that has ended is a former one.
+        let former = format!("{}^^^20200101~{}", cc(&unique()), cc(his));
+        let message = of_juan(&juan, &former);
+        let ack = mllp.ask(message.as_bytes()).await;
+        assert_eq!(code(&ack).0, "AA", "{}", String::from_utf8_lossy(&ack));
+        let (patient, _) = record(&medico, his).await;
+        let official = patient["identifier"].as_array().unwrap().iter().find(|one| one["use"] == "official").unwrap();
+        assert_eq!(official["value"], his.as_str());
+        assert!(patient["identifier"].as_array().unwrap().iter().any(|one| one["use"] == "old"));
+    });
+}
+
+#[test]
+fn zeros_before_a_number_make_no_second_patient() {
+    run(async {
+        let (mut mllp, medico) = (connect().await, fhir("medico").await);
+        let (mut visit, control) = (Visit::new(), unique());
+        visit.document =
+            format!("6{:07}", visit.document.bytes().fold(7_u64, |n, b| (n * 31 + u64::from(b)) % 10_000_000));
+        accepted(&mllp.ask(visit.a01(&control).as_bytes()).await, &control);
+        let bare = visit.document.clone();
+        let again = Visit { document: format!("0{bare}"), visit: Visit::new().visit, ..visit.clone() };
+        let control = unique();
+        accepted(&mllp.ask(again.a01(&control).as_bytes()).await, &control);
+        let (patient, encounters) = record(&medico, &bare).await;
+        assert_eq!((encounters.len(), patient["identifier"].as_array().unwrap().len()), (2, 1));
+        assert_eq!(medico.get(&format!("Patient?identifier=0{bare}")).await.expect(200).ids().len(), 0);
+    });
+}
+
+#[test]
+fn a_name_that_turns_what_stands_beside_it_and_a_visit_to_come_are_said() {
+    run(async {
+        let mut mllp = connect().await;
+        let visit = Visit::new();
+        let ack = mllp.ask(visit.a01(&unique()).replace("MUÑOZ", "MU\u{202e}ÑOZ").as_bytes()).await;
+        let text = String::from_utf8_lossy(&ack).into_owned();
+        assert_eq!(code(&ack).0, "AE", "{text}");
+        assert!(text.contains("PID^1^5^1^1") && text.contains("control-character"), "{text}");
+        let ack = mllp.ask(visit.a01(&unique()).replace("20240301081000", "20980301081000").as_bytes()).await;
+        let text = String::from_utf8_lossy(&ack).into_owned();
+        assert_eq!(code(&ack).0, "AA", "{text}");
+        assert!(text.contains("PV1^1^44") && text.contains("visit-future"), "{text}");
+    });
+}

@@ -31,6 +31,7 @@ mod pages_medico;
 mod pages_mensajes;
 mod pages_paciente;
 mod pages_resultados;
+mod pages_safety;
 mod pdf;
 mod people;
 mod plans;

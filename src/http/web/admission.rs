@@ -2,7 +2,7 @@
 
 use super::screen::{form, screen};
 use crate::access::Role;
-use crate::view::{admission, admit, messages, new_patient, patient_data, stay};
+use crate::view::{admission, admit, desk_patient, messages, new_patient, patient_data, stay};
 use actix_web::web;
 
 const ROLES: &[Role] = &[Role::Admisionista];
@@ -15,7 +15,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(screen(messages::DESK, ROLES, messages::page))
         .service(screen("/admision/municipios", ROLES, new_patient::municipalities))
         .service(form("/admision/registrar", ROLES, new_patient::page, new_patient::save))
-        .service(screen("/admision/paciente/{id}", ROLES, stay::page))
+        .service(screen("/admision/paciente/{id}", ROLES, desk_patient::page))
         .service(form("/admision/paciente/{id}/ingresar", ROLES, admit::page, admit::save))
         .service(form("/admision/paciente/{id}/datos", ROLES, patient_data::page, patient_data::save))
         .service(form("/admision/encuentro/{id}/ingresar", ROLES, stay::receive, stay::save_receive))

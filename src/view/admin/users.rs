@@ -71,7 +71,11 @@ pub async fn list(visit: &Visit) -> Result<Reply> {
     };
     let found: Vec<Usuario> = account::list_users(&visit.app).await?.into_iter().filter(fits).collect();
     let page = visit.page(visit.text("admin.users")).at(DESK);
-    let known = (visit.query.typed("ya") == "1").then(|| Message::new(Tone::Info, visit.text("said.user_known"), ""));
+    let known = match visit.query.typed("ya") {
+        "1" => Some(Message::new(Tone::Info, visit.text("said.user_known"), "")),
+        "propia" => Some(Message::new(Tone::Warn, visit.text("admin.own_account"), "")),
+        _ => None,
+    };
     let model = Model {
         page: Page { message: known.or(page.message.clone()), ..page },
         q: q.to_owned(),
@@ -252,6 +256,9 @@ async fn ask(visit: &Visit, question: Question) -> Result<Reply> {
 }
 
 pub async fn ask_disable(visit: &Visit) -> Result<Reply> {
+    if known(visit).await?.id == visit.usuario_id {
+        return Ok(Reply::see(format!("{DESK}?ya=propia")));
+    }
     let lines = ["admin.disable_user_1", "admin.disable_user_2", "admin.disable_user_3"];
     ask(visit, Question { title: "admin.disable_user_title", lines, button: "admin.disable" }).await
 }
@@ -259,7 +266,7 @@ pub async fn ask_disable(visit: &Visit) -> Result<Reply> {
 pub async fn disable(visit: &Visit, _: &Form) -> Result<Reply> {
     let account = known(visit).await?;
     if account.id == visit.usuario_id {
-        return Err(Error::new(Kind::Forbidden, "nobody disables the own account"));
+        return Ok(Reply::see(format!("{DESK}?ya=propia")));
     }
     account::disable_user(&visit.app, &account.usuario, &visit.caller).await?;
     Ok(Reply::said(DESK, "said.user_disabled"))

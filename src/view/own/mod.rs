@@ -174,7 +174,7 @@ fn list(visit: &Visit, id: &'static str, title: &'static str, none: &'static str
         } else {
             badge
         };
-        let when = joined([item.when.text.as_str(), item.until.text.as_str()], " – ");
+        let when = joined([item.since(), item.until.text.as_str()], " – ");
         // What the line is called is not said again under it.
         let detail = item.detail.strip_prefix(&item.what).map(|rest| rest.trim_start_matches(" · "));
         let second =

@@ -343,7 +343,7 @@ impl Drawer<'_> {
             Line::Cells(vec![
                 name,
                 Cell::Text(item.detail.clone()),
-                Cell::Text(item.when.text.clone()),
+                Cell::Text(item.since().to_owned()),
                 Cell::Text(item.status.clone()),
             ])
         };

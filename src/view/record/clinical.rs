@@ -30,6 +30,11 @@ pub struct Item {
     /// Stands before others of its list: an allergy of high criticality, a report with a conclusion.
     #[serde(skip)]
     pub grave: bool,
+    /// The day on which a medicine begins, when it is not the day of its order; whether that is still to come.
+    #[serde(skip)]
+    pub begins: String,
+    #[serde(skip)]
+    pub to_begin: bool,
     /// Of a medicine that is given for a time: its first and last day.
     #[serde(skip)]
     pub days: Option<(Date, Date)>,
@@ -47,6 +52,13 @@ pub enum AllergyState {
     /// Asked: none is known.
     NoneKnown,
     Known,
+}
+
+impl Item {
+    /// Since when it is, in words: of a medicine the day on which it begins.
+    pub fn since(&self) -> &str {
+        if self.begins.is_empty() { &self.when.text } else { &self.begins }
+    }
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -200,11 +212,16 @@ impl Words<'_> {
         let stated = if kind == "MedicationStatement" { self.say("rec.stated").to_owned() } else { String::new() };
         let item = self.item(kind, resource);
         let days = list(resource, dosages).next().and_then(|dosage| self.days(resource, dosage));
+        let when = self.when(resource, &["authoredOn", "effective", "dateAsserted"]);
+        let begins = list(resource, dosages).next().and_then(|dosage| self.first_day(dosage, &when));
+        let (begins, to_begin) = begins.unwrap_or_default();
         let until = days.map(|(_, last)| self.reader.fill("rec.until", &[("end", &self.reader.date(last))]));
         Item {
             what: self.concept_or_named(resource, "medication"),
             code: code_of(resource.get("medicationCodeableConcept"), |_| true),
-            when: self.when(resource, &["authoredOn", "effective", "dateAsserted"]),
+            when,
+            begins,
+            to_begin,
             active: matches!(item.status_code.as_str(), "active" | "on-hold" | "draft" | "intended"),
             detail: joined(
                 [
@@ -221,6 +238,17 @@ impl Words<'_> {
             days,
             ..item
         }
+    }
+
+    /// The day on which a medicine begins, when it is not the one of its order; whether that is still to come is said.
+    fn first_day(&self, dosage: &Value, ordered: &When) -> Option<(String, bool)> {
+        let start = text(dosage.get("timing")?.get("repeat")?.get("boundsPeriod")?, "start");
+        let first = self.reader.day_of(start)?;
+        if self.reader.day_of(&ordered.iso) == Some(first) {
+            return None;
+        }
+        let (date, to_begin) = (self.reader.date(first), first > self.reader.today());
+        Some((if to_begin { self.reader.fill("rec.starts", &[("date", &date)]) } else { date }, to_begin))
     }
 
     /// The first and the last day of a dosage, when it says for how long.
