@@ -203,6 +203,7 @@ pub struct Limits {
     pub includes: usize,
     pub everything: usize,
     pub url: usize,
+    pub headers: usize,
     pub mllp_frame: usize,
     pub bundles_at_once: usize,
     pub patients_per_resource: usize,

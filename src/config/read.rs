@@ -156,10 +156,14 @@ fn limits(read: &Reader) -> Result<Limits, ConfigError> {
         includes: read.count("limits.includes", 1, 100_000)?,
         everything: read.count("limits.everything", 1, 1_000_000)?,
         url: read.size("limits.url")?,
+        headers: read.size("limits.headers")?,
         mllp_frame: read.size("limits.mllp_frame")?,
         bundles_at_once: read.count("limits.bundles_at_once", 1, 1_000)?,
         patients_per_resource: read.count("limits.patients_per_resource", 1, 1_000)?,
     };
+    if limits.headers > 128_000 {
+        return Err(read.wrong("limits.headers", "must not be more than 128 kB"));
+    }
     if limits.count_default > limits.count_max {
         return Err(read.wrong("limits.count_default", "must not be more than limits.count_max"));
     }

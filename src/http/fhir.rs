@@ -1,12 +1,15 @@
 //! `/fhir`: authenticate, negotiate, parse, execute, respond. Everything FHIR is decided in `interaction`.
 
 use crate::access::{Caller, Role};
+use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::format::{self, parse_json};
+use crate::fhir::rule;
 use crate::http::{State, body, negotiate, request_id, respond};
+use crate::i18n::Language;
 use crate::interaction::request::{self, Conditions, Method, pairs};
 use crate::interaction::{self, Interaction};
-use actix_web::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap};
+use actix_web::http::header::{ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::BytesMut;
 use serde_json::Value;
@@ -21,6 +24,7 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Dat
     match serve(&request, payload, &state).await {
         Ok(response) => response,
         Err(error) => {
+            let error = rule::told_in(language(&request), error);
             let mut response = respond::error(&request, &error);
             if error.kind == Kind::MethodNotAllowed {
                 response.headers_mut().insert(ALLOW, allowed(request.match_info().query("tail")));
@@ -38,8 +42,9 @@ fn allowed(path: &str) -> actix_web::http::header::HeaderValue {
         0 => "GET, HEAD, POST",
         1 if path.ends_with("$explain") => "GET, HEAD",
         1 => "GET, HEAD, POST",
+        2 if path.ends_with("$validate") => "POST",
         2 => "GET, HEAD, PUT, DELETE",
-        _ if path.ends_with("$everything") => "GET, HEAD, POST",
+        _ if path.ends_with("$everything") || path.ends_with("$validate") => "GET, HEAD, POST",
         _ => "GET, HEAD",
     };
     actix_web::http::header::HeaderValue::from_static(methods)
@@ -49,15 +54,10 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
     let app = &state.app;
     let path = request.match_info().query("tail");
     let raw_query = request.query_string();
-    if request.uri().path_and_query().is_some_and(|whole| whole.as_str().len() > app.config.limits.url) {
-        return Err(Error::new(
-            Kind::TooCostly,
-            format!("the address is longer than {} bytes (limits.url)", app.config.limits.url),
-        ));
-    }
+    head(request, &app.config.limits)?;
     let caller = match path.trim_end_matches('/') {
         "metadata" => anonymous(request),
-        _ => caller(request, state).await?,
+        _ => Caller { language: language(request), ..caller(request, state).await? },
     };
     let method = method(request)?;
     let is_search = path.trim_end_matches('/').ends_with("_search") && method == Method::Post;
@@ -91,6 +91,26 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
     Ok(respond::answer(&app.base, answer, negotiate::prefers(request)))
 }
 
+/// The language in which problems are told: English unless the client asks for Spanish.
+fn language(request: &HttpRequest) -> Language {
+    let header = request.headers().get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Language::preferred(header, Language::En)
+}
+
+/// The address and the headers within their limits.
+fn head(request: &HttpRequest, limits: &Limits) -> Result<()> {
+    if request.uri().path_and_query().is_some_and(|whole| whole.as_str().len() > limits.url) {
+        let text = format!("the address is longer than {} bytes (limits.url)", limits.url);
+        return Err(Error::new(Kind::TooCostly, text));
+    }
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers > limits.headers {
+        let text = format!("the headers are longer than {} bytes (limits.headers)", limits.headers);
+        return Err(Error::new(Kind::HeadersTooLong, text));
+    }
+    Ok(())
+}
+
 /// Who asks for what is open to all.
 fn anonymous(request: &HttpRequest) -> Caller {
     Caller {
@@ -98,6 +118,7 @@ fn anonymous(request: &HttpRequest) -> Caller {
         actor: "anonymous".to_owned(),
         documento_id: "-".to_owned(),
         patient: None,
+        language: Language::En,
         request_id: request_id::of(request),
     }
 }

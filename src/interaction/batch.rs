@@ -4,7 +4,7 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::bundle::{Entry, Response, Writer};
-use crate::fhir::outcome;
+use crate::fhir::{outcome, rule};
 use crate::interaction::transaction::{entries, response};
 use crate::interaction::{Answer, Interaction};
 use serde_json::Value;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub(super) async fn execute(app: &Arc<App>, caller: &Caller, bundle: &Value) -> Result<Answer> {
     let mut answers = Writer::new("batch-response");
     for (n, entry) in entries(app, bundle)?.iter().enumerate() {
-        let result = match entry.interaction(&app.base) {
+        let result = match entry.interaction(app) {
             Ok(Interaction::Transaction { .. } | Interaction::Batch { .. }) => {
                 Err(Error::new(Kind::Invalid, "a batch holds no Bundles to execute"))
             }
@@ -23,11 +23,11 @@ pub(super) async fn execute(app: &Arc<App>, caller: &Caller, bundle: &Value) -> 
         };
         match result {
             Ok(answer) => {
-                let resource = answer.body.as_deref().filter(|_| entry.method() == Some("GET"));
+                let resource = answer.body.as_deref().filter(|_| !answer.is_write);
                 answers.entry(&Entry { resource, response: Some(response(&answer)), ..Entry::default() });
             }
             Err(error) => {
-                let error = error.within(&format!("Bundle.entry[{n}]"));
+                let error = rule::told_in(caller.language, error.within(&format!("Bundle.entry[{n}]")));
                 let status = status_line(outcome::status(error.kind));
                 let response = Response { status, outcome: Some(outcome::to_bytes(&error)), ..Response::default() };
                 answers.entry(&Entry { response: Some(response), ..Entry::default() });

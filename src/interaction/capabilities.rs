@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 /// The date of the statement's content: when what it says changed.
 const DATE: &str = "2026-11-24";
 const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
+const VALIDATE: &str = "http://hl7.org/fhir/OperationDefinition/Resource-validate";
 
 pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
     let app = unit.app;
@@ -73,6 +74,10 @@ fn resource(ty: ResourceType, references: References) -> Value {
         .iter()
         .map(|parameter| json!({"name": parameter.code, "definition": parameter.url, "type": kind(parameter.kind)}))
         .collect();
+    let mut operations = vec![json!({"name": "validate", "definition": VALIDATE})];
+    if ty.name() == "Patient" {
+        operations.push(json!({"name": "everything", "definition": EVERYTHING}));
+    }
     let mut resource = json!({
         "type": ty.name(),
         "interaction": interactions,
@@ -83,10 +88,8 @@ fn resource(ty: ResourceType, references: References) -> Value {
         "conditionalUpdate": false,
         "conditionalDelete": "not-supported",
         "referencePolicy": policy,
+        "operation": operations,
     });
-    if let (true, Value::Object(members)) = (ty.name() == "Patient", &mut resource) {
-        members.insert("operation".to_owned(), json!([{"name": "everything", "definition": EVERYTHING}]));
-    }
     if let (false, Value::Object(members)) = (parameters.is_empty(), &mut resource) {
         let (forward, reverse) = (include::forward_paths(r4, ty), include::reverse_paths(r4, ty));
         if !forward.is_empty() {

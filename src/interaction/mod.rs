@@ -26,8 +26,8 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::audit::{Event, Outcome};
 use crate::error::{Error, Kind, Result};
-use crate::fhir::definitions::{self, ResourceType};
-use crate::fhir::{outcome, validate};
+use crate::fhir::definitions::ResourceType;
+use crate::fhir::outcome;
 use crate::search::compartment::Compartment;
 use crate::store;
 use crate::telemetry::metric;
@@ -56,9 +56,9 @@ impl Content {
     }
 
     /// Judges the structure: all problems at once.
-    pub fn check(&mut self, resource_type: ResourceType) -> Result<()> {
+    pub fn check(&mut self, app: &App, resource_type: ResourceType) -> Result<()> {
         if !self.checked {
-            let issues = validate::validate(definitions::r4(), resource_type, &self.value);
+            let issues = operation::problems(app, resource_type, &self.value);
             if !issues.is_empty() {
                 return Err(Error::all(issues));
             }
@@ -125,6 +125,8 @@ pub enum Interaction {
         id: String,
         query: String,
     },
+    /// `$validate`, of a type or of an instance.
+    Validate(Box<operation::Validate>),
     /// `$explain?url=..`
     Explain {
         query: String,
@@ -152,7 +154,7 @@ impl Interaction {
             Interaction::Create { .. } => "create",
             Interaction::Update { .. } => "update",
             Interaction::Delete { .. } => "delete",
-            Interaction::Everything { .. } | Interaction::Explain { .. } => "operation",
+            Interaction::Everything { .. } | Interaction::Validate(_) | Interaction::Explain { .. } => "operation",
             Interaction::Transaction { .. } => "transaction",
             Interaction::Batch { .. } => "batch",
         }
@@ -168,6 +170,7 @@ impl Interaction {
             | Interaction::Update { resource_type, .. }
             | Interaction::Delete { resource_type, .. } => Some(*resource_type),
             Interaction::Everything { .. } => ResourceType::parse("Patient"),
+            Interaction::Validate(validate) => Some(validate.resource_type),
             Interaction::SearchCompartment { resource_type, .. } => *resource_type,
             Interaction::Capabilities
             | Interaction::Explain { .. }
@@ -185,6 +188,7 @@ impl Interaction {
             | Interaction::Update { id, .. }
             | Interaction::Delete { id, .. }
             | Interaction::Everything { id, .. } => Some(id),
+            Interaction::Validate(validate) => validate.id.as_deref(),
             _ => None,
         }
     }

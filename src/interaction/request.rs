@@ -4,7 +4,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{ResourceType, r4};
 use crate::fhir::reference::is_id;
-use crate::interaction::{Content, Interaction};
+use crate::interaction::{Content, Interaction, operation};
 use crate::search::compartment::Compartment;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 use serde_json::Value;
@@ -57,6 +57,12 @@ pub fn parse(
             _ => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
         };
     }
+    if let [name, "$validate"] = segments.as_slice() {
+        return operation::parse_validate(method, resource_type(name)?, None, query, body);
+    }
+    if let [name, id, "$validate"] = segments.as_slice() {
+        return operation::parse_validate(method, resource_type(name)?, Some(checked(id)?), query, body);
+    }
     if let Some(operation) = segments.iter().find(|s| s.starts_with('$')) {
         let known = operation.trim_start_matches('$').chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
         let name = if known { operation } else { "$..." };
@@ -92,7 +98,7 @@ fn typed(
             Ok(Interaction::SearchType { resource_type, query: query.to_owned(), lenient: conditions.lenient })
         }
         (Method::Post, []) => Ok(Interaction::Create {
-            resource_type,
+            resource_type: plain(query).map(|()| resource_type)?,
             resource: content(resource_type, body)?,
             if_none_exist: conditions.if_none_exist.clone(),
         }),
@@ -211,6 +217,23 @@ fn content(resource_type: ResourceType, body: Option<Value>) -> Result<Content> 
     }
 }
 
+/// A create takes no parameters: criteria that were meant as a condition would be lost, and a twin be made.
+fn plain(query: &str) -> Result<()> {
+    let format = ["_format", "_pretty", "_summary", "_elements"];
+    match pairs(query)?.into_iter().find(|(name, _)| !format.contains(&name.as_str())) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let text = "a create has no parameters: the criteria of a conditional create stand in If-None-Exist";
+            Err(Error::at(Kind::NotSupported, shown(&name), text))
+        }
+    }
+}
+
+/// The name of a parameter as it may be shown.
+pub(super) fn shown(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect()
+}
+
 fn resource_type(name: &str) -> Result<ResourceType> {
     ResourceType::parse(name).ok_or_else(|| Error::new(Kind::NotFound, "there is no such resource type"))
 }
@@ -294,6 +317,13 @@ mod tests {
         check("POST", "Patient/1/$everything", "Invalid");
         check("PUT", "Patient/1/$everything", "MethodNotAllowed");
         check("GET", "Patient/a%20b/$everything", "Value");
+        check("POST", "Patient/$validate", "operation");
+        check("GET", "Patient/1/$validate", "operation");
+        check("GET", "Patient/$validate", "MethodNotAllowed");
+        check("DELETE", "Patient/1/$validate", "MethodNotAllowed");
+        check("POST", "Patiente/$validate", "NotFound");
+        check("POST", "Patient/a%20b/$validate", "Value");
+        check("POST", "$validate", "NotFound");
         check("GET", "$explain", "operation");
         check("POST", "$explain", "MethodNotAllowed");
         check("GET", "Patient/$explain", "NotFound");
@@ -313,6 +343,17 @@ mod tests {
         let expected = [("_type", "Observation"), ("_count", "5"), ("_since", "2026-01-01T00:00:00-05:00")];
         assert_eq!(pairs(&query).unwrap(), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert!(parse(Method::Post, "Patient/1/$everything", "", &Conditions::default(), None).is_ok());
+    }
+
+    #[test]
+    fn a_create_has_no_criteria_in_its_address() {
+        let create = |query: &str| {
+            let body = json!({"resourceType": "Patient"});
+            parse(Method::Post, "Patient", query, &Conditions::default(), Some(body))
+                .map(|interaction| interaction.code())
+        };
+        assert_eq!(create("_format=json&_pretty=true").unwrap(), "create");
+        assert_eq!(create("identifier=x").unwrap_err().kind, Kind::NotSupported);
     }
 
     #[test]

@@ -10,6 +10,7 @@ use crate::error::{Error, Issue, Kind, Result};
 use crate::fhir::bundle::{self, Response, Writer};
 use crate::fhir::definitions::{self, ResourceType};
 use crate::fhir::reference::{self, Reference};
+use crate::fhir::{rule, validate};
 use crate::interaction::batch::status_line;
 use crate::interaction::request::{self, Conditions, Method};
 use crate::interaction::unit::{Place, Unit};
@@ -30,6 +31,10 @@ pub(super) struct BundleEntry<'b> {
 
 /// The entries, within their limit.
 pub(super) fn entries<'b>(app: &App, bundle: &'b Value) -> Result<Vec<BundleEntry<'b>>> {
+    let issues = validate::envelope(definitions::r4(), bundle, app.config.limits.string);
+    if !issues.is_empty() {
+        return Err(Error::all(issues));
+    }
     let entries = match bundle.get("entry") {
         None => return Ok(Vec::new()),
         Some(Value::Array(entries)) => entries,
@@ -60,7 +65,12 @@ impl BundleEntry<'_> {
     }
 
     /// The interaction that the entry asks for, by the same rules as a request over HTTP.
-    pub(super) fn interaction(&self, base: &str) -> Result<Interaction> {
+    pub(super) fn interaction(&self, app: &App) -> Result<Interaction> {
+        let base = app.base.as_str();
+        let issues = validate::entry(definitions::r4(), self.value, app.config.limits.string);
+        if !issues.is_empty() {
+            return Err(Error::all(issues));
+        }
         let method =
             self.method().ok_or_else(|| Error::at(Kind::Required, "request.method", "request.method is missing"))?;
         let url =
@@ -191,16 +201,16 @@ fn parsed(unit: &Unit<'_>, bundle: &Value) -> Result<Vec<Item>> {
 }
 
 fn checked(unit: &Unit<'_>, entry: &BundleEntry<'_>) -> Result<Interaction> {
-    let mut interaction = entry.interaction(&unit.app.base)?;
+    let mut interaction = entry.interaction(unit.app)?;
     let authorized = |action, ty| access::authorize(unit.caller, action, ty).map(drop);
     match &mut interaction {
         Interaction::Create { resource_type, resource, .. } => {
             authorized(Action::Create, *resource_type)?;
-            resource.check(*resource_type)?;
+            resource.check(unit.app, *resource_type)?;
         }
         Interaction::Update { resource_type, resource, .. } => {
             authorized(Action::Update, *resource_type)?;
-            resource.check(*resource_type)?;
+            resource.check(unit.app, *resource_type)?;
         }
         Interaction::Delete { resource_type, .. } => authorized(Action::Delete, *resource_type)?,
         Interaction::Transaction { .. } | Interaction::Batch { .. } => {
@@ -266,17 +276,15 @@ async fn conditions(unit: &mut Unit<'_>, items: &mut [Item]) -> Result<HashMap<S
         let place = format!("Bundle.entry[{n}].resource");
         match matches.as_slice() {
             [one] => drop(resolved.insert(text.clone(), format!("{ty}/{}", one.id))),
-            [] => return Err(Error::at(Kind::BusinessRule, place, format!("a conditional reference matches no {ty}"))),
-            _ => {
-                return Err(Error::at(
-                    Kind::MultipleMatches,
-                    place,
-                    format!("a conditional reference matches several {ty}"),
-                ));
-            }
+            [] => return Err(of_reference(Kind::BusinessRule, place, "rule.target_matches_none", *ty)),
+            _ => return Err(of_reference(Kind::MultipleMatches, place, "rule.target_matches_many", *ty)),
         }
     }
     Ok(resolved)
+}
+
+fn of_reference(kind: Kind, place: String, key: &'static str, ty: ResourceType) -> Error {
+    Error::all(vec![rule::issue(kind, place, key, &[("type", ty.name())])])
 }
 
 /// Gives every new resource its id and place, and lets the entries point at each other.

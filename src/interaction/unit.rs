@@ -12,7 +12,7 @@ use crate::config::References;
 use crate::error::{Error, Issue, Kind, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::reference::{self, Id, Reference};
-use crate::fhir::resource;
+use crate::fhir::{resource, rule};
 use crate::interaction::places::{at_places, existing_at};
 use crate::interaction::{
     Answer, Content, Interaction, capabilities, create, delete, history, operation, read, search, search_system,
@@ -140,6 +140,7 @@ impl<'a> Unit<'a> {
                 delete::run(self, *resource_type, id, *if_match).await
             }
             Interaction::Everything { id, query } => operation::everything(self, id, query).await,
+            Interaction::Validate(asked) => operation::validate(self, asked).await,
             Interaction::Explain { query } => operation::explain(self, query).await,
             Interaction::Transaction { bundle } => Box::pin(transaction::run(self, bundle)).await,
             Interaction::Batch { .. } => Err(Error::new(Kind::Invalid, "a batch is not one unit of work")),
@@ -456,15 +457,9 @@ impl<'a> Unit<'a> {
                 Some(Reference::Relative { resource_type, id, .. }) => {
                     targets.push((resource_type, id.to_owned(), at()))
                 }
-                Some(Reference::Urn(_)) => {
-                    wrong.push(Issue::at(Kind::BusinessRule, at(), "the reference points at nothing in this Bundle"))
-                }
+                Some(Reference::Urn(_)) => wrong.push(rule::issue(Kind::BusinessRule, at(), "rule.target_urn", &[])),
                 Some(Reference::Conditional { .. }) => {
-                    wrong.push(Issue::at(
-                        Kind::BusinessRule,
-                        at(),
-                        "a conditional reference is resolved in transactions only",
-                    ));
+                    wrong.push(rule::issue(Kind::BusinessRule, at(), "rule.target_conditional", &[]));
                 }
                 // Another server's, or inside the resource; what is none of these was refused by validation.
                 Some(Reference::Absolute(_) | Reference::Fragment(_)) | None => {}
@@ -478,7 +473,7 @@ impl<'a> Unit<'a> {
     }
 
     /// Every reference points at something that is there and that the caller may read: one query a place.
-    async fn check_targets(&mut self) -> Result<()> {
+    pub(super) async fn check_targets(&mut self) -> Result<()> {
         let mut open: BTreeMap<(ResourceType, String), String> = BTreeMap::new();
         for (resource_type, id, place) in std::mem::take(&mut self.targets) {
             if !self.written.contains(&(resource_type, id.clone())) {
@@ -505,7 +500,7 @@ impl<'a> Unit<'a> {
             .into_iter()
             .filter(|(target, _)| !found.contains(target))
             .map(|((ty, _), place)| {
-                Issue::at(Kind::BusinessRule, place, format!("the reference points at a {ty} that is not there"))
+                rule::issue(Kind::BusinessRule, place, "rule.target_absent", &[("type", ty.name())])
             })
             .collect();
         if missing.is_empty() { Ok(()) } else { Err(Error::all(missing)) }

@@ -3,7 +3,7 @@
 use crate::access::{self, Action};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
-use crate::fhir::resource;
+use crate::fhir::{resource, rule};
 use crate::interaction::read::not_found;
 use crate::interaction::unit::{Place, Unit};
 use crate::interaction::{Answer, Content};
@@ -18,13 +18,9 @@ pub(super) async fn run(
     if_match: Option<i64>,
 ) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Update, resource_type)?;
-    resource.check(resource_type)?;
+    resource.check(unit.app, resource_type)?;
     if resource::id(resource.value()) != Some(id) {
-        return Err(Error::at(
-            Kind::Value,
-            format!("{resource_type}.id"),
-            "the id of the resource must be the id of the address",
-        ));
+        return Err(Error::all(vec![rule::issue(Kind::Value, format!("{resource_type}.id"), "rule.id_address", &[])]));
     }
     let current = match unit.find_to_write(&access, id).await? {
         Found::Here(current) => *current,
