@@ -8,6 +8,7 @@
 mod access;
 mod audit;
 mod bundle;
+mod clients;
 mod cluster;
 mod contract;
 mod copy;
@@ -47,6 +48,7 @@ mod search_random_filter;
 mod search_random_links;
 mod search_system;
 mod search_terms;
+mod security;
 mod statements;
 mod tokens;
 mod validation;
