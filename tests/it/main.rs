@@ -8,6 +8,8 @@
 mod access;
 mod audit;
 mod bundle;
+mod bundle_large;
+mod bundle_random;
 mod cluster;
 mod contract;
 mod copy;
@@ -30,6 +32,7 @@ mod pages_medico;
 mod pages_mensajes;
 mod pages_paciente;
 mod pages_resultados;
+mod patch;
 mod pdf;
 mod people;
 mod plans;
