@@ -26,6 +26,7 @@ mod instances;
 mod lifecycle;
 mod nodes;
 mod official;
+mod official_patch;
 mod pages;
 mod pages_admission;
 mod pages_medico;
