@@ -150,9 +150,17 @@ pub enum References {
     Off,
 }
 
+/// What a conditional delete does with several matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionalDelete {
+    Single,
+    Multiple,
+}
+
 #[derive(Clone, Debug)]
 pub struct Fhir {
     pub references: References,
+    pub conditional_delete: ConditionalDelete,
 }
 
 /// An identifier system that names identity documents of one type.
@@ -189,6 +197,8 @@ pub struct Institution {
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub bundle_entries: usize,
+    pub conditional_deletes: usize,
+    pub patch_operations: usize,
     pub body: usize,
     pub depth: usize,
     pub string: usize,

@@ -7,6 +7,7 @@ pub mod documento;
 pub mod format;
 pub mod narrative;
 pub mod outcome;
+pub mod patch;
 pub mod path;
 pub mod primitive;
 pub mod reference;

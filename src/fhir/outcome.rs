@@ -3,6 +3,8 @@
 //! It only translates: the texts were written where the problem was found, and hold no values of a record.
 
 use crate::error::{Error, Issue, Kind};
+use crate::fhir::resource::format_instant;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// Issues beyond this many are counted, not listed, so that an outcome stays small.
@@ -100,6 +102,11 @@ pub fn judged(errors: &[Issue], warnings: &[Issue], well: &str) -> Value {
         issues.push(entry("information", "informational", well, None));
     }
     json!({"resourceType": "OperationOutcome", "issue": issues})
+}
+
+/// The outcome of a write.
+pub fn stored(at: Option<Timestamp>) -> Value {
+    information(&at.map_or_else(|| "done".to_owned(), |at| format!("stored at {}", format_instant(at))))
 }
 
 /// An outcome beside an answer: what of the request was left out (`Prefer: handling=lenient`), and what else is to be known.

@@ -4,11 +4,12 @@ use crate::access::{Caller, Role};
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::format::{self, parse_json};
+use crate::fhir::patch::Patch;
 use crate::fhir::rule;
 use crate::http::{State, body, negotiate, request_id, respond};
 use crate::i18n::Language;
 use crate::interaction::request::{self, Conditions, Method, pairs};
-use crate::interaction::{self, Interaction};
+use crate::interaction::{self, Interaction, Return};
 use actix_web::http::header::{ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::BytesMut;
@@ -41,9 +42,10 @@ fn allowed(path: &str) -> actix_web::http::header::HeaderValue {
         _ if path.ends_with("_search") => "POST",
         0 => "GET, HEAD, POST",
         1 if path.ends_with("$explain") => "GET, HEAD",
-        1 => "GET, HEAD, POST",
+        1 if path.starts_with(['_', '$']) || path.starts_with("metadata") => "GET, HEAD",
+        1 => "GET, HEAD, POST, PUT, PATCH, DELETE",
         2 if path.ends_with("$validate") => "POST",
-        2 => "GET, HEAD, PUT, DELETE",
+        2 => "GET, HEAD, PUT, PATCH, DELETE",
         _ if path.ends_with("$everything") || path.ends_with("$validate") => "GET, HEAD, POST",
         _ => "GET, HEAD",
     };
@@ -63,7 +65,9 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
     let is_search = path.trim_end_matches('/').ends_with("_search") && method == Method::Post;
     let mut query = raw_query.to_owned();
     let body = match method {
-        Method::Post | Method::Put => body::read(request, payload, app.config.limits.body, "limits.body").await?,
+        Method::Post | Method::Put | Method::Patch => {
+            body::read(request, payload, app.config.limits.body, "limits.body").await?
+        }
         Method::Get | Method::Delete => BytesMut::new(),
     };
     if is_search {
@@ -71,14 +75,23 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
     }
     let format = pairs(&query)?.into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
     negotiate::wants(request, format.as_deref())?;
+    let (body, patch) = match method {
+        Method::Patch => (BytesMut::new(), Some(patched(request, state, body).await?)),
+        _ => (body, None),
+    };
     let value = match method {
         // The parameters of an operation may all stand in the address.
         Method::Post if body.is_empty() && path.contains('$') => None,
         Method::Post | Method::Put if !is_search => Some(parsed(request, state, body).await?),
         _ => None,
     };
-    let conditions = Conditions { lenient: negotiate::is_lenient(request), ..conditions(request.headers())? };
-    let interaction = request::parse(method, path, &query, &conditions, value)?;
+    let returns = negotiate::prefers(request);
+    let lenient = negotiate::is_lenient(request);
+    let conditions = Conditions { lenient, returns, ..conditions(request.headers())? };
+    let interaction = match patch {
+        Some(patch) => request::patch(path, &query, &conditions, patch)?,
+        None => request::parse(method, path, &query, &conditions, value)?,
+    };
     let _bundle = match interaction {
         Interaction::Transaction { .. } | Interaction::Batch { .. } => {
             let busy = || Error::new(Kind::Transient, "too many Bundles are in work (limits.bundles_at_once)");
@@ -88,7 +101,7 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
         _ => None,
     };
     let answer = interaction::execute(app, &caller, &interaction).await?;
-    Ok(respond::answer(&app.base, answer, negotiate::prefers(request)))
+    Ok(respond::answer(&app.base, answer, returns.unwrap_or(Return::Representation)))
 }
 
 /// The language in which problems are told: English unless the client asks for Spanish.
@@ -162,8 +175,31 @@ fn add_form(request: &HttpRequest, body: &BytesMut, query: &mut String) -> Resul
     Ok(())
 }
 
+/// A patch, by its media type (<https://hl7.org/fhir/R4/http.html#patch>).
+async fn patched(request: &HttpRequest, state: &State, body: BytesMut) -> Result<Patch> {
+    let limits = interaction::patch_limits(&state.app);
+    let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/json-patch+json" => Patch::json(json(state, body).await?, &limits),
+        "application/merge-patch+json" => Patch::merge(json(state, body).await?),
+        media => {
+            negotiate::sends(request)?;
+            let document = json(state, body).await?;
+            // What is no resource, and is not said to be FHIR, is what clients mean by "these elements only".
+            if media == "application/json" && document.is_object() && document.get("resourceType").is_none() {
+                return Patch::merge(document);
+            }
+            Patch::fhirpath(&document, &limits)
+        }
+    }
+}
+
 async fn parsed(request: &HttpRequest, state: &State, body: BytesMut) -> Result<Value> {
     negotiate::sends(request)?;
+    json(state, body).await
+}
+
+async fn json(state: &State, body: BytesMut) -> Result<Value> {
     let limits = format::Limits { depth: state.app.config.limits.depth, ..format::Limits::default() };
     if body.len() < LARGE {
         return parse_json(&body, &limits);
@@ -182,5 +218,6 @@ fn conditions(headers: &HeaderMap) -> Result<Conditions> {
         if_none_exist: text("if-none-exist")?,
         if_none_match: text("if-none-match")?,
         lenient: false,
+        returns: None,
     })
 }

@@ -2,7 +2,7 @@
 
 use crate::access::Column;
 use crate::access::role;
-use crate::config::References;
+use crate::config::{ConditionalDelete, Fhir, References};
 use crate::error::Result;
 use crate::fhir::definitions::{self, ResourceType, SearchKind};
 use crate::interaction::Answer;
@@ -18,7 +18,7 @@ const VALIDATE: &str = "http://hl7.org/fhir/OperationDefinition/Resource-validat
 
 pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
     let app = unit.app;
-    let resources: Vec<Value> = ResourceType::all().map(|ty| resource(ty, app.config.fhir.references)).collect();
+    let resources: Vec<Value> = ResourceType::all().map(|ty| resource(ty, &app.config.fhir)).collect();
     let statement = json!({
         "resourceType": "CapabilityStatement",
         "url": format!("{}/metadata", app.base),
@@ -31,6 +31,8 @@ pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
         "implementation": {"description": "historia: health-record server", "url": app.base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        // The second is FHIRPath Patch: a Parameters resource.
+        "patchFormat": ["application/json-patch+json", "application/merge-patch+json", "application/fhir+json"],
         "rest": [{
             "mode": "server",
             "security": {
@@ -57,15 +59,15 @@ fn everywhere() -> Vec<Value> {
     all.map(|(name, kind)| json!({"name": name, "type": kind})).to_vec()
 }
 
-fn resource(ty: ResourceType, references: References) -> Value {
+fn resource(ty: ResourceType, fhir: &Fhir) -> Value {
     let create_only = role::column(ty) == Column::Audit;
     let codes: &[&str] = if create_only {
         &["read", "vread", "history-instance", "create", "search-type"]
     } else {
-        &["read", "vread", "history-instance", "create", "update", "delete", "search-type"]
+        &["read", "vread", "history-instance", "create", "update", "patch", "delete", "search-type"]
     };
     let interactions: Vec<Value> = codes.iter().map(|code| json!({"code": code})).collect();
-    let policy: &[&str] = match references {
+    let policy: &[&str] = match fhir.references {
         References::Enforce => &["literal", "enforced"],
         References::Off => &["literal"],
     };
@@ -81,12 +83,16 @@ fn resource(ty: ResourceType, references: References) -> Value {
     let mut resource = json!({
         "type": ty.name(),
         "interaction": interactions,
+        "conditionalUpdate": !create_only,
+        "conditionalDelete": match (create_only, fhir.conditional_delete) {
+            (true, _) => "not-supported",
+            (false, ConditionalDelete::Single) => "single",
+            (false, ConditionalDelete::Multiple) => "multiple",
+        },
         "versioning": if create_only { "versioned" } else { "versioned-update" },
         "readHistory": true,
         "updateCreate": !create_only,
         "conditionalCreate": true,
-        "conditionalUpdate": false,
-        "conditionalDelete": "not-supported",
         "referencePolicy": policy,
         "operation": operations,
     });

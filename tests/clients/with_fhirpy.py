@@ -58,7 +58,8 @@ outcome = refused(lambda: search.get_or_create(twin), OperationOutcome)
 steps.done("a create with criteria in its address is refused", "If-None-Exist" in str(outcome.resource))
 criteria = {"If-None-Exist": f"identifier=http://example.org/fhirpy|{number}"}
 conditional = SyncFHIRClient(BASE, authorization=authorization, extra_headers=criteria)
-same = conditional.create(conditional.resource("Patient", active=True))
+same = conditional.resource("Patient", active=True)
+same.save()
 steps.done("conditional create", same.id == patient.id)
 
 url = "urn:uuid:" + str(uuid.uuid4())

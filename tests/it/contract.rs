@@ -263,7 +263,7 @@ fn statuses_and_their_cases() {
                 ("401", _) => anonymous().get("Patient").await,
                 ("403", _) => admin.get("Patient").await,
                 ("404", _) => medico.get("Patient/no-such-id").await,
-                ("405", _) => medico.send("PATCH", &subject, &[], None).await,
+                ("405", _) => medico.post(&subject, &one).await,
                 ("406", _) => medico.get_with(&subject, &[("accept", "image/png")]).await,
                 ("409", _) => {
                     let person = medico.create(patient()).await;

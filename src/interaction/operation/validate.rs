@@ -201,7 +201,10 @@ async fn tried(unit: &Unit<'_>, asked: &Validate, value: &Value) -> Result<Vec<I
     };
     let mut trial = Unit::begin(unit.app, unit.caller);
     let tried = match Box::pin(trial.run(&interaction)).await {
-        Ok(_) => trial.check_targets().await,
+        Ok(_) => match trial.check_targets().await {
+            Ok(()) => trial.check_holders().await,
+            error => error,
+        },
         Err(error) => Err(error),
     };
     trial.abandon().await;
