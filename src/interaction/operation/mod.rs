@@ -4,6 +4,7 @@ mod everything;
 mod explain;
 mod identify;
 mod meta;
+mod validate;
 
 use crate::error::{Error, Kind, Result};
 use crate::interaction::Interaction;
@@ -16,6 +17,8 @@ pub(super) use explain::run as explain;
 pub use identify::identify;
 pub use meta::{Labels, MetaChange};
 pub(super) use meta::{change as meta_change, run as meta};
+pub use validate::Validate;
+pub(super) use validate::{problems, run as validate};
 
 /// The operation at a place: `$everything` at `Patient/1`.
 pub(super) fn parse(
@@ -46,6 +49,8 @@ pub(super) fn parse(
             let change = MetaChange::new(resource_type, id, operation == "$meta-add", if_match(conditions)?, body)?;
             Ok(Interaction::MetaChange(Box::new(change)))
         }
+        ("$validate", [name]) => validate::parse(method, resource_type(name)?, None, query, body),
+        ("$validate", [name, id]) => validate::parse(method, resource_type(name)?, Some(checked(id)?), query, body),
         ("$explain", [])
         | ("$everything", ["Patient" | "Encounter", _] | ["Patient" | "Encounter"])
         | ("$meta-add" | "$meta-delete", [_, _]) => {
