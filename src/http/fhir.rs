@@ -2,7 +2,8 @@
 
 use crate::access::{Caller, Role};
 use crate::error::{Error, Kind, Result};
-use crate::fhir::format::{self, parse_json};
+use crate::fhir::format::{self, Format, parse_json, parse_xml};
+use crate::http::shape::Shape;
 use crate::http::{State, body, negotiate, request_id, respond};
 use crate::interaction::request::{self, Conditions, Method, pairs};
 use crate::interaction::{self, Interaction};
@@ -18,7 +19,9 @@ const LARGE: usize = 64 * 1024;
 const BUNDLE_WAIT: Duration = Duration::from_secs(20);
 
 pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {
-    match serve(&request, payload, &state).await {
+    let parameters = pairs(request.query_string()).unwrap_or_default();
+    let mut shape = Shape::wanted(&request, &parameters).unwrap_or_default();
+    let response = match serve(&request, payload, &state, &mut shape).await {
         Ok(response) => response,
         Err(error) => {
             let mut response = respond::error(&request, &error);
@@ -27,7 +30,8 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Dat
             }
             response
         }
-    }
+    };
+    shape.give(&request, response).await
 }
 
 /// The methods of an address.
@@ -45,7 +49,7 @@ fn allowed(path: &str) -> actix_web::http::header::HeaderValue {
     actix_web::http::header::HeaderValue::from_static(methods)
 }
 
-async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> Result<HttpResponse> {
+async fn serve(request: &HttpRequest, payload: web::Payload, state: &State, shape: &mut Shape) -> Result<HttpResponse> {
     let app = &state.app;
     let path = request.match_info().query("tail");
     let raw_query = request.query_string();
@@ -69,8 +73,7 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
     if is_search {
         add_form(request, &body, &mut query)?;
     }
-    let format = pairs(&query)?.into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
-    negotiate::wants(request, format.as_deref())?;
+    *shape = Shape::wanted(request, &pairs(&query)?)?;
     let value = match method {
         // The parameters of an operation may all stand in the address.
         Method::Post if body.is_empty() && path.contains('$') => None,
@@ -142,12 +145,15 @@ fn add_form(request: &HttpRequest, body: &BytesMut, query: &mut String) -> Resul
 }
 
 async fn parsed(request: &HttpRequest, state: &State, body: BytesMut) -> Result<Value> {
-    negotiate::sends(request)?;
+    let parse = match negotiate::sends(request)? {
+        Format::Json => parse_json,
+        Format::Xml => parse_xml,
+    };
     let limits = format::Limits { depth: state.app.config.limits.depth, ..format::Limits::default() };
     if body.len() < LARGE {
-        return parse_json(&body, &limits);
+        return parse(&body, &limits);
     }
-    let work = web::block(move || parse_json(&body, &limits)).await;
+    let work = web::block(move || parse(&body, &limits)).await;
     work.map_err(|_| Error::new(Kind::Transient, "the server is stopping"))?
 }
 

@@ -29,7 +29,7 @@ pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
         "software": {"name": "historia", "version": env!("CARGO_PKG_VERSION")},
         "implementation": {"description": "historia: health-record server", "url": app.base},
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
+        "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
         "rest": [{
             "mode": "server",
             "security": {

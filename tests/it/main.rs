@@ -15,6 +15,7 @@ mod crud;
 mod differential;
 mod direct;
 mod examples;
+mod formats;
 mod hardening;
 mod harness;
 mod hl7;
