@@ -1,6 +1,7 @@
 //! XML beside JSON, compression both ways, and what is refused at the door (docs/api/formats.md).
 //!
-//! fhirbolt, by another hand, writes and reads the XML; what it loses (white space of narratives) is compared without.
+//! fhirbolt, by another hand, writes and reads the XML; what it loses (white space and comments of narratives) is
+//! compared without, and by our own reader, which loses nothing.
 
 use crate::harness::data::{bundle, content, entry, json_files, json_of, patient, unpacked, weight};
 use crate::harness::fhir::{Fhir, Reply, signed_in};
@@ -14,16 +15,43 @@ use futures_util::stream::{self, StreamExt};
 use historia::fhir::format::{Limits, parse_xml};
 use historia::fhir::resource::semantically_equal;
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 
 const XML: &str = "application/fhir+xml";
 const BOTH: &[(&str, &str)] = &[("content-type", XML), ("accept", XML)];
 
-/// XML of a resource, by fhirbolt.
+/// XML of a resource, by fhirbolt, which wants the type first, and leaves line breaks in attributes as they are, where XML
+/// wants them written as references.
 fn xml(resource: &Value) -> Result<Vec<u8>, String> {
+    let mut resource = resource.clone();
+    type_first(&mut resource);
     let element: Element<{ FhirReleases::R4 }> =
         fhirbolt::json::from_str(&resource.to_string(), None).map_err(|e| e.to_string())?;
-    fhirbolt::xml::to_vec(&element, None).map_err(|e| e.to_string())
+    let written = fhirbolt::xml::to_string(&element, None).map_err(|e| e.to_string())?;
+    let mut text = String::with_capacity(written.len());
+    for (n, part) in written.split("value=\"").enumerate() {
+        text.push_str(if n == 0 { "" } else { "value=\"" });
+        let (value, rest) = part.split_once('"').filter(|_| n > 0).unwrap_or(("", part));
+        let value = value.replace('\r', "&#13;").replace('\n', "&#10;").replace('\t', "&#9;");
+        text.push_str(&value);
+        text.push_str(if n == 0 { "" } else { "\"" });
+        text.push_str(rest);
+    }
+    Ok(text.into_bytes())
+}
+
+fn type_first(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            if let Some(resource_type) = members.shift_remove("resourceType") {
+                members.shift_insert(0, "resourceType".to_owned(), resource_type);
+            }
+            members.values_mut().for_each(type_first);
+        }
+        Value::Array(items) => items.iter_mut().for_each(type_first),
+        _ => {}
+    }
 }
 
 /// A resource of its XML, by fhirbolt.
@@ -293,13 +321,18 @@ fn a_bomb_is_too_long_and_takes_no_memory() {
     });
 }
 
-/// `div` without its white space: fhirbolt does not keep it.
+/// `div` without white space and comments: fhirbolt does not keep them.
 fn without_space(value: &mut Value) {
     match value {
         Value::Object(members) => {
             for (name, value) in members.iter_mut() {
                 match value {
-                    Value::String(text) if name == "div" => text.retain(|c| !c.is_whitespace()),
+                    Value::String(text) if name == "div" => {
+                        while let Some((before, comment)) = text.split_once("<!--") {
+                            *text = format!("{before}{}", comment.split_once("-->").map_or("", |(_, after)| after));
+                        }
+                        text.retain(|c| !c.is_whitespace());
+                    }
                     value => without_space(value),
                 }
             }
@@ -309,17 +342,31 @@ fn without_space(value: &mut Value) {
     }
 }
 
-/// What differs between two resources, but for the white space of narratives.
+/// The first difference between two resources, but for the white space of narratives.
 fn difference(a: &Value, b: &Value) -> Option<String> {
     let (mut a, mut b) = (content(a), content(b));
     without_space(&mut a);
     without_space(&mut b);
-    (!semantically_equal(&a, &b)).then(|| {
-        let (a, b) = (a.to_string(), b.to_string());
-        let at = a.bytes().zip(b.bytes()).take_while(|(a, b)| a == b).count().saturating_sub(60);
-        let part = |text: &str| text.chars().skip(at).take(160).collect::<String>();
-        format!("{} | {}", part(&a), part(&b))
-    })
+    first(&a, &b)
+}
+
+fn first(a: &Value, b: &Value) -> Option<String> {
+    match (a, b) {
+        _ if semantically_equal(a, b) => None,
+        (Value::Object(a), Value::Object(b)) => {
+            let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
+            let member = |name: &&String| Some(format!(".{name}{}", first(a.get(*name)?, b.get(*name)?)?));
+            let missing = |name: &&String| a.contains_key(*name) != b.contains_key(*name);
+            let found = names.iter().find_map(member);
+            found.or_else(|| names.into_iter().find(missing).map(|name| format!(".{name} on one side only")))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            let item = |(n, (a, b)): (usize, (&Value, &Value))| Some(format!("[{n}]{}", first(a, b)?));
+            let found = a.iter().zip(b).enumerate().find_map(item);
+            Some(found.unwrap_or_else(|| format!(": {} and {} items", a.len(), b.len())))
+        }
+        _ => Some(format!(": {a} | {b}")),
+    }
 }
 
 /// Sends one example as XML and reads it in both formats; what is wrong, if anything.

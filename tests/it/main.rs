@@ -16,6 +16,7 @@ mod differential;
 mod direct;
 mod examples;
 mod formats;
+mod fuzz;
 mod hardening;
 mod harness;
 mod hl7;

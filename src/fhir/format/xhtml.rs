@@ -30,7 +30,7 @@ struct Look {
 
 /// The div as it stands in an XML text: without white space around it, its namespace declared, the entities of HTML as
 /// numbers. Mostly that is the text itself.
-pub(super) fn in_xml(text: &str) -> Result<Cow<'_, str>, &'static str> {
+pub fn in_xml(text: &str) -> Result<Cow<'_, str>, &'static str> {
     let look = look(text)?;
     let trimmed = trim(text);
     if look.undeclared.is_none() && !look.entities {
