@@ -3,6 +3,7 @@
 //! An error is the rule that is broken, ready to follow the path of the element; it never holds the value.
 
 use crate::fhir::datetime::{DateTime, Form, is_time};
+use crate::fhir::format::xhtml;
 use crate::fhir::narrative;
 use crate::fhir::reference::is_id;
 use serde_json::{Number, Value};
@@ -51,6 +52,9 @@ fn format(type_name: &str, text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("must not be empty");
     }
+    if !text.is_ascii() && text.contains(['\u{FFFE}', '\u{FFFF}']) {
+        return Err("must hold no characters that XML does not have");
+    }
     if text.len() > MAX_STRING && type_name != "base64Binary" && text.chars().count() > MAX_STRING {
         return Err("must not be longer than 1048576 characters (limits.string)");
     }
@@ -69,7 +73,7 @@ fn format(type_name: &str, text: &str) -> Result<(), &'static str> {
         "instant" => (is_date(text, Form::Instant), "must be an instant: YYYY-MM-DDThh:mm:ss with zone (Z or +hh:mm)"),
         "time" => (is_time(text), "must be a time: hh:mm:ss"),
         "base64Binary" => (is_base64(text), "must be base64"),
-        "xhtml" => return narrative::check(text),
+        "xhtml" => return narrative::check(text).and_then(|()| xhtml::check(text)),
         _ => (false, "must be of a type of FHIR R4"),
     };
     if holds { Ok(()) } else { Err(rule) }

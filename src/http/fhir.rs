@@ -2,8 +2,9 @@
 
 use crate::access::{Caller, Role};
 use crate::error::{Error, Kind, Result};
-use crate::fhir::format::{self, parse_json};
+use crate::fhir::format::{self, Format, parse_json, parse_xml};
 use crate::fhir::patch::Patch;
+use crate::http::shape::Shape;
 use crate::http::{State, body, negotiate, request_id, respond};
 use crate::interaction::request::{self, Conditions, Method, pairs};
 use crate::interaction::{self, Interaction, Return};
@@ -19,7 +20,9 @@ const LARGE: usize = 64 * 1024;
 const BUNDLE_WAIT: Duration = Duration::from_secs(20);
 
 pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {
-    match serve(&request, payload, &state).await {
+    let parameters = pairs(request.query_string()).unwrap_or_default();
+    let mut shape = Shape::wanted(&request, &parameters).unwrap_or_default();
+    let response = match serve(&request, payload, &state, &mut shape).await {
         Ok(response) => response,
         Err(error) => {
             let mut response = respond::error(&request, &error);
@@ -28,7 +31,8 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Dat
             }
             response
         }
-    }
+    };
+    shape.give(&request, response).await
 }
 
 /// The methods of an address.
@@ -47,7 +51,7 @@ fn allowed(path: &str) -> actix_web::http::header::HeaderValue {
     actix_web::http::header::HeaderValue::from_static(methods)
 }
 
-async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> Result<HttpResponse> {
+async fn serve(request: &HttpRequest, payload: web::Payload, state: &State, shape: &mut Shape) -> Result<HttpResponse> {
     let app = &state.app;
     let path = request.match_info().query("tail");
     let raw_query = request.query_string();
@@ -73,8 +77,7 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
     if is_search {
         add_form(request, &body, &mut query)?;
     }
-    let format = pairs(&query)?.into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
-    negotiate::wants(request, format.as_deref())?;
+    *shape = Shape::wanted(request, &pairs(&query)?)?;
     let (body, patch) = match method {
         Method::Patch => (BytesMut::new(), Some(patched(request, state, body).await?)),
         _ => (body, None),
@@ -159,25 +162,27 @@ async fn patched(request: &HttpRequest, state: &State, body: BytesMut) -> Result
     let limits = interaction::patch_limits(&state.app);
     let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-        "application/json-patch+json" => Patch::json(json(state, body).await?, &limits),
-        _ => {
-            negotiate::sends(request)?;
-            Patch::fhirpath(&json(state, body).await?, &limits)
-        }
+        "application/json-patch+json" => Patch::json(read(state, Format::Json, body).await?, &limits),
+        "application/xml-patch+xml" => Patch::xml(&body, &limits),
+        _ => Patch::fhirpath(&parsed(request, state, body).await?, &limits),
     }
 }
 
 async fn parsed(request: &HttpRequest, state: &State, body: BytesMut) -> Result<Value> {
-    negotiate::sends(request)?;
-    json(state, body).await
+    let format = negotiate::sends(request)?;
+    read(state, format, body).await
 }
 
-async fn json(state: &State, body: BytesMut) -> Result<Value> {
+async fn read(state: &State, format: Format, body: BytesMut) -> Result<Value> {
+    let parse = match format {
+        Format::Json => parse_json,
+        Format::Xml => parse_xml,
+    };
     let limits = format::Limits { depth: state.app.config.limits.depth, ..format::Limits::default() };
     if body.len() < LARGE {
-        return parse_json(&body, &limits);
+        return parse(&body, &limits);
     }
-    let work = web::block(move || parse_json(&body, &limits)).await;
+    let work = web::block(move || parse(&body, &limits)).await;
     work.map_err(|_| Error::new(Kind::Transient, "the server is stopping"))?
 }
 

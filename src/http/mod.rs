@@ -17,6 +17,7 @@ pub mod oauth;
 pub mod origin;
 pub mod request_id;
 pub mod respond;
+pub mod shape;
 pub mod tls;
 pub mod web;
 

@@ -418,7 +418,15 @@ fn the_capability_statement_says_what_works() {
             assert!(codes.contains(&code), "{code}");
         }
         assert_eq!((&patient["conditionalUpdate"], &patient["conditionalDelete"]), (&json!(true), &json!("single")));
-        assert_eq!(statement["patchFormat"], json!(["application/json-patch+json", "application/fhir+json"]));
+        assert_eq!(
+            statement["patchFormat"],
+            json!([
+                "application/json-patch+json",
+                "application/xml-patch+xml",
+                "application/fhir+json",
+                "application/fhir+xml"
+            ])
+        );
         let medico = fhir("medico").await;
         // Every include that it names, of a few types.
         for name in ["Patient", "Observation", "Location"] {

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const BATCH: usize = 200;
 
 /// Examples that the standard itself forbids, and the place that says why.
-const REFUSED: &[(&str, &str)] = &[
+pub const REFUSED: &[(&str, &str)] = &[
     ("DeviceMetric-example.json", "DeviceMetric.parent.reference must not refer to DeviceDefinition"),
     ("DeviceUseStatement-example.json", "DeviceUseStatement.reasonReference[0].reference must not refer to Procedure"),
     ("ImplementationGuide-fhir.json", "ImplementationGuide.name ImplementationGuide.status"),

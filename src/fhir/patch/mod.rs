@@ -7,6 +7,9 @@
 mod fhirpath;
 mod json;
 mod locate;
+mod select;
+mod tree;
+mod xml;
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
@@ -27,6 +30,7 @@ pub struct Limits {
 pub enum Patch {
     Json(json::Operations),
     FhirPath(fhirpath::Operations),
+    Xml(xml::Operations),
 }
 
 impl Patch {
@@ -40,11 +44,25 @@ impl Patch {
         fhirpath::parse(parameters, limits).map(Patch::FhirPath)
     }
 
+    /// An XML Patch (RFC 5261).
+    pub fn xml(document: &[u8], limits: &Limits) -> Result<Patch> {
+        xml::parse(document, limits).map(Patch::Xml)
+    }
+
+    /// An XML text as an XML Patch leaves it, whatever the text is of.
+    pub fn change_xml(&self, text: &str) -> Result<String> {
+        match self {
+            Patch::Xml(operations) => xml::apply_to_text(operations, text),
+            Patch::Json(_) | Patch::FhirPath(_) => Err(Error::new(Kind::Invalid, "only an XML Patch changes XML")),
+        }
+    }
+
     /// The document as the operations leave it, by their own rules alone.
     pub fn change(&self, document: Value, limits: &Limits) -> Result<Value> {
         match self {
             Patch::Json(operations) => json::apply(operations, document, limits),
             Patch::FhirPath(operations) => fhirpath::apply(operations, document, limits),
+            Patch::Xml(operations) => xml::apply(operations, &document, limits),
         }
     }
 
