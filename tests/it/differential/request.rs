@@ -407,7 +407,7 @@ fn conditional_write(rng: &mut Rng, world: &mut World, who: &'static str) -> Req
         _ => {
             let mut one = resource(rng, world, &resource_type, &subject);
             if resource_type == "Patient" {
-                one["identifier"][0]["value"] = number.into();
+                one["identifier"] = json!([{"value": number}]);
             }
             let request = Request::new("conditional write", writer(rng, &resource_type), "PUT", path).body(&one);
             if rng.chance(10) { request.header("if-none-match", "*") } else { request }
@@ -426,8 +426,8 @@ fn broken(rng: &mut Rng, world: &World) -> Request {
         2 => raw(json(new("POST", "Patient")), "{\"resourceType\": \"Patient\","),
         3 => raw(json(new("POST", "Patient")), "{\"resourceType\":\"Patient\",\"active\":true,\"active\":false}"),
         4 => raw(new("POST", "Patient").header("content-type", "text/csv"), "a,b"),
-        5 => raw(new("POST", "Patient").header("content-type", "application/fhir+xml"), "<Patient/>"),
-        6 => new("GET", &one).header("accept", "application/fhir+xml"),
+        5 => raw(new("POST", "Patient").header("content-type", "text/turtle"), "<Patient/>"),
+        6 => new("GET", &one).header("accept", "text/turtle"),
         7 => new("GET", "Patient/$nada"),
         8 => new("GET", "/nada"),
         9 => raw(json(new("POST", "")), "{\"resourceType\":\"Patient\"}"),
