@@ -12,4 +12,5 @@ pub mod path;
 pub mod primitive;
 pub mod reference;
 pub mod resource;
+pub mod subset;
 pub mod validate;

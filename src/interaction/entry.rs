@@ -71,6 +71,7 @@ impl BundleEntry<'_> {
             if_match: self.request("ifMatch").map(str::to_owned),
             if_none_exist: self.request("ifNoneExist").map(str::to_owned),
             if_none_match: self.request("ifNoneMatch").map(str::to_owned),
+            if_modified_since: self.request("ifModifiedSince").map(str::to_owned),
             lenient: false,
             returns: None,
         };
