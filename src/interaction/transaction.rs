@@ -138,6 +138,8 @@ fn order(interaction: &Interaction) -> u8 {
         Interaction::Delete { .. } | Interaction::Conditional { change: Change::Delete { .. }, .. } => 0,
         Interaction::Create { .. } => 1,
         Interaction::Update { .. } | Interaction::Patch { .. } | Interaction::Conditional { .. } => 2,
+        // Labels are written, whatever the method of the operation is.
+        Interaction::MetaChange(_) => 2,
         _ => READS,
     }
 }
