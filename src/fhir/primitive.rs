@@ -3,6 +3,7 @@
 //! An error is the key of the rule that is broken (`fhir::rule`); it never holds the value.
 
 use crate::fhir::datetime::{DateTime, Form, is_time};
+use crate::fhir::format::xhtml;
 use crate::fhir::narrative;
 use crate::fhir::reference::is_id;
 use serde_json::{Number, Value};
@@ -71,7 +72,7 @@ fn format(type_name: &str, text: &str, longest: usize) -> Result<(), &'static st
         "instant" => (is_date(text, Form::Instant), "rule.instant"),
         "time" => (is_time(text), "rule.time"),
         "base64Binary" => (is_base64(text), "rule.base64"),
-        "xhtml" => return narrative::check(text),
+        "xhtml" => return narrative::check(text).and_then(|()| xhtml::check(text)),
         _ => (false, "rule.primitive"),
     };
     if holds { Ok(()) } else { Err(rule) }

@@ -3,9 +3,10 @@
 use crate::access::{Caller, Role};
 use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
-use crate::fhir::format::{self, parse_json};
+use crate::fhir::format::{self, Format, parse_json, parse_xml};
 use crate::fhir::patch::Patch;
 use crate::fhir::rule;
+use crate::http::shape::Shape;
 use crate::http::{State, body, negotiate, request_id, respond};
 use crate::i18n::Language;
 use crate::interaction::operation;
@@ -28,7 +29,9 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Dat
         let allow = allowed(request.match_info().query("tail"));
         return HttpResponse::NoContent().insert_header((ALLOW, allow)).finish();
     }
-    match serve(&request, payload, &state).await {
+    let parameters = pairs(request.query_string()).unwrap_or_default();
+    let mut shape = Shape::wanted(&request, &parameters).unwrap_or_default();
+    let response = match serve(&request, payload, &state, &mut shape).await {
         Ok(response) => response,
         Err(error) => {
             let error = rule::told_in(language(&request), error);
@@ -38,7 +41,8 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Dat
             }
             response
         }
-    }
+    };
+    shape.give(&request, response).await
 }
 
 /// The methods of an address.
@@ -56,7 +60,7 @@ fn allowed(path: &str) -> HeaderValue {
     HeaderValue::from_static(methods)
 }
 
-async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> Result<HttpResponse> {
+async fn serve(request: &HttpRequest, payload: web::Payload, state: &State, shape: &mut Shape) -> Result<HttpResponse> {
     let app = &state.app;
     let path = request.match_info().query("tail");
     let raw_query = request.query_string();
@@ -77,8 +81,7 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
     if is_search {
         add_form(request, &body, &mut query)?;
     }
-    let format = pairs(&query)?.into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
-    negotiate::wants(request, format.as_deref())?;
+    *shape = Shape::wanted(request, &pairs(&query)?)?;
     let (body, patch) = match method {
         Method::Patch => (BytesMut::new(), Some(patched(request, state, body).await?)),
         _ => (body, None),
@@ -184,11 +187,11 @@ async fn patched(request: &HttpRequest, state: &State, body: BytesMut) -> Result
     let limits = interaction::patch_limits(&state.app);
     let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     match media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
-        "application/json-patch+json" => Patch::json(json(state, body).await?, &limits),
-        "application/merge-patch+json" => Patch::merge(json(state, body).await?),
+        "application/json-patch+json" => Patch::json(read(state, Format::Json, body).await?, &limits),
+        "application/merge-patch+json" => Patch::merge(read(state, Format::Json, body).await?),
+        "application/xml-patch+xml" => Patch::xml(&body, &limits),
         media => {
-            negotiate::sends(request)?;
-            let document = json(state, body).await?;
+            let document = parsed(request, state, body).await?;
             // What is no resource, and is not said to be FHIR, is what clients mean by "these elements only".
             if media == "application/json" && document.is_object() && document.get("resourceType").is_none() {
                 return Patch::merge(document);
@@ -199,16 +202,20 @@ async fn patched(request: &HttpRequest, state: &State, body: BytesMut) -> Result
 }
 
 async fn parsed(request: &HttpRequest, state: &State, body: BytesMut) -> Result<Value> {
-    negotiate::sends(request)?;
-    json(state, body).await
+    let format = negotiate::sends(request)?;
+    read(state, format, body).await
 }
 
-async fn json(state: &State, body: BytesMut) -> Result<Value> {
+async fn read(state: &State, format: Format, body: BytesMut) -> Result<Value> {
+    let parse = match format {
+        Format::Json => parse_json,
+        Format::Xml => parse_xml,
+    };
     let limits = format::Limits { depth: state.app.config.limits.depth, ..format::Limits::default() };
     if body.len() < LARGE {
-        return parse_json(&body, &limits);
+        return parse(&body, &limits);
     }
-    let work = web::block(move || parse_json(&body, &limits)).await;
+    let work = web::block(move || parse(&body, &limits)).await;
     work.map_err(|_| Error::new(Kind::Transient, "the server is stopping"))?
 }
 

@@ -20,6 +20,7 @@ pub mod openapi;
 pub mod origin;
 pub mod request_id;
 pub mod respond;
+pub mod shape;
 pub mod tls;
 pub mod web;
 

@@ -150,7 +150,7 @@ fn operation(id: &str, tag: &str, interaction: &str, parameters: &[Value], body:
     if let (Some(media), Value::Object(members)) = (body, &mut operation) {
         let schema = match media {
             FHIR => reference("schemas", "Resource"),
-            PATCH => json!({"type": "array", "items": {"type": "object"}}),
+            JSON_PATCH => json!({"type": "array", "items": {"type": "object"}}),
             _ => json!({"type": "object", "additionalProperties": {"type": "string"}}),
         };
         let mut content = Map::new();
@@ -190,7 +190,7 @@ const fn send(
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
-const PATCH: &str = "application/json-patch+json";
+const JSON_PATCH: &str = "application/json-patch+json";
 const OF_TYPE: &[&str] = &["type"];
 const OF_ID: &[&str] = &["type", "id"];
 const OF_VERSION: &[&str] = &["type", "id", "version"];
@@ -213,9 +213,9 @@ const ADDRESSES: &[Address] = &[
     get("/fhir/{type}/$meta", "metaType", "operation", &[OF_TYPE]),
     get("/fhir/{type}/{id}", "read", "read", &[OF_ID, UNCHANGED, PART]),
     send(("put", "/fhir/{type}/{id}"), "update", "update", &[OF_ID, &["IfMatch", "Prefer"]], Some(FHIR)),
-    send(("patch", "/fhir/{type}/{id}"), "patch", "patch", &[OF_ID, &["IfMatch", "Prefer"]], Some(PATCH)),
+    send(("patch", "/fhir/{type}/{id}"), "patch", "patch", &[OF_ID, &["IfMatch", "Prefer"]], Some(JSON_PATCH)),
     send(("put", "/fhir/{type}"), "updateBy", "update", &[OF_TYPE, &["IfMatch", "Prefer"]], Some(FHIR)),
-    send(("patch", "/fhir/{type}"), "patchBy", "patch", &[OF_TYPE, &["IfMatch", "Prefer"]], Some(PATCH)),
+    send(("patch", "/fhir/{type}"), "patchBy", "patch", &[OF_TYPE, &["IfMatch", "Prefer"]], Some(JSON_PATCH)),
     send(("delete", "/fhir/{type}"), "deleteBy", "delete", &[OF_TYPE, &["IfMatch"]], None),
     send(("post", "/fhir/{type}/$validate"), "validate", "operation", &[OF_TYPE], Some(FHIR)),
     send(("post", "/fhir/{type}/{id}/$validate"), "validateOne", "operation", &[OF_ID], Some(FHIR)),

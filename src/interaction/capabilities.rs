@@ -15,6 +15,14 @@ use crate::search::compartment::KINDS;
 use crate::search::{include, parse};
 use serde_json::{Value, json};
 
+/// Media types of patches.
+const PATCHES: [&str; 5] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/xml-patch+xml",
+    "application/fhir+json",
+    "application/fhir+xml",
+];
 /// The date of the statement's content: when what it says changed.
 const DATE: &str = "2026-11-24";
 
@@ -107,9 +115,9 @@ fn statement(unit: &Unit<'_>) -> Value {
         "software": {"name": "historia", "version": env!("CARGO_PKG_VERSION")},
         "implementation": {"description": "historia: health-record server", "url": app.base},
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
-        // The second is FHIRPath Patch: a Parameters resource.
-        "patchFormat": ["application/json-patch+json", "application/merge-patch+json", "application/fhir+json"],
+        "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
+        // Those of FHIR itself are FHIRPath Patch: a Parameters resource.
+        "patchFormat": PATCHES,
         "rest": [{
             "mode": "server",
             "security": {

@@ -98,23 +98,26 @@ impl BundleEntry<'_> {
         let resource = self.value.get("resource");
         let text = |name: &str| resource.and_then(|resource| resource.get(name)).and_then(Value::as_str);
         let media = text("contentType").unwrap_or_default();
+        let data = || {
+            let data = STANDARD.decode(text("data").unwrap_or_default());
+            data.map_err(|_| Error::at(Kind::Value, "Binary.data", "is not base64"))
+        };
         match (text("resourceType"), media.split(';').next().unwrap_or_default().trim()) {
             (Some("Parameters"), _) => Patch::fhirpath(resource.unwrap_or(&Value::Null), &limits),
             (Some("Binary"), "application/json-patch+json" | "application/merge-patch+json") => {
-                let data = STANDARD.decode(text("data").unwrap_or_default());
-                let data = data.map_err(|_| Error::at(Kind::Value, "Binary.data", "is not base64"))?;
                 let depth = app.config.limits.depth;
-                let document = parse_json(&data, &format::Limits { depth, ..format::Limits::default() })?;
+                let document = parse_json(&data()?, &format::Limits { depth, ..format::Limits::default() })?;
                 if media.starts_with("application/merge") {
                     Patch::merge(document)
                 } else {
                     Patch::json(document, &limits)
                 }
             }
+            (Some("Binary"), "application/xml-patch+xml") => Patch::xml(&data()?, &limits),
             _ => Err(Error::at(
                 Kind::Invalid,
                 "Binary.contentType",
-                "the resource of a PATCH is a Parameters, or a Binary with contentType application/json-patch+json",
+                "the resource of a PATCH is a Parameters, or a Binary with contentType application/json-patch+json or application/xml-patch+xml",
             )),
         }
     }

@@ -266,13 +266,14 @@ pub async fn by_keys(conn: &Conn, _: &[Access], keys: &[i64]) -> Result<Vec<(Str
     Ok(rows.iter().map(|row| (row.get(0), of(row), row.get(8))).collect())
 }
 
+// A look-up for each key: as one overlap thousands of keys are guessed to match so much that the whole table is read.
 const HOLDERS: &str = "\
-select r.resource_type, r.keys from resource r
-where r.keys && $1 and not r.deleted and (r.resource_type || '/' || r.id) <> all($2) limit 1000";
+select w.key, r.resource_type from unnest($1::int8[]) w(key) join resource r on r.keys @> array[w.key]
+where not r.deleted and (r.resource_type || '/' || r.id) <> all($2) limit 1000";
 
-/// What points at resources, but for these themselves: types and keys; `keys` are those of all references to them. A
+/// What points at resources, but for these themselves: keys and types; `keys` are those of all references to them. A
 /// thousand: so that the first is the same one wherever the rows lie, and yet not all of what points at a hospital is read.
-pub async fn holders(conn: &Conn, _: &Access, keys: &[i64], own: &[String]) -> Result<Vec<(String, Vec<i64>)>> {
+pub async fn holders(conn: &Conn, _: &Access, keys: &[i64], own: &[String]) -> Result<Vec<(i64, String)>> {
     conn.reach_all()?;
     let rows = conn.query(HOLDERS, &[&keys, &own]).await?;
     Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())

@@ -10,6 +10,8 @@ use std::time::Duration;
 const ENTRIES: usize = 5_000;
 /// Fewer than this, by the server's own counter.
 const STATEMENTS: i64 = 40;
+const SUM: &str =
+    "select coalesce(sum(calls), 0)::int8 from pg_stat_statements where query not like '%pg_stat_statements%'";
 const PATIENT: &str = "urn:uuid:11111111-1111-4111-8111-111111111111";
 
 /// A patient with so many results that there are `entries` in all.
@@ -49,8 +51,7 @@ fn five_thousand_entries_are_one_commit_of_few_statements() {
         for entries in [100, ENTRIES] {
             client.batch_execute("select pg_stat_statements_reset()").await.expect("the counter starts anew");
             let made = medico.post("", &bundle("transaction", large(entries))).await.expect(200).json();
-            let sum = "select coalesce(sum(calls), 0)::int8 from pg_stat_statements where query not like '%pg_stat_statements%'";
-            counted.push(database::count(&client, sum, &[]).await);
+            counted.push(database::count(&client, SUM, &[]).await);
             assert_eq!(made["entry"].as_array().unwrap().len(), entries);
             let place = made["entry"][0]["response"]["location"].as_str().unwrap();
             let id = place.split('/').nth(1).unwrap();
@@ -59,7 +60,41 @@ fn five_thousand_entries_are_one_commit_of_few_statements() {
             let commits = "select count(distinct xmin::text) from resource where $1 = any(patient)";
             assert_eq!(database::count(&client, commits, &[&id]).await, 1);
         }
-        println!("statements of 100 and of {ENTRIES} entries: {counted:?}");
+        // Updates, patches, deletes and reads as well: a thousand of each but for the deletes.
+        let made = medico.post("", &bundle("transaction", large(3_101))).await.expect(200).json();
+        let ids: Vec<String> = made["entry"].as_array().unwrap()[1..]
+            .iter()
+            .map(|entry| entry["response"]["location"].as_str().unwrap().split("/_history").next().unwrap().to_owned())
+            .collect();
+        let subject = made["entry"][0]["response"]["location"].as_str().unwrap().split("/_history").next().unwrap();
+        let amended = json!({"resourceType": "Parameters", "parameter": [{"name": "operation", "part": [
+            {"name": "type", "valueCode": "replace"}, {"name": "path", "valueString": "Observation.status"},
+            {"name": "value", "valueCode": "amended"}]}]});
+        let mut entries = Vec::new();
+        for (n, id) in ids.iter().enumerate() {
+            entries.push(match n {
+                ..1_000 => {
+                    let mut changed = weight(subject, "2001");
+                    changed["id"] = id.split('/').nth(1).into();
+                    entry("PUT", id, None, Some(changed))
+                }
+                ..2_000 => entry("PATCH", id, None, Some(amended.clone())),
+                ..3_000 => entry("GET", id, None, None),
+                _ => entry("DELETE", id, None, None),
+            });
+        }
+        client.batch_execute("select pg_stat_statements_reset()").await.expect("the counter starts anew");
+        let reply = medico.post("", &bundle("transaction", entries)).await.expect(200).json();
+        let mixed = database::count(&client, SUM, &[]).await;
+        for (n, status) in [(0, "200 OK"), (1_500, "200 OK"), (2_500, "200 OK"), (3_050, "204 No Content")] {
+            assert_eq!(reply["entry"][n]["response"]["status"], status, "{n}");
+        }
+        assert_eq!(medico.get(&ids[1_500]).await.expect(200).json()["status"], "amended");
+        println!("statements of 100 and of {ENTRIES} creates: {counted:?}, of {} others: {mixed}", ids.len());
+        let most = "select calls, left(query, 150) from pg_stat_statements order by calls desc limit 4";
+        let most: Vec<(i64, String)> =
+            database::rows(&client, most, &[]).await.iter().map(|row| (row.get(0), row.get(1))).collect();
+        assert!(mixed < STATEMENTS, "{mixed}: {most:?}");
         assert!(counted[1] < STATEMENTS, "{counted:?}");
         // Upkeep may come between, but nothing that grows with the entries.
         assert!((counted[1] - counted[0]).abs() < 15, "{counted:?}");

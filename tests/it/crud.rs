@@ -420,7 +420,13 @@ fn the_capability_statement_says_what_works() {
         assert_eq!((&patient["conditionalUpdate"], &patient["conditionalDelete"]), (&json!(true), &json!("single")));
         assert_eq!(
             statement["patchFormat"],
-            json!(["application/json-patch+json", "application/merge-patch+json", "application/fhir+json"])
+            json!([
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/xml-patch+xml",
+                "application/fhir+json",
+                "application/fhir+xml"
+            ])
         );
         let medico = fhir("medico").await;
         // Every include that it names, of a few types.

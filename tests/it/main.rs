@@ -18,6 +18,8 @@ mod crud;
 mod differential;
 mod direct;
 mod examples;
+mod formats;
+mod fuzz;
 mod hardening;
 mod harness;
 mod history;

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 const BATCH: usize = 200;
 
 /// Examples that the standard itself forbids, and the place that says why.
-const REFUSED: &[(&str, &str)] = &[
+pub const REFUSED: &[(&str, &str)] = &[
     (
         "ActivityDefinition-blood-tubes-supply.json",
         "ActivityDefinition.text.div must have some text or an image (txt-2)",

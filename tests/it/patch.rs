@@ -344,3 +344,41 @@ fn a_merge_patch_replaces_what_it_names() {
         assert_eq!(medico.get(&path).await.expect(200).version(), 3);
     });
 }
+
+#[test]
+fn an_xml_patch_makes_the_next_version() {
+    run(async {
+        let medico = fhir("medico").await;
+        let (path, criteria, _) = person(&medico).await;
+        let media = [("content-type", "application/xml-patch+xml")];
+        let send = async |target: &str, operations: &str| {
+            let patch = format!("<diff xmlns:f=\"http://hl7.org/fhir\">{operations}</diff>");
+            medico.send("PATCH", target, &media, Some(patch.into_bytes())).await
+        };
+        let reply =
+            send(&path, r#"<replace sel="f:Patient/f:birthDate/@value">1990-01-01</replace>"#).await.expect(200);
+        assert_eq!((reply.version(), &reply.json()["birthDate"]), (2, &json!("1990-01-01")));
+        let target = format!("Patient?{criteria}");
+        let add = r#"<add sel="f:Patient/f:birthDate" pos="after"><maritalStatus xmlns="http://hl7.org/fhir"><text value="Casada"/></maritalStatus></add>"#;
+        assert_eq!(send(&target, add).await.expect(200).json()["maritalStatus"]["text"], "Casada");
+        assert_eq!(send(&path, r#"<remove sel="f:Patient/f:maritalStatus"/>"#).await.expect(200).version(), 4);
+        send(&path, r#"<remove sel="f:Patient/f:maritalStatus"/>"#).await.refused(422, "business-rule");
+        send(&path, r#"<remove sel="f:Patient/f:name/f:given"/>"#).await.refused(422, "business-rule");
+        send(&path, r#"<replace sel="f:Patient/f:gender/@value">F</replace>"#).await.refused(422, "code-invalid");
+        send(&path, r#"<add sel="f:Patient"><apodo value="x"/></add>"#).await.refused(400, "structure");
+        send(&path, "").await.refused(400, "invalid");
+        send(&path, "<!DOCTYPE x>").await.refused(400, "structure");
+        // The same from a Bundle, and a FHIRPath Patch as XML.
+        use base64::Engine as _;
+        let patch = r#"<diff><replace sel="Patient/gender/@value">other</replace></diff>"#;
+        let data = base64::engine::general_purpose::STANDARD.encode(patch);
+        let binary = json!({"resourceType": "Binary", "contentType": "application/xml-patch+xml", "data": data});
+        medico.post("", &bundle("transaction", vec![entry("PATCH", &path, None, Some(binary))])).await.expect(200);
+        assert_eq!(medico.get(&path).await.expect(200).json()["gender"], "other");
+        let parameters = r#"<Parameters xmlns="http://hl7.org/fhir"><parameter><name value="operation"/><part><name value="type"/><valueCode value="delete"/></part>
+            <part><name value="path"/><valueString value="Patient.gender"/></part></parameter></Parameters>"#;
+        let media = [("content-type", "application/fhir+xml"), ("accept", "application/fhir+json")];
+        let reply = medico.send("PATCH", &path, &media, Some(parameters.into())).await.expect(200);
+        assert!(reply.json()["gender"].is_null(), "{}", reply.text());
+    });
+}

@@ -119,10 +119,24 @@ impl TypeDef {
 
     /// As [`Self::element`], with all that is known of the type.
     pub fn member(&self, json_name: &str) -> Option<(&ElementDef, &'static ElementType)> {
+        self.place(json_name).map(|(_, element, element_type)| (element, element_type))
+    }
+
+    /// As [`Self::member`], with the element's place in [`Self::elements`]: what XML is ordered by.
+    pub fn place(&self, json_name: &str) -> Option<(usize, &ElementDef, &'static ElementType)> {
         let place = self.by_json_name.binary_search_by(|(name, _, _)| (*name).cmp(json_name)).ok()?;
-        let (_, element, element_type) = self.by_json_name.get(place)?;
-        let element = self.elements.get(usize::from(*element))?;
-        Some((element, element.types.get(usize::from(*element_type))?))
+        let (_, place, element_type) = self.by_json_name.get(place)?;
+        let element = self.elements.get(usize::from(*place))?;
+        Some((usize::from(*place), element, element.types.get(usize::from(*element_type))?))
+    }
+
+    /// Whether XML says the element by an attribute: the id of what is no resource, the url of an extension.
+    pub fn is_attribute(&self, element: &ElementDef) -> bool {
+        match element.name {
+            "id" => self.kind != TypeKind::Resource,
+            "url" => self.name == "Extension",
+            _ => false,
+        }
     }
 
     /// The element of a FHIRPath name: `value` for `value[x]`.

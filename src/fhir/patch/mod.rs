@@ -8,6 +8,9 @@ mod fhirpath;
 mod json;
 mod locate;
 mod merge;
+mod select;
+mod tree;
+mod xml;
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
@@ -29,6 +32,7 @@ pub enum Patch {
     Json(json::Operations),
     FhirPath(fhirpath::Operations),
     Merge(merge::Members),
+    Xml(xml::Operations),
 }
 
 impl Patch {
@@ -47,12 +51,28 @@ impl Patch {
         merge::parse(document).map(Patch::Merge)
     }
 
+    /// An XML Patch (RFC 5261).
+    pub fn xml(document: &[u8], limits: &Limits) -> Result<Patch> {
+        xml::parse(document, limits).map(Patch::Xml)
+    }
+
+    /// An XML text as an XML Patch leaves it, whatever the text is of.
+    pub fn change_xml(&self, text: &str) -> Result<String> {
+        match self {
+            Patch::Xml(operations) => xml::apply_to_text(operations, text),
+            Patch::Json(_) | Patch::FhirPath(_) | Patch::Merge(_) => {
+                Err(Error::new(Kind::Invalid, "only an XML Patch changes XML"))
+            }
+        }
+    }
+
     /// The document as the operations leave it, by their own rules alone.
     pub fn change(&self, document: Value, limits: &Limits) -> Result<Value> {
         match self {
             Patch::Json(operations) => json::apply(operations, document, limits),
             Patch::FhirPath(operations) => fhirpath::apply(operations, document, limits),
             Patch::Merge(members) => Ok(merge::apply(members, document)),
+            Patch::Xml(operations) => xml::apply(operations, &document, limits),
         }
     }
 

@@ -307,3 +307,128 @@ fn a_place_of_a_problem_is_that_of_the_operation() {
     let error = Patch::fhirpath(&patch, &LIMITS).unwrap().apply(patient, person(), &LIMITS).unwrap_err();
     assert_eq!(error.issues[0].expression.as_deref(), Some("Parameters.parameter[1]"));
 }
+
+/// The XML that a patch of one operation leaves, or the kind of the error.
+fn xml_patched(document: &str, operation: &str) -> String {
+    let patch =
+        format!(r#"<diff xmlns="http://hl7.org/fhir" xmlns:h="http://www.w3.org/1999/xhtml">{operation}</diff>"#);
+    match Patch::xml(patch.as_bytes(), &LIMITS).and_then(|patch| patch.change_xml(document)) {
+        Ok(changed) => changed.replace(r#" xmlns="http://hl7.org/fhir""#, ""),
+        Err(error) => format!("{:?}", error.kind),
+    }
+}
+
+#[test]
+fn xml_patches_change_what_their_selector_picks() {
+    let document = r#"<d><n value="a"/><n value="b" id="2"><x/></n><t>one<b/>two</t></d>"#;
+    let check = |operation: &str, expected: &str| assert_eq!(xml_patched(document, operation), expected, "{operation}");
+    check(r#"<remove sel="d/n[1]"/>"#, r#"<d><n value="b" id="2"><x/></n><t>one<b/>two</t></d>"#);
+    check(
+        r#"<remove sel="/f:d/fhir:n[@id='2']/@value"/>"#,
+        r#"<d><n value="a"/><n id="2"><x/></n><t>one<b/>two</t></d>"#,
+    );
+    check(
+        r#"<replace sel="*/n[x]/@value">c&amp;"d"</replace>"#,
+        r#"<d><n value="a"/><n value="c&amp;&quot;d&quot;" id="2"><x/></n><t>one<b/>two</t></d>"#,
+    );
+    check(
+        r#"<replace sel="d/t/text()[2]">2</replace>"#,
+        r#"<d><n value="a"/><n value="b" id="2"><x/></n><t>one<b/>2</t></d>"#,
+    );
+    check(r#"<replace sel="d[n/@value='b']/n[.='']['x']"/>"#, "NotSupported");
+    check(
+        r#"<replace sel="d/t[.='onetwo']"> <u/> </replace>"#,
+        r#"<d><n value="a"/><n value="b" id="2"><x/></n><u/></d>"#,
+    );
+    check(
+        r#"<add sel="d/n[1]"><y/></add>"#,
+        r#"<d><n value="a"><y/></n><n value="b" id="2"><x/></n><t>one<b/>two</t></d>"#,
+    );
+    check(
+        r#"<add sel="d/n[1]" pos="before"><y/></add>"#,
+        r#"<d><y/><n value="a"/><n value="b" id="2"><x/></n><t>one<b/>two</t></d>"#,
+    );
+    check(
+        r#"<add sel="d/n[1]" pos="after"><y/></add>"#,
+        r#"<d><n value="a"/><y/><n value="b" id="2"><x/></n><t>one<b/>two</t></d>"#,
+    );
+    check(
+        r#"<add sel="d/n[2]" pos="prepend"><y/></add>"#,
+        r#"<d><n value="a"/><n value="b" id="2"><y/><x/></n><t>one<b/>two</t></d>"#,
+    );
+    check(
+        r#"<add sel="d/n[1]" type="@id">7</add>"#,
+        r#"<d><n value="a" id="7"/><n value="b" id="2"><x/></n><t>one<b/>two</t></d>"#,
+    );
+    check(
+        r#"<add sel="d"><h:p>x</h:p></add>"#,
+        r#"<d><n value="a"/><n value="b" id="2"><x/></n><t>one<b/>two</t><p xmlns="http://www.w3.org/1999/xhtml">x</p></d>"#,
+    );
+    for (operation, kind) in [
+        (r#"<remove sel="d/n"/>"#, "BusinessRule"),
+        (r#"<remove sel="d/n[3]"/>"#, "BusinessRule"),
+        (r#"<remove sel="h:d"/>"#, "BusinessRule"),
+        (r#"<remove sel="d"/>"#, "BusinessRule"),
+        (r#"<remove sel="d/n/comment()"/>"#, "NotSupported"),
+        (r#"<remove sel="q:d/n"/>"#, "NotSupported"),
+        (r#"<remove sel="d//n"/>"#, "NotSupported"),
+        (r#"<remove sel="d/n[1"/>"#, "NotSupported"),
+        (r#"<remove sel="d/n[a[b[c[e[f]]]]]"/>"#, "NotSupported"),
+        (r#"<add sel="d" pos="after"><y/></add>"#, "BusinessRule"),
+        (r#"<add sel="d/n[2]" type="@id">7</add>"#, "BusinessRule"),
+        (r#"<add sel="d/n[1]/@value"><y/></add>"#, "BusinessRule"),
+        (r#"<replace sel="d/n[1]">x</replace>"#, "BusinessRule"),
+        (r#"<add sel="d" pos="first"/>"#, "Invalid"),
+        (r#"<add sel="d" type="id">x</add>"#, "Invalid"),
+        (r#"<add><y/></add>"#, "Invalid"),
+        (r#"<move sel="d"/>"#, "Invalid"),
+        ("", "Invalid"),
+        ("<add", "Structure"),
+    ] {
+        check(operation, kind);
+    }
+}
+
+#[test]
+fn an_xml_patch_changes_a_resource_and_leaves_its_narrative() {
+    let div = r#"<div xmlns="http://www.w3.org/1999/xhtml"  lang='es'>a<br/><p></p>&#233;</div>"#;
+    let mut resource = person();
+    resource["text"] = json!({"status": "generated", "div": div});
+    let patient = ResourceType::parse("Patient").unwrap();
+    let limits = Limits { depth: 32, ..LIMITS };
+    let patched = |operations: &str| {
+        let patch = format!(r#"<diff xmlns:fhir="http://hl7.org/fhir">{operations}</diff>"#);
+        Patch::xml(patch.as_bytes(), &limits).and_then(|patch| patch.apply(patient, resource.clone(), &limits))
+    };
+    let after = patched(
+        r#"<replace sel="fhir:Patient/fhir:name[fhir:use/@value='official']/fhir:given[1]/@value">Eva</replace>
+        <add sel="Patient"><maritalStatus><text value="x"/></maritalStatus></add><remove sel="Patient/contact/name/text"/>"#,
+    )
+    .unwrap();
+    let mut expected = resource.clone();
+    expected["name"][0]["given"][0] = "Eva".into();
+    expected["maritalStatus"] = json!({"text": "x"});
+    expected.as_object_mut().unwrap().shift_remove("contact");
+    assert_eq!(after, expected);
+    let touched = patched(r#"<remove sel="Patient/text/h:div/h:br"/>"#).unwrap();
+    assert!(!touched["text"]["div"].as_str().unwrap().contains("<br/>"));
+    let error = patched(r#"<replace sel="Patient/id/@value">otro</replace>"#).unwrap_err();
+    assert_eq!(error.kind, Kind::BusinessRule);
+}
+
+#[test]
+fn xml_patches_end() {
+    let deep = format!("{}{}", "<n>".repeat(100), "</n>".repeat(100));
+    let nested = |n: usize| format!(r#"<add sel="d{}">{deep}</add>"#, "/n".repeat(n * 100));
+    let operations: String = (0..3).map(nested).collect();
+    assert_eq!(xml_patched("<d/>", &operations), "TooCostly");
+    let many: String = (0..101).map(|_| r#"<remove sel="d/n"/>"#).collect();
+    assert_eq!(xml_patched("<d/>", &many), "TooCostly");
+    for bad in ["<!DOCTYPE d><d/>", "<d>&x;</d>", "<?a?><d/>", "<d/><d/>"] {
+        assert_eq!(
+            Patch::xml(bad.as_bytes(), &LIMITS).unwrap_err().kind,
+            if bad.contains("&x") { Kind::Invalid } else { Kind::Structure },
+            "{bad}"
+        );
+    }
+}

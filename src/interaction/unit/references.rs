@@ -116,9 +116,7 @@ impl Unit<'_> {
             let keys: Vec<i64> = whose.keys().copied().collect();
             let own: Vec<String> = some.iter().map(|(resource_type, id, _)| format!("{resource_type}/{id}")).collect();
             let holders = self.with(async |conn| store::search::holders(conn, &access, &keys, &own).await).await?;
-            let held = holders.iter().flat_map(|(holder, carried)| {
-                carried.iter().filter_map(|key| whose.get(key)).map(move |n| (*n, holder.as_str()))
-            });
+            let held = holders.iter().filter_map(|(key, holder)| Some((*whose.get(key)?, holder.as_str())));
             // The first of them, by the order of the deletes and of the names.
             if let Some((n, holder)) = held.min()
                 && let Some((resource_type, _, place)) = some.get(n)
