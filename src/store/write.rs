@@ -106,14 +106,15 @@ a as (insert into audit_event (documento_id, recorded, id, action, outcome, acto
       $34::text[], $35::text[], $36::int8[], $37::text[], $38::text[]) k)
 select count(*) from r";
 
-// The history row is the guard of the race: the second of two writers waits for its key, then finds it taken, and
-// everything after it depends on it.
+// The row is locked before its history is written, as those lock it who read to write: with the key of the history first,
+// the two would wait for each other. The second of two writers waits, then finds another version, writes no history, and
+// everything after depends on that.
 const UPDATE_ONE: &str = "\
 with h as (
   insert into resource_history (documento_id, resource_type, id, version, method, updated, deleted, patient, owner, labels, body, encoding)
   select o.documento_id, o.resource_type, o.id, o.version, o.method, o.updated, o.deleted, o.patient, o.owner, o.labels, o.body, o.encoding
   from resource o where o.documento_id = $1 and o.resource_type = $2 and o.id = $3 and o.version = $39
-  on conflict do nothing returning 1),
+  for no key update of o on conflict do nothing returning 1),
 r as (
   update resource o set version = $4, method = $5, updated = $6, deleted = $7, patient = $8, owner = $9, labels = $10,
       sort_date = coalesce($11, '-infinity'::timestamptz), date_lo = $12, date_hi = $13, num_lo = $14, num_hi = $15, raw_lo = $16, raw_hi = $17, keys = $18, body = $19, encoding = 0
@@ -192,7 +193,7 @@ select r.documento_id, r.resource_type, r.id, r.version, r.method, r.updated, r.
 from resource r join unnest($2::text[], $3::text[], $4::int8[]) k(resource_type, id, replaces)
   on r.resource_type = k.resource_type and r.id = k.id and r.version = k.replaces
 where r.documento_id = $1
-on conflict do nothing returning 1";
+for no key update of r on conflict do nothing returning 1";
 
 // One version a statement: as a set, patient, owner, labels and keys would travel as array literals, and Citus refuses an
 // UPDATE that casts a column of its source to an array (a stable function). Pipelined it costs no more.

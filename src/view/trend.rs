@@ -22,6 +22,22 @@ pub struct Value {
     pub date: String,
 }
 
+/// A label of a chart has room for so many characters.
+const LABEL: usize = 8;
+
+impl Value {
+    /// The value as it stands beside its point: a fraction of many figures by its first four, the table has them all.
+    pub fn label(&self) -> String {
+        let plain = self.text.chars().all(|c| c.is_ascii_digit() || matches!(c, '-' | ',' | '.'));
+        if self.text.chars().count() <= LABEL || !plain || self.number.fract() == 0.0 || self.number.abs() >= 1e6 {
+            return self.text.clone();
+        }
+        let places = (3.0 - self.number.abs().log10().floor()).clamp(0.0, 6.0) as usize;
+        let text = format!("{:.places$}", self.number);
+        if self.text.contains(',') { text.replace('.', ",") } else { text }
+    }
+}
+
 /// The reference; a missing side is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Band {
@@ -211,7 +227,7 @@ pub fn large(
         line: line(&plot.points),
         points: before.iter().map(|(x, y)| label(*x, *y, "", false)).collect(),
         end: End { kind: mark, path: shape(mark, *last, 4.5) },
-        labels: placed().map(|(at, ((x, y), value))| label(*x, y - 10.0, &value.text, is_last(at))).collect(),
+        labels: placed().map(|(at, ((x, y), value))| label(*x, y - 10.0, &value.label(), is_last(at))).collect(),
         dates: placed().map(|(_, ((x, _), value))| label(*x, base + 18.0, &value.date, false)).collect(),
         sentence,
     })
@@ -269,6 +285,18 @@ mod tests {
         assert_eq!(placed(&[3.0, 3.0], Band::default()).unwrap().points, [(0.0, 10.0), (100.0, 10.0)]);
         assert_eq!(placed(&[3.0], Band::default()), None);
         assert_eq!(placed(&[3.0, f64::NAN], Band::default()), None);
+    }
+
+    #[test]
+    fn a_label_has_four_figures_of_a_long_fraction() {
+        let label = |number: f64, text: &str| Value { number, text: text.into(), date: String::new() }.label();
+        assert_eq!(label(92.70089468448165, "92,70089468448165"), "92,70");
+        assert_eq!(label(0.0012345678, "0.0012345678"), "0.001235");
+        assert_eq!(label(-3.18741471, "-3,18741471"), "-3,187");
+        assert_eq!(label(142.9738273281042, "142,9738273281042"), "143,0");
+        assert_eq!(label(1_250_000.0, "1.250.000"), "1.250.000");
+        assert_eq!(label(6.30, "6,30"), "6,30");
+        assert_eq!(label(0.00001, "< 0,00001"), "< 0,00001");
     }
 
     #[test]

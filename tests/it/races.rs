@@ -158,7 +158,13 @@ fn r005_fifty_creates_of_one_id_make_one_history() {
         let path = format!("Patient/{}", one["id"].as_str().unwrap());
         let statuses = at_once(50, |_| {
             let (medico, path, one) = (medico.clone(), path.clone(), one.clone());
-            async move { medico.put(&path, &one).await.status }
+            async move {
+                let reply = medico.put(&path, &one).await;
+                if reply.status >= 400 {
+                    println!("{} {}", reply.status, reply.text());
+                }
+                reply.status
+            }
         })
         .await;
         assert_eq!(statuses.iter().filter(|status| **status == 201).count(), 1, "{statuses:?}");

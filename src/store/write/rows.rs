@@ -23,7 +23,7 @@ const HISTORY: &str = "\
 insert into resource_history (documento_id, resource_type, id, version, method, updated, deleted, patient, owner, labels, body, encoding)
 select r.documento_id, r.resource_type, r.id, r.version, r.method, r.updated, r.deleted, r.patient, r.owner, r.labels, r.body, r.encoding
 from resource r where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 and r.version = $4
-on conflict do nothing returning 1";
+for no key update of r on conflict do nothing returning 1";
 const CLEAR_STRING: &str = "delete from search_string where documento_id = $1 and resource_type = $2 and id = $3";
 const CLEAR_RANGE: &str = "delete from search_range where documento_id = $1 and resource_type = $2 and id = $3";
 const STRING: &str =

@@ -52,7 +52,7 @@ fn draw(paper: &mut Paper, chart: &Chart<'_>, area: Area) {
         left: f64::from(left + 14.0),
         right: f64::from(right - 14.0),
         top: f64::from(area.y + 36.0),
-        bottom: f64::from(base - 7.0),
+        bottom: f64::from(base - 14.0),
     };
     let Some(plot) = trend::plot(&row.series, row.band, row.mark, (0.0, 0.0), frame, trend::MOST_LARGE) else { return };
     if let Some((upper, lower)) = plot.band {
@@ -96,7 +96,11 @@ fn values(paper: &mut Paper, plot: &Plot, points: &[(f32, f32)], shown: &[Value]
             sheet.disc(*x, *y, 1.4, Ink::Paper);
         }
         let style = if last { Style { size: 8.4, weight: Weight::Bold, ..NUMBER } } else { NUMBER };
-        sheet.text_middle(*x, *y - 6.5, style, &value.text, (edges.0, edges.1 + 30.0));
+        // Below a valley, where no line runs.
+        let higher = |at: Option<usize>| at.and_then(|at| points.get(at)).is_some_and(|(_, other)| *other < *y - 4.0);
+        let valley = higher(n.checked_sub(1)) && higher(Some(n + 1));
+        let text = if valley { *y + 10.5 } else { *y - 6.5 };
+        sheet.text_middle(*x, text, style, &value.label(), (edges.0, edges.1 + 30.0));
         // Values of one month or day share a date, which stands under the last of them.
         if shown.get(n + 1).is_none_or(|next| next.date != value.date) {
             sheet.text_middle(*x, base + 10.5, LABEL, &value.date, (edges.0 - 6.0, edges.1 + 34.0));

@@ -14,6 +14,9 @@ use crate::view::record::words::{When, joined};
 /// Charts of one document; the values of the others stand in the tables.
 const CHARTS: usize = 8;
 
+/// What the column of a number holds in its size.
+const FIGURES: usize = 11;
+
 /// Everything; a section that the role may not see is not there, one that is empty says so or is left out.
 pub fn draw(paper: &mut Paper, record: &Record, reader: &Reader) {
     patient(paper, record, reader);
@@ -418,15 +421,18 @@ impl Drawer<'_> {
 
     fn reading(reading: &Reading, first: Cell, sixth: Cell) -> Line {
         // A text needs more room than a number: it takes the place of the unit, and of the flag when there is none.
-        let value = match (reading.number, reading.unit.is_empty(), reading.flag_text.is_empty()) {
-            (None, true, true) => Cell::Span(reading.value.clone(), 3),
-            (None, true, false) => Cell::Span(reading.value.clone(), 2),
-            _ => Cell::Strong(reading.value.clone()),
+        // So does a number of very many figures, with its unit.
+        let over = if reading.flag_text.is_empty() { 3 } else { 2 };
+        let long = reading.value.chars().count() > FIGURES;
+        let (value, unit) = match reading.number {
+            None if reading.unit.is_empty() => (Cell::Span(reading.value.clone(), over), Cell::Empty),
+            Some(_) if long => (Cell::Span(joined([&reading.value, &reading.unit], " "), over), Cell::Empty),
+            _ => (Cell::Strong(reading.value.clone()), Cell::Text(reading.unit.clone())),
         };
         Line::Cells(vec![
             first,
             value,
-            Cell::Text(reading.unit.clone()),
+            unit,
             Cell::flag(reading),
             Cell::Text(reading.reference.clone()),
             sixth,
@@ -492,7 +498,7 @@ impl Drawer<'_> {
             for (n, time) in signs.times.iter().enumerate() {
                 cells.push(match signs.at(row, time) {
                     Some(reading) if n == last => Cell::Strong(reading.value.clone()),
-                    Some(reading) => Cell::Text(reading.value.clone()),
+                    Some(reading) => Cell::Figure(reading.value.clone()),
                     None if n == last && !shown => Cell::StrongTwo(row.last.value.clone(), row.last.when.text.clone()),
                     None => Cell::Empty,
                 });

@@ -58,6 +58,8 @@ pub enum Cell {
     /// A state that is not the usual one: framed.
     Framed(String),
     Spark(Plot),
+    /// A number in the type of the text.
+    Figure(String),
     /// A text over several columns, from the left; the cells that it covers are empty.
     Span(String, usize),
 }
@@ -231,12 +233,9 @@ impl<'p> Table<'p> {
                         let end = edges.get(n + over.saturating_sub(1)).map_or(x + width, |(x, width)| x + width);
                         wrapped(STRONG, text, end - x)
                     }
-                    // A number is not broken: a long one is set smaller.
-                    Cell::Strong(text) if !text.contains(' ') => {
-                        let wide = fonts.width(STRONG.weight, STRONG.size, text);
-                        let size = if wide > width { (STRONG.size * width / wide).max(5.0) } else { STRONG.size };
-                        wrapped(Style { size, ..STRONG }, text, width + 0.1)
-                    }
+                    Cell::Strong(text) if !text.contains(' ') => self.figure(STRONG, text, width),
+                    Cell::Figure(text) if !text.contains(' ') => self.figure(TEXT, text, width),
+                    Cell::Figure(text) => wrapped(TEXT, text, width),
                     Cell::Strong(text) => wrapped(STRONG, text, width),
                     Cell::Two(first, second) => [wrapped(TEXT, first, width), wrapped(SECOND, second, width)].concat(),
                     Cell::StrongTwo(first, second) => {
@@ -254,6 +253,20 @@ impl<'p> Table<'p> {
                 };
                 Set { lines, kind }
             })
+            .collect()
+    }
+
+    /// A number is not broken, but a pair of them after its stroke: a long one is set smaller.
+    fn figure(&self, style: Style, text: &str, width: f32) -> Vec<(Style, String)> {
+        let wide = |text: &str| self.paper.fonts.width(style.weight, style.size, text);
+        let parts: Vec<&str> = if wide(text) > width { text.split_inclusive('/').collect() } else { vec![text] };
+        let widest = parts.iter().map(|part| wide(part)).fold(width, f32::max);
+        let style = Style { size: (style.size * width / widest).max(4.5), ..style };
+        let fonts = self.paper.fonts;
+        parts
+            .into_iter()
+            .flat_map(|part| fonts.wrap(style.weight, style.size, part, width + 0.1))
+            .map(|line| (style, line))
             .collect()
     }
 
