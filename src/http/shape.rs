@@ -50,12 +50,11 @@ impl Shape {
 
     /// Gives an answer of FHIR its outside.
     pub async fn give(self, request: &HttpRequest, response: HttpResponse) -> HttpResponse {
-        if response.headers().get(CONTENT_TYPE).is_none_or(|media| media != FHIR_JSON) {
-            return compressed(request, response);
-        }
+        let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|media| media == FHIR_JSON);
         let mut response = match self {
             Shape { format: Format::Json, pretty: false } => response,
-            _ => self.rewritten(request, response).await,
+            _ if is_json => self.rewritten(request, response).await,
+            _ => response,
         };
         response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
         compressed(request, response)
