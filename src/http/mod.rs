@@ -8,6 +8,7 @@
 //! | `/hl7v2` | [`hl7v2`] |
 //! | `/livez`, `/readyz`, `/metrics` | [`health`] |
 
+pub mod binary;
 pub mod body;
 pub mod fhir;
 pub mod health;

@@ -33,13 +33,7 @@ impl Shape {
         if let Some(format) = parameter("_format") {
             return Ok(Shape { format: media::named(format)?, pretty });
         }
-        let mut accept = String::new();
-        for value in request.headers().get_all(ACCEPT) {
-            let value =
-                value.to_str().map_err(|_| Error::at(Kind::NotAcceptable, "Accept", "the header is not ASCII"))?;
-            accept.push_str(if accept.is_empty() { "" } else { "," });
-            accept.push_str(value);
-        }
+        let accept = accept(request)?;
         let sent = || {
             let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok())?;
             media::sent(media).ok()
@@ -88,6 +82,17 @@ impl Shape {
             Format::Json => Ok(pretty_json(json)),
         }
     }
+}
+
+/// What the client accepts; several lines are one list.
+pub fn accept(request: &HttpRequest) -> Result<String> {
+    let mut accept = String::new();
+    for value in request.headers().get_all(ACCEPT) {
+        let value = value.to_str().map_err(|_| Error::at(Kind::NotAcceptable, "Accept", "the header is not ASCII"))?;
+        accept.push_str(if accept.is_empty() { "" } else { "," });
+        accept.push_str(value);
+    }
+    Ok(accept)
 }
 
 /// Compresses an answer that is worth it, as the client likes; one that nobody can have otherwise goes out as it is.
