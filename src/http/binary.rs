@@ -60,9 +60,10 @@ pub fn unwrapped(request: &HttpRequest, response: HttpResponse, refused: Option<
     };
     let binary: Value = serde_json::from_slice(&body).map_err(Error::internal)?;
     let content_type = text(&binary, "contentType").unwrap_or_default();
-    let data = text(&binary, "data").unwrap_or_default();
+    // Parts of a resource (`_elements`) may be without.
+    let data = text(&binary, "data");
     let liked = media::likes_better(&shape::accept(request)?, content_type);
-    let (true, Ok(content_type)) = (liked, HeaderValue::from_str(content_type)) else {
+    let (true, Some(data), Ok(content_type)) = (liked, data, HeaderValue::from_str(content_type)) else {
         return match refused {
             Some(error) => Err(error),
             None => Ok(head.set_body(body).map_into_boxed_body()),
