@@ -32,7 +32,7 @@ pub async fn read(request: &HttpRequest, mut payload: web::Payload, limit: usize
 /// Where a body goes, inflated or as it is.
 enum Sink {
     Plain(Bounded),
-    Gzip(MultiGzDecoder<Bounded>),
+    Gzip(Box<MultiGzDecoder<Bounded>>),
 }
 
 /// What is wrong with a body; none when it is too long.
@@ -53,7 +53,7 @@ impl Sink {
         };
         match coding.as_str() {
             "" | "identity" => Ok(Sink::Plain(bounded)),
-            "gzip" | "x-gzip" => Ok(Sink::Gzip(MultiGzDecoder::new(bounded))),
+            "gzip" | "x-gzip" => Ok(Sink::Gzip(Box::new(MultiGzDecoder::new(bounded)))),
             _ => Err(Error::at(
                 Kind::UnsupportedMediaType,
                 "Content-Encoding",

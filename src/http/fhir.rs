@@ -7,7 +7,7 @@ use crate::fhir::format::{self, Format, parse_json, parse_xml};
 use crate::fhir::patch::Patch;
 use crate::fhir::rule;
 use crate::http::shape::Shape;
-use crate::http::{State, body, negotiate, request_id, respond};
+use crate::http::{State, binary, body, negotiate, request_id, respond};
 use crate::i18n::Language;
 use crate::interaction::operation;
 use crate::interaction::request::{self, Conditions, Method, pairs};
@@ -81,7 +81,15 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State, shap
     if is_search {
         add_form(request, &body, &mut query)?;
     }
-    *shape = Shape::wanted(request, &pairs(&query)?)?;
+    let refused = match Shape::wanted(request, &pairs(&query)?) {
+        Ok(wanted) => {
+            *shape = wanted;
+            None
+        }
+        // What a Binary holds may be what is wanted.
+        Err(error) if method == Method::Get && binary::is_one(path) => Some(error),
+        Err(error) => return Err(error),
+    };
     let (body, patch) = match method {
         Method::Patch => (BytesMut::new(), Some(patched(request, state, body).await?)),
         _ => (body, None),
@@ -89,7 +97,10 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State, shap
     let value = match method {
         // The parameters of an operation may all stand in the address.
         Method::Post if body.is_empty() && path.contains('$') => None,
-        Method::Post | Method::Put if !is_search => Some(parsed(request, state, body).await?),
+        Method::Post | Method::Put if !is_search => Some(match binary::wrapped(request, path, &body) {
+            Some(binary) => binary,
+            None => parsed(request, state, body).await?,
+        }),
         _ => None,
     };
     let returns = negotiate::prefers(request);
@@ -108,7 +119,11 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State, shap
         _ => None,
     };
     let answer = interaction::execute(app, &caller, &interaction).await?;
-    Ok(respond::answer(&app.base, answer, returns.unwrap_or(Return::Representation)))
+    let response = respond::answer(&app.base, answer, returns.unwrap_or(Return::Representation));
+    if method == Method::Get && binary::is_one(path) {
+        return binary::unwrapped(request, response, refused);
+    }
+    Ok(response)
 }
 
 /// The language in which problems are told: English unless the client asks for Spanish.

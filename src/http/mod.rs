@@ -9,6 +9,7 @@
 //! | `/openapi.json` | [`openapi`] |
 //! | `/livez`, `/readyz`, `/metrics` | [`health`] |
 
+pub mod binary;
 pub mod body;
 pub mod cors;
 pub mod fhir;

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
 
 const FHIR: &str = "application/fhir+json";
+const XML: &str = "application/fhir+xml";
 
 pub fn routes(config: &mut web::ServiceConfig) {
     let only = || async { HttpResponse::MethodNotAllowed().insert_header(("allow", "GET, HEAD")).finish() };
@@ -154,6 +155,9 @@ fn operation(id: &str, tag: &str, interaction: &str, parameters: &[Value], body:
             _ => json!({"type": "object", "additionalProperties": {"type": "string"}}),
         };
         let mut content = Map::new();
+        if media == FHIR {
+            content.insert(XML.into(), json!({"schema": schema}));
+        }
         content.insert(media.into(), json!({"schema": schema}));
         members.insert("requestBody".into(), json!({"required": media != FORM, "content": content}));
     }
@@ -246,7 +250,10 @@ fn generic() -> Map<String, Value> {
 }
 
 fn responses() -> Value {
-    let content = |schema: &str| json!({FHIR: {"schema": reference("schemas", schema)}});
+    let content = |schema: &str| {
+        let schema = json!({"schema": reference("schemas", schema)});
+        json!({FHIR: schema, XML: schema})
+    };
     let text = |name: &str| json!({"schema": {"type": "string"}, "description": name});
     json!({
         "Resource": {

@@ -33,13 +33,7 @@ impl Shape {
         if let Some(format) = parameter("_format") {
             return Ok(Shape { format: media::named(format)?, pretty });
         }
-        let mut accept = String::new();
-        for value in request.headers().get_all(ACCEPT) {
-            let value =
-                value.to_str().map_err(|_| Error::at(Kind::NotAcceptable, "Accept", "the header is not ASCII"))?;
-            accept.push_str(if accept.is_empty() { "" } else { "," });
-            accept.push_str(value);
-        }
+        let accept = accept(request)?;
         let sent = || {
             let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok())?;
             media::sent(media).ok()
@@ -50,12 +44,11 @@ impl Shape {
 
     /// Gives an answer of FHIR its outside.
     pub async fn give(self, request: &HttpRequest, response: HttpResponse) -> HttpResponse {
-        if response.headers().get(CONTENT_TYPE).is_none_or(|media| media != FHIR_JSON) {
-            return compressed(request, response);
-        }
+        let is_json = response.headers().get(CONTENT_TYPE).is_some_and(|media| media == FHIR_JSON);
         let mut response = match self {
             Shape { format: Format::Json, pretty: false } => response,
-            _ => self.rewritten(request, response).await,
+            _ if is_json => self.rewritten(request, response).await,
+            _ => response,
         };
         response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
         compressed(request, response)
@@ -89,6 +82,17 @@ impl Shape {
             Format::Json => Ok(pretty_json(json)),
         }
     }
+}
+
+/// What the client accepts; several lines are one list.
+pub fn accept(request: &HttpRequest) -> Result<String> {
+    let mut accept = String::new();
+    for value in request.headers().get_all(ACCEPT) {
+        let value = value.to_str().map_err(|_| Error::at(Kind::NotAcceptable, "Accept", "the header is not ASCII"))?;
+        accept.push_str(if accept.is_empty() { "" } else { "," });
+        accept.push_str(value);
+    }
+    Ok(accept)
 }
 
 /// Compresses an answer that is worth it, as the client likes; one that nobody can have otherwise goes out as it is.

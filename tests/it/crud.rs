@@ -351,7 +351,7 @@ fn addresses_methods_and_media_types_are_refused_by_their_status() {
             .await
             .refused(415, "not-supported");
         medico.send("POST", "Patient", &[], Some(body.clone().into_bytes())).await.refused(415, "not-supported");
-        let packed = [("content-type", "application/fhir+json"), ("content-encoding", "gzip")];
+        let packed = [("content-type", "application/fhir+json"), ("content-encoding", "br")];
         medico.send("POST", "Patient", &packed, Some(body.into_bytes())).await.refused(415, "not-supported");
         medico.get("nada/nada/nada/nada/nada").await.refused(404, "not-found");
         // HEAD is GET without its body.

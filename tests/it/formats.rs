@@ -321,6 +321,50 @@ fn a_bomb_is_too_long_and_takes_no_memory() {
     });
 }
 
+#[test]
+fn a_binary_is_also_what_it_holds() {
+    run(async {
+        let fhir = fhir("integracion").await;
+        let data: Vec<u8> = (0..=255).collect();
+        let subject = format!("Patient/{}", fhir.create(patient()).await["id"].as_str().unwrap());
+        let headers = [("content-type", "image/png"), ("x-security-context", subject.as_str())];
+        let made = fhir.send("POST", "Binary", &headers, Some(data.clone())).await.expect(201);
+        let resource = made.json();
+        assert_eq!(
+            (&resource["contentType"], &resource["securityContext"]["reference"]),
+            (&"image/png".into(), &subject.as_str().into())
+        );
+        let path = format!("Binary/{}", made.id());
+        for (address, accept) in [(path.clone(), "image/png"), (format!("{path}/_history/1"), "image/*, */*;q=0.1")] {
+            let raw = fhir.get_with(&address, &[("accept", accept)]).await.expect(200);
+            assert_eq!((raw.header("content-type"), &raw.body), ("image/png", &data));
+            assert_eq!(
+                (raw.header("x-content-type-options"), raw.header("content-disposition")),
+                ("nosniff", "attachment")
+            );
+            assert_eq!(raw.header("etag"), "W/\"1\"");
+        }
+        for accept in ["*/*", "application/fhir+json, image/png;q=0.9", "application/json"] {
+            assert_eq!(fhir.get_with(&path, &[("accept", accept)]).await.expect(200).json(), resource, "{accept}");
+        }
+        assert_eq!(shown(&fhir.get_with(&path, &[("accept", XML)]).await.expect(200)), resource);
+        fhir.get_with(&path, &[("accept", "application/pdf")]).await.refused(406, "not-supported");
+        fhir.get(&format!("{path}?_format=png")).await.refused(406, "not-supported");
+        fhir.get_with("Binary/nada", &[("accept", "image/png")]).await.refused(404, "not-found");
+        anonymous().get_with(&path, &[("accept", "image/png")]).await.refused(401, "login");
+        let page = [("content-type", "text/html")];
+        let put = fhir.send("PUT", &path, &page, Some(b"<script>".to_vec())).await.expect(200);
+        assert_eq!(put.version(), 2);
+        let raw = fhir.get_with(&path, &[("accept", "text/html")]).await.expect(200);
+        assert_eq!((raw.body.as_slice(), raw.header("content-type")), (b"<script>".as_slice(), "text/html"));
+        assert!(raw.header("content-security-policy").starts_with("sandbox"));
+        // A resource stays one.
+        let whole = serde_json::json!({"resourceType": "Binary", "contentType": "text/plain", "data": "aGkK"});
+        let made = send(&fhir, "POST", "Binary", &whole).await.expect(201);
+        assert_eq!(content(&shown(&made)), whole);
+    });
+}
+
 /// `div` without white space and comments: fhirbolt does not keep them.
 fn without_space(value: &mut Value) {
     match value {

@@ -126,6 +126,23 @@ pub fn accepted(accept: &str) -> Result<Option<Format>> {
     }
 }
 
+/// Whether an Accept header names another media type, or its kind (`image/*`), and likes it better than FHIR.
+pub fn likes_better(accept: &str, other: &str) -> bool {
+    let name = Media::parse(other).name;
+    let kind = name.split_once('/').map_or("", |(kind, _)| kind);
+    let (mut liked, mut fhir) = (0, 0);
+    for media in accept.split(',').take(MAX_RANGES).map(Media::parse) {
+        let of_kind =
+            media.name.strip_suffix("/*").is_some_and(|it| it != "application" && it.eq_ignore_ascii_case(kind));
+        if media.format().is_some() {
+            fhir = fhir.max(media.quality);
+        } else if of_kind || media.name.eq_ignore_ascii_case(name) {
+            liked = liked.max(media.quality);
+        }
+    }
+    !name.is_empty() && liked > fhir
+}
+
 /// How much a format is liked; its own name counts more than a range, a narrow range more than a wide one.
 #[derive(Default)]
 struct Liked {
@@ -200,6 +217,23 @@ mod tests {
         check("application/fhir+json; fhirVersion=5.0, application/fhir+xml;fhirVersion=4.0", xml);
         check(";;;,,,=;q=", None);
         check("application/json;q=NaN", json);
+    }
+
+    #[test]
+    fn other_media_types_that_are_liked_better() {
+        let check = |accept: &str, other: &str, expected: bool| {
+            assert_eq!(likes_better(accept, other), expected, "{accept} {other}");
+        };
+        check("application/pdf", "application/pdf", true);
+        check("image/*, */*;q=0.1", "Image/PNG; a=b", true);
+        check("application/pdf;q=0.5, application/fhir+json", "application/pdf", false);
+        check("application/fhir+json;q=0.5, application/pdf", "application/pdf", true);
+        check("application/pdf;q=0", "application/pdf", false);
+        check("*/*", "application/pdf", false);
+        check("application/*", "application/pdf", false);
+        check("text/plain", "application/pdf", false);
+        check("application/json", "application/json", false);
+        check("", "", false);
     }
 
     #[test]

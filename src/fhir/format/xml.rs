@@ -297,7 +297,7 @@ impl<'a> Reader<'a> {
             Ok(div) => div,
             Err(fault) => return self.fatal(fault.kind, place, &fault.text),
         };
-        if let Err(rule) = xhtml::check_xml(div) {
+        if let Err(rule) = xhtml::check(div) {
             self.issue(Kind::Value, place, rule, tag.start);
         }
         Ok(Value::String(div.to_owned()))
