@@ -37,6 +37,7 @@ fn allowed(path: &str) -> actix_web::http::header::HeaderValue {
         _ if path.ends_with("_search") => "POST",
         0 => "GET, HEAD, POST",
         1 if path.ends_with("$explain") => "GET, HEAD",
+        2 if path.starts_with("$reindex/") => "GET, HEAD, DELETE",
         1 => "GET, HEAD, POST",
         2 => "GET, HEAD, PUT, DELETE",
         _ if path.ends_with("$everything") => "GET, HEAD, POST",

@@ -8,7 +8,7 @@ use crate::interaction::Answer;
 use crate::oauth::token::challenge;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use jiff::Timestamp;
@@ -73,6 +73,9 @@ pub fn answer(base: &str, answer: Answer, wanted: Return) -> HttpResponse {
         && answer.is_write
     {
         response.insert_header((LOCATION, format!("{base}/{location}")));
+    }
+    if let Some(location) = &answer.content_location {
+        response.insert_header((CONTENT_LOCATION, format!("{base}/{location}")));
     }
     match (wanted, answer.body) {
         (_, None) => response.finish(),

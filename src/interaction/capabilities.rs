@@ -4,7 +4,7 @@ use crate::access::Column;
 use crate::access::role;
 use crate::config::References;
 use crate::error::Result;
-use crate::fhir::definitions::{self, ResourceType, SearchKind};
+use crate::fhir::definitions::{Definitions, ResourceType, SearchKind};
 use crate::interaction::Answer;
 use crate::interaction::unit::Unit;
 use crate::search::compartment::KINDS;
@@ -17,7 +17,9 @@ const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everyt
 
 pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
     let app = unit.app;
-    let resources: Vec<Value> = ResourceType::all().map(|ty| resource(ty, app.config.fhir.references)).collect();
+    let definitions = app.search_context().definitions;
+    let resources: Vec<Value> =
+        ResourceType::all().map(|ty| resource(definitions, ty, app.config.fhir.references)).collect();
     let statement = json!({
         "resourceType": "CapabilityStatement",
         "url": format!("{}/metadata", app.base),
@@ -56,7 +58,7 @@ fn everywhere() -> Vec<Value> {
     all.map(|(name, kind)| json!({"name": name, "type": kind})).to_vec()
 }
 
-fn resource(ty: ResourceType, references: References) -> Value {
+fn resource(definitions: &'static Definitions, ty: ResourceType, references: References) -> Value {
     let create_only = role::column(ty) == Column::Audit;
     let codes: &[&str] = if create_only {
         &["read", "vread", "history-instance", "create", "search-type"]
@@ -68,8 +70,7 @@ fn resource(ty: ResourceType, references: References) -> Value {
         References::Enforce => &["literal", "enforced"],
         References::Off => &["literal"],
     };
-    let r4 = definitions::r4();
-    let parameters: Vec<Value> = parse::supported(r4, ty)
+    let parameters: Vec<Value> = parse::supported(definitions, ty)
         .iter()
         .map(|parameter| json!({"name": parameter.code, "definition": parameter.url, "type": kind(parameter.kind)}))
         .collect();
@@ -88,7 +89,7 @@ fn resource(ty: ResourceType, references: References) -> Value {
         members.insert("operation".to_owned(), json!([{"name": "everything", "definition": EVERYTHING}]));
     }
     if let (false, Value::Object(members)) = (parameters.is_empty(), &mut resource) {
-        let (forward, reverse) = (include::forward_paths(r4, ty), include::reverse_paths(r4, ty));
+        let (forward, reverse) = (include::forward_paths(definitions, ty), include::reverse_paths(definitions, ty));
         if !forward.is_empty() {
             members.insert("searchInclude".to_owned(), forward.into());
         }

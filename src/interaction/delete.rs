@@ -9,10 +9,10 @@ use crate::clock;
 use crate::config::References;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
-use crate::interaction::Answer;
 use crate::interaction::read::not_found;
 use crate::interaction::unit::Unit;
 use crate::interaction::update::stale;
+use crate::interaction::{Answer, custom};
 use crate::search::index;
 use crate::store;
 use crate::store::resource::Found;
@@ -55,6 +55,7 @@ pub(super) async fn run(
     if resource_type.name() == "Patient" {
         close_accounts(unit, id).await?;
     }
+    custom::kept(unit, resource_type, id, None).await?;
     unit.bury(&access, &current)
 }
 

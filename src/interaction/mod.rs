@@ -5,6 +5,7 @@
 mod batch;
 mod capabilities;
 mod create;
+mod custom;
 mod delete;
 mod history;
 mod includes;
@@ -129,6 +130,8 @@ pub enum Interaction {
     Explain {
         query: String,
     },
+    /// `$reindex`
+    Reindex(operation::Reindex),
     Transaction {
         bundle: Value,
     },
@@ -152,7 +155,7 @@ impl Interaction {
             Interaction::Create { .. } => "create",
             Interaction::Update { .. } => "update",
             Interaction::Delete { .. } => "delete",
-            Interaction::Everything { .. } | Interaction::Explain { .. } => "operation",
+            Interaction::Everything { .. } | Interaction::Explain { .. } | Interaction::Reindex(_) => "operation",
             Interaction::Transaction { .. } => "transaction",
             Interaction::Batch { .. } => "batch",
         }
@@ -171,6 +174,7 @@ impl Interaction {
             Interaction::SearchCompartment { resource_type, .. } => *resource_type,
             Interaction::Capabilities
             | Interaction::Explain { .. }
+            | Interaction::Reindex(_)
             | Interaction::SearchSystem { .. }
             | Interaction::Transaction { .. }
             | Interaction::Batch { .. } => None,
@@ -200,6 +204,8 @@ pub struct Answer {
     pub updated: Option<Timestamp>,
     /// `Type/id/_history/version`, relative to the base, of what was written.
     pub location: Option<String>,
+    /// Where the state of what goes on is asked, relative to the base.
+    pub content_location: Option<String>,
     /// Whether it tells of a write: then the client chooses how much comes back.
     pub is_write: bool,
 }
@@ -214,6 +220,7 @@ impl Answer {
             version: Some(version),
             updated: Some(updated),
             location: Some(location),
+            content_location: None,
             is_write: false,
         }
     }

@@ -4,6 +4,7 @@
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{ResourceType, r4};
 use crate::fhir::reference::is_id;
+use crate::interaction::operation::Reindex;
 use crate::interaction::{Content, Interaction};
 use crate::search::compartment::Compartment;
 use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
@@ -56,6 +57,9 @@ pub fn parse(
             Method::Get => Ok(Interaction::Explain { query: query.to_owned() }),
             _ => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
         };
+    }
+    if let ["$reindex", rest @ ..] = segments.as_slice() {
+        return reindex(method, rest, query, body);
     }
     if let Some(operation) = segments.iter().find(|s| s.starts_with('$')) {
         let known = operation.trim_start_matches('$').chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
@@ -151,6 +155,23 @@ fn everything(method: Method, id: &str, query: &str, body: Option<Value>) -> Res
         _ => return Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
     }
     Ok(Interaction::Everything { id: checked(id)?, query })
+}
+
+/// `$reindex` and `$reindex/{job}`.
+fn reindex(method: Method, rest: &[&str], query: &str, body: Option<Value>) -> Result<Interaction> {
+    let ask = match (method, rest) {
+        (Method::Get, []) => Reindex::List,
+        (Method::Post, []) => {
+            let mut query = query.to_owned();
+            body.iter().try_for_each(|body| add_parameters(body, &mut query))?;
+            Reindex::Start { query }
+        }
+        (Method::Get, [job]) => Reindex::Look { job: (*job).to_owned() },
+        (Method::Delete, [job]) => Reindex::Cancel { job: (*job).to_owned() },
+        (_, [] | [_]) => return Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
+        _ => return Err(Error::new(Kind::NotFound, "there is no such address")),
+    };
+    Ok(Interaction::Reindex(ask))
 }
 
 /// Adds the members of a Parameters resource to a query: each has a name and one primitive value.
@@ -297,6 +318,11 @@ mod tests {
         check("GET", "$explain", "operation");
         check("POST", "$explain", "MethodNotAllowed");
         check("GET", "Patient/$explain", "NotFound");
+        check("GET", "$reindex", "operation");
+        check("GET", "$reindex/1", "operation");
+        check("DELETE", "$reindex/1", "operation");
+        check("DELETE", "$reindex", "MethodNotAllowed");
+        check("GET", "$reindex/1/2", "NotFound");
         check("GET", "Patient/$everything", "NotFound");
         check("GET", "Encounter/1/$everything", "NotFound");
         check("POST", "Observation", "Invalid");

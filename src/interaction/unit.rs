@@ -15,10 +15,10 @@ use crate::fhir::reference::{self, Id, Reference};
 use crate::fhir::resource;
 use crate::interaction::places::{at_places, existing_at};
 use crate::interaction::{
-    Answer, Content, Interaction, capabilities, create, delete, history, operation, read, search, search_system,
-    transaction, update,
+    Answer, Content, Interaction, capabilities, create, custom, delete, history, operation, read, search,
+    search_system, transaction, update,
 };
-use crate::search::index;
+use crate::search::{Context, Extraction, index};
 use crate::store::placement::Record;
 use crate::store::pool::Pooled;
 use crate::store::resource::{Found, Stored};
@@ -59,6 +59,8 @@ pub struct Unit<'a> {
     pub(super) wants_body: bool,
     /// Sessions that end with the commit.
     ended: Vec<Uuid>,
+    /// What its columns are extracted and its searches read by, held until it has ended.
+    extraction: Arc<Extraction>,
 }
 
 /// The connection that a unit reads with.
@@ -105,6 +107,7 @@ impl<'a> Unit<'a> {
             place: None,
             wants_body: true,
             ended: Vec::new(),
+            extraction: app.extracting.current(),
         }
     }
 
@@ -141,6 +144,7 @@ impl<'a> Unit<'a> {
             }
             Interaction::Everything { id, query } => operation::everything(self, id, query).await,
             Interaction::Explain { query } => operation::explain(self, query).await,
+            Interaction::Reindex(ask) => operation::reindex(self, ask).await,
             Interaction::Transaction { bundle } => Box::pin(transaction::run(self, bundle)).await,
             Interaction::Batch { .. } => Err(Error::new(Kind::Invalid, "a batch is not one unit of work")),
         }
@@ -320,7 +324,8 @@ impl<'a> Unit<'a> {
         resource::set_meta(&mut value, u64::try_from(version).unwrap_or(1), updated);
 
         let base = &self.app.base;
-        let columns = index::columns(&self.app.search_context(), resource_type, &value)?;
+        let context = Context { definitions: self.extraction.definitions, ..self.app.search_context() };
+        let columns = index::columns(&context, resource_type, &value)?;
         let owner = access::compartment::owner(resource_type, &value, base);
         let labels = access::compartment::labels(resource_type, &value);
         access.may_write(&labels)?;
@@ -329,7 +334,8 @@ impl<'a> Unit<'a> {
         }
         self.take_targets(&value)?;
         self.spread(resource_type, &columns.patient, &place.documento_id).await?;
-        self.know_shape(resource_type, &columns.shape).await?;
+        self.app.know_shape(resource_type, &columns.shape).await?;
+        custom::kept(self, resource_type, &place.id, Some(&value)).await?;
         if !self.written.insert((resource_type, place.id.clone())) {
             return Err(Error::new(Kind::Invalid, "the same resource is written twice in one transaction"));
         }
@@ -358,6 +364,7 @@ impl<'a> Unit<'a> {
             owner,
             labels,
             body,
+            extraction: self.extraction.clone(),
         });
         Ok(answer)
     }
@@ -387,6 +394,7 @@ impl<'a> Unit<'a> {
             owner: current.owner.clone(),
             labels: current.labels.clone(),
             body: Vec::new(),
+            extraction: self.extraction.clone(),
         });
         let mut answer = Answer::of(204, resource_type, &current.id, version, updated);
         answer.location = None;
@@ -417,20 +425,6 @@ impl<'a> Unit<'a> {
                     self.set.record_keys.push(row);
                 }
             }
-        }
-        Ok(())
-    }
-
-    /// A set of parameters is known in `shape` before the first row that carries its key.
-    async fn know_shape(&mut self, resource_type: ResourceType, parameters: &[&'static str]) -> Result<()> {
-        let key = index::shape_key(&self.app.hasher, resource_type, parameters);
-        if self.app.shapes.lock().is_ok_and(|known| known.contains(&key)) {
-            return Ok(());
-        }
-        let conn = self.app.pool.lane().await?;
-        self.app.pool.within(store::write::shape(&conn, resource_type, key, parameters)).await?;
-        if let Ok(mut known) = self.app.shapes.lock() {
-            known.insert(key);
         }
         Ok(())
     }
@@ -556,6 +550,7 @@ impl<'a> Unit<'a> {
         if self.set.is_empty() && self.tx.is_none() {
             return self.app.audit.record(std::mem::take(&mut self.events)).await;
         }
+        self.app.may_store().await?;
         if let (None, true, true, Some(access)) =
             (&self.tx, self.set.is_one(), self.app.group.serves(), self.access.clone())
         {

@@ -36,6 +36,7 @@ mod plans;
 mod psql;
 mod races;
 mod record;
+mod reindex;
 mod roles;
 mod search;
 mod search_cases;
