@@ -21,6 +21,10 @@ const BEAT: Duration = Duration::from_secs(1);
 /// Half of what the others wait (`store::extraction`): a statement that was sent in time has ended by then.
 const GONE: Duration = Duration::from_secs(10);
 
+/// How often, and how long, a change of a parameter looks whether all know of it.
+const SETTLING: Duration = Duration::from_millis(50);
+const PATIENCE: Duration = Duration::from_secs(5);
+
 type Compiled = Vec<(ResourceType, &'static SearchParameter)>;
 
 /// The extraction of this instance.
@@ -168,6 +172,24 @@ impl App {
         drop(current);
         let known = self.pool.within(extraction::read(&conn)).await?;
         self.extracting.take(known)
+    }
+
+    /// After a change was committed: waits, not for ever, until no instance searches by what was before.
+    pub async fn settle(&self) {
+        let settled = async {
+            let conn = self.pool.get().await?;
+            let changed = extraction::generation(&conn).await?;
+            while !extraction::all_announced(&conn, changed).await? {
+                self.beat().await?;
+                tokio::time::sleep(SETTLING).await;
+            }
+            Ok::<(), Error>(())
+        };
+        match tokio::time::timeout(PATIENCE, settled).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "cannot tell whether all know of a search parameter that changed"),
+            Err(_) => tracing::warn!("some server has not heard in time of a search parameter that changed"),
+        }
     }
 
     /// Before rows are stored.

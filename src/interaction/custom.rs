@@ -24,25 +24,29 @@ pub(super) async fn kept(
     let custom = resource.map(Custom::read).transpose()?.flatten();
     let most = unit.app.config.limits.search_parameters;
     unit.transaction().await?;
-    unit.with(async |conn| {
-        extraction::lock(conn).await?;
-        match custom {
-            Some(custom) => put(conn, id, &custom, most).await,
-            None => remove(conn, id).await,
-        }
-    })
-    .await
+    let redefined = unit
+        .with(async |conn| {
+            extraction::lock(conn).await?;
+            match custom {
+                Some(custom) => put(conn, id, &custom, most).await,
+                None => remove(conn, id).await,
+            }
+        })
+        .await?;
+    unit.redefines |= redefined;
+    Ok(())
 }
 
 fn is_standard(resource: &Value) -> bool {
     resource.get("url").and_then(Value::as_str).is_some_and(|url| r4().has_parameter(url))
 }
 
-async fn put(conn: &Conn, id: &str, custom: &Custom, most: usize) -> Result<()> {
+/// False when nothing changes.
+async fn put(conn: &Conn, id: &str, custom: &Custom, most: usize) -> Result<bool> {
     let text = serde_json::to_string(custom).map_err(Error::internal)?;
     let known = extraction::of_id(conn, id).await?;
     if known.as_ref().is_some_and(|(known, _)| *known == text) {
-        return Ok(());
+        return Ok(false);
     }
     if let Some(name) = extraction::taken(conn, id, &custom.code, &custom.base).await? {
         let text = format!("another active SearchParameter gives {name} a parameter with this code");
@@ -57,13 +61,13 @@ async fn put(conn: &Conn, id: &str, custom: &Custom, most: usize) -> Result<()> 
         known.iter().flat_map(|(_, base)| base).chain(&custom.base).map(String::as_str).collect();
     let job = clock::uuid();
     reindex::add(conn, job, &format!("SearchParameter/{id}"), &types.into_iter().collect::<Vec<_>>()).await?;
-    extraction::put(conn, id, &custom.base, &custom.code, &text, job).await
+    extraction::put(conn, id, &custom.base, &custom.code, &text, job).await.map(|()| true)
 }
 
-async fn remove(conn: &Conn, id: &str) -> Result<()> {
-    let Some((_, base)) = extraction::of_id(conn, id).await? else { return Ok(()) };
+async fn remove(conn: &Conn, id: &str) -> Result<bool> {
+    let Some((_, base)) = extraction::of_id(conn, id).await? else { return Ok(false) };
     let job = clock::uuid();
     let types: Vec<&str> = base.iter().map(String::as_str).collect();
     reindex::add(conn, job, &format!("SearchParameter/{id}"), &types).await?;
-    extraction::going(conn, id, job).await
+    extraction::going(conn, id, job).await.map(|()| true)
 }

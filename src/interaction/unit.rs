@@ -61,6 +61,8 @@ pub struct Unit<'a> {
     ended: Vec<Uuid>,
     /// What its columns are extracted and its searches read by, held until it has ended.
     extraction: Arc<Extraction>,
+    /// Whether it changes what is extracted.
+    pub(super) redefines: bool,
 }
 
 /// The connection that a unit reads with.
@@ -108,6 +110,7 @@ impl<'a> Unit<'a> {
             wants_body: true,
             ended: Vec::new(),
             extraction: app.extracting.current(),
+            redefines: false,
         }
     }
 
@@ -528,13 +531,20 @@ impl<'a> Unit<'a> {
     /// Makes everything durable, the audit records included. Fails with a race (`store::is_race`) when somebody else
     /// was faster; nothing was written then.
     pub async fn commit(mut self) -> Result<()> {
-        let done = self.make_durable().await;
-        if done.is_err() {
+        if let Err(error) = self.make_durable().await {
             self.abandon().await;
-        } else if !self.ended.is_empty() {
+            return Err(error);
+        }
+        if !self.ended.is_empty() {
             self.app.sessions.let_all_hear(&self.ended).await;
         }
-        done
+        if self.redefines {
+            let app = self.app;
+            // It would wait for itself.
+            drop(self);
+            app.settle().await;
+        }
+        Ok(())
     }
 
     /// Rolls back. A unit that is dropped instead costs its connection.
