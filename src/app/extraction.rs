@@ -45,7 +45,7 @@ impl Default for Extracting {
         Extracting {
             instance: clock::uuid(),
             // Of the standard alone, and before every generation, so that it is replaced at once.
-            now: RwLock::new(Arc::new(Extraction { generation: -1, definitions: definitions::r4() })),
+            now: RwLock::new(Arc::new(Extraction { generation: -1, lapse: 0, definitions: definitions::r4() })),
             before: Mutex::default(),
             compiled: Mutex::default(),
             seen: Mutex::new(Instant::now()),
@@ -73,11 +73,11 @@ impl Extracting {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).elapsed() > GONE
     }
 
-    /// Takes over what all instances know.
-    fn take(&self, known: Known) -> Result<()> {
+    /// Takes over what all instances know. `lapsed`: they may have taken this one for gone in the meantime.
+    fn take(&self, known: Known, lapsed: bool) -> Result<()> {
         let current = self.current();
         let unfinished = unfinished(&known)?;
-        if known.generation == current.generation {
+        if known.generation == current.generation && !lapsed {
             for one in &unfinished {
                 let all = current.definitions.all_unfinished().iter();
                 let mut same = all.filter(|now| now.resource_type == one.resource_type && now.code == one.code);
@@ -93,7 +93,9 @@ impl Extracting {
         }
         let definitions = Definitions::with(parameters.into_iter(), unfinished);
         // Leaked, a few hundred bytes for each type with such parameters: changes are few, and everything points at it.
-        let next = Extraction { generation: known.generation, definitions: Box::leak(Box::new(definitions)) };
+        let definitions: &'static Definitions = Box::leak(Box::new(definitions));
+        let lapse = current.lapse + u64::from(lapsed);
+        let next = Extraction { generation: known.generation, lapse, definitions };
         let last = std::mem::replace(&mut *self.now.write().unwrap_or_else(PoisonError::into_inner), Arc::new(next));
         drop(current);
         self.before.lock().unwrap_or_else(PoisonError::into_inner).push(last);
@@ -141,7 +143,7 @@ impl App {
     /// Makes this instance known, then reads what there is: in this order nothing falls between.
     pub(super) async fn begin_extraction(&self, conn: &Conn) -> Result<()> {
         extraction::beat(conn, self.extracting.instance, -1).await?;
-        self.extracting.take(extraction::read(conn).await?)?;
+        self.extracting.take(extraction::read(conn).await?, false)?;
         extraction::beat(conn, self.extracting.instance, self.extracting.announced()).await.map(drop)
     }
 
@@ -164,14 +166,14 @@ impl App {
         let conn = self.pool.lane().await?;
         let latest =
             self.pool.within(extraction::beat(&conn, self.extracting.instance, self.extracting.announced())).await?;
-        *self.extracting.seen.lock().unwrap_or_else(PoisonError::into_inner) = begun;
-        let current = self.extracting.current();
-        if latest == current.generation && current.definitions.all_unfinished().is_empty() {
-            return Ok(());
+        let (current, lapsed) = (self.extracting.current(), self.extracting.is_gone());
+        if latest != current.generation || lapsed || !current.definitions.all_unfinished().is_empty() {
+            drop(current);
+            let known = self.pool.within(extraction::read(&conn)).await?;
+            self.extracting.take(known, lapsed)?;
         }
-        drop(current);
-        let known = self.pool.within(extraction::read(&conn)).await?;
-        self.extracting.take(known)
+        *self.extracting.seen.lock().unwrap_or_else(PoisonError::into_inner) = begun;
+        Ok(())
     }
 
     /// After a change was committed: waits, not for ever, until no instance searches by what was before.
@@ -192,8 +194,19 @@ impl App {
         }
     }
 
-    /// Before rows are stored.
-    pub async fn may_store(&self) -> Result<()> {
+    /// Before rows are stored whose columns were extracted by `held`: not after the others have gone on without this
+    /// instance. Then it is a race, and the work is done again.
+    pub async fn may_store(&self, held: &Extraction) -> Result<()> {
+        self.know_again().await?;
+        if self.extracting.current().lapse == held.lapse { Ok(()) } else { Err(store::race()) }
+    }
+
+    /// Before a search, when a parameter may have changed in the meantime.
+    pub async fn may_search(&self) -> Result<()> {
+        if self.extracting.current().definitions.has_custom() { self.know_again().await } else { Ok(()) }
+    }
+
+    async fn know_again(&self) -> Result<()> {
         if self.extracting.is_gone() {
             let unsure = |error: Error| {
                 Error::new(Kind::Transient, "this server cannot tell the others that it lives").caused_by(error)
@@ -236,16 +249,20 @@ mod tests {
     #[test]
     fn a_generation_is_announced_when_nobody_holds_an_earlier_one() {
         let extracting = Extracting::default();
-        extracting.take(known(3)).unwrap();
+        extracting.take(known(3), false).unwrap();
         assert_eq!(extracting.announced(), 3);
         let (one, other) = (extracting.current(), extracting.current());
-        extracting.take(known(4)).unwrap();
-        extracting.take(known(5)).unwrap();
+        extracting.take(known(4), false).unwrap();
+        extracting.take(known(5), false).unwrap();
         let late = extracting.current();
         assert_eq!((extracting.announced(), late.generation), (3, 5));
         drop(one);
         assert_eq!(extracting.announced(), 3);
         drop(other);
         assert_eq!(extracting.announced(), 5);
+        extracting.take(known(5), false).unwrap();
+        assert_eq!(extracting.current().lapse, late.lapse);
+        extracting.take(known(5), true).unwrap();
+        assert_ne!(extracting.current().lapse, late.lapse, "what began before is done again");
     }
 }

@@ -249,6 +249,7 @@ pub async fn execute(app: &Arc<App>, caller: &Caller, interaction: &Interaction)
 
 async fn attempt(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> Result<Answer> {
     for attempt in 0..ATTEMPTS {
+        app.may_search().await?;
         let mut unit = Unit::begin(app, caller);
         if attempt > 0 {
             unit.lock_what_is_read();

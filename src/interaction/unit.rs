@@ -560,7 +560,7 @@ impl<'a> Unit<'a> {
         if self.set.is_empty() && self.tx.is_none() {
             return self.app.audit.record(std::mem::take(&mut self.events)).await;
         }
-        self.app.may_store().await?;
+        self.app.may_store(&self.extraction).await?;
         if let (None, true, true, Some(access)) =
             (&self.tx, self.set.is_one(), self.app.group.serves(), self.access.clone())
         {

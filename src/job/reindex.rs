@@ -86,7 +86,7 @@ async fn walk(app: &App, conn: &Conn, job: &Held, extraction: &Arc<Extraction>) 
         let (rows, failed) = differing(app, found, extraction).await?;
         let changed = i64::try_from(rows.len()).unwrap_or(most);
         for together in rows.chunks(TOGETHER) {
-            app.may_store().await?;
+            app.may_store(extraction).await?;
             store(app, together).await?;
         }
         if !reindex::advance(conn, job, instance, &at, [done, changed, failed]).await? {

@@ -35,6 +35,8 @@ use hash::Hasher;
 /// What one generation of the registry says: what is written and asked by it holds it until that is over.
 pub struct Extraction {
     pub generation: i64,
+    /// How often this server was taken for gone: what began before such a time must not be stored after it.
+    pub lapse: u64,
     pub definitions: &'static Definitions,
 }
 

@@ -171,7 +171,8 @@ fn a_parameter_is_refused_until_all_was_read_also_through_kill_9() {
         let half = "select count(*) from reindex_job where state = 'running' and done > 0 and done < total";
         assert_eq!(count(&client, half, &[]).await, 1, "it was killed in the middle");
 
-        let second = Start::serve(&url).with("HISTORIA_TEST_FAILPOINT", "reindex-slow").ready();
+        // Until the lease of the dead one ends nothing goes on.
+        let second = Start::serve(&url).ready();
         let (admin, integracion) = (at(&second, &admin), at(&second, &integracion));
         let told = integracion.get("Patient?eps=EPS001").await.refused(400, "not-supported").diagnostics();
         assert!(told.contains("$reindex"), "{told}");
@@ -293,6 +294,34 @@ fn two_instances_change_together() {
             assert_eq!(found(caller, "Patient?eps=B1").await, all);
         }
         assert_eq!(part(&reindexed(&admin, "$reindex?type=Patient").await, "changed"), &json!(0));
+    });
+}
+
+/// One that stands still for so long that the others go on without it must not store by what it knew.
+#[test]
+fn an_instance_that_was_taken_for_gone_learns_first() {
+    let Some(url) = database("an_instance_that_was_taken_for_gone_learns_first") else { return };
+    let first = Start::dev().with("DATABASE_URL", &url).ready();
+    let second = Start::serve(&url).ready();
+    run(async {
+        let (admin, integracion) = (signed_in(&first, "admin").await, signed_in(&first, "integracion").await);
+        let late = at(&second, &integracion);
+        let mut ids = BTreeSet::from([late.post("Patient", &insured("EPS001")).await.expect(201).id()]);
+        second.signal("STOP");
+        admin.post("SearchParameter", &eps(EPS)).await.expect(201);
+        // It is waited for.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let told = integracion.get("Patient?eps=EPS001").await.refused(400, "not-supported").diagnostics();
+        assert!(told.contains("$reindex"), "{told}");
+        assert_eq!(found(&integracion, "Patient?eps=EPS001").await, ids);
+        let (caller, resource) = (late.clone(), insured("EPS001"));
+        let write = tokio::spawn(async move { caller.post("Patient", &resource).await.expect(201).id() });
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        second.signal("CONT");
+        ids.insert(write.await.unwrap());
+        for caller in [&integracion, &late] {
+            assert_eq!(found(caller, "Patient?eps=EPS001").await, ids);
+        }
     });
 }
 

@@ -238,6 +238,11 @@ impl Definitions {
         Some(one.percent.load(Ordering::Relaxed))
     }
 
+    /// Whether the installation has parameters of its own.
+    pub fn has_custom(&self) -> bool {
+        !self.lists.is_empty()
+    }
+
     /// All that cannot be asked yet.
     pub fn all_unfinished(&self) -> &[Unfinished] {
         &self.unfinished
