@@ -35,7 +35,7 @@ where id = (select id from reindex_job where state in ('waiting', 'running') ord
 returning id, types, state, generation, at";
 const CHOOSE: &str = "update reindex_job set generation = $2 where id = $1";
 const BEGIN: &str = "\
-update reindex_job set state = 'running', started = coalesce(started, now()), total = $2 where id = $1 and state = 'waiting'";
+update reindex_job set state = 'running', started = now(), total = $2 where id = $1 and state = 'waiting'";
 const TOTAL: &str = "select count(*) from resource where resource_type = any($1) and not deleted";
 const ADVANCE: &str = "\
 update reindex_job set at = $3, done = done + $4, changed = changed + $5, failed = failed + $6, lease_until = now() + interval '10 s'

@@ -1,7 +1,8 @@
 //! Search parameters of an installation and `$reindex` (issue 6): refused until every resource was read, never too few.
 
+use crate::harness::cluster::cluster;
 use crate::harness::data::{patient, patient_with};
-use crate::harness::database::{connect, count, empty};
+use crate::harness::database::{connect, count, empty, own};
 use crate::harness::fhir::signed_in;
 use crate::harness::{Fhir, Instance, Start, fhir, run, server, skip, unique};
 use serde_json::{Value, json};
@@ -294,6 +295,38 @@ fn two_instances_change_together() {
             assert_eq!(found(caller, "Patient?eps=B1").await, all);
         }
         assert_eq!(part(&reindexed(&admin, "$reindex?type=Patient").await, "changed"), &json!(0));
+    });
+}
+
+#[test]
+fn a_cluster_does_the_same() {
+    let Some(cluster) = cluster() else { return skip("a_cluster_does_the_same", "extension not installed") };
+    let url = own(&cluster.url);
+    let first = Start::dev().with("DATABASE_URL", &url).ready();
+    run(async {
+        let (admin, integracion) = (signed_in(&first, "admin").await, signed_in(&first, "integracion").await);
+        let mut ids = BTreeSet::new();
+        for _ in 0..12 {
+            ids.insert(integracion.post("Patient", &insured("EPS001")).await.expect(201).id());
+        }
+        let id = admin.post("SearchParameter", &eps(EPS)).await.expect(201).id();
+        ids.insert(integracion.post("Patient", &insured("EPS001")).await.expect(201).id());
+        assert_eq!(found(&integracion, "Patient?eps=EPS001").await, ids);
+        assert_eq!(part(&reindexed(&admin, "$reindex?type=Patient,Observation").await, "changed"), &json!(0));
+        let all = found(&integracion, "Patient?name:missing=false").await;
+        let client = connect(&url).await.unwrap();
+        client.execute("update resource set keys = '{}' where resource_type = 'Patient'", &[]).await.unwrap();
+        client.execute("delete from search_string where resource_type = 'Patient'", &[]).await.unwrap();
+        let told = reindexed(&admin, "$reindex?type=Patient").await;
+        assert_eq!(part(&told, "changed").as_u64().unwrap(), all.len() as u64, "{told}");
+        assert_eq!(found(&integracion, "Patient?eps=EPS001").await, ids);
+        assert_eq!(found(&integracion, "Patient?name:missing=false").await, all);
+        admin.delete(&format!("SearchParameter/{id}")).await.expect(204);
+        until("unknown again", async || {
+            let told = integracion.get("Patient?eps=EPS001").await.refused(400, "not-supported").diagnostics();
+            if told.contains("is no search parameter") { Ok(()) } else { Err(told) }
+        })
+        .await;
     });
 }
 
