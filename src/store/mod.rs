@@ -16,6 +16,8 @@ pub mod explain;
 pub mod extraction;
 pub mod form;
 pub mod group;
+pub mod history;
+pub mod horizon;
 pub mod include;
 pub mod installation;
 pub mod link;
@@ -45,6 +47,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("form", form::STATEMENTS),
     ("everything", everything::STATEMENTS),
     ("extraction", extraction::STATEMENTS),
+    ("horizon", horizon::STATEMENTS),
     ("installation", installation::STATEMENTS),
     ("link", link::STATEMENTS),
     ("message", message::STATEMENTS),
