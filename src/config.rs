@@ -152,9 +152,17 @@ pub enum References {
     Off,
 }
 
+/// What a conditional delete does with several matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionalDelete {
+    Single,
+    Multiple,
+}
+
 #[derive(Clone, Debug)]
 pub struct Fhir {
     pub references: References,
+    pub conditional_delete: ConditionalDelete,
 }
 
 /// An identifier system that names identity documents of one type.
@@ -191,6 +199,8 @@ pub struct Institution {
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub bundle_entries: usize,
+    pub conditional_deletes: usize,
+    pub patch_operations: usize,
     pub body: usize,
     pub depth: usize,
     pub string: usize,
@@ -206,6 +216,7 @@ pub struct Limits {
     pub includes: usize,
     pub everything: usize,
     pub url: usize,
+    pub headers: usize,
     pub mllp_frame: usize,
     pub bundles_at_once: usize,
     pub patients_per_resource: usize,

@@ -442,3 +442,100 @@ fn layers_name_each_module_once() {
     let names: Vec<&str> = LAYERS.iter().flat_map(|names| names.iter().copied()).collect();
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
 }
+
+/// Where SQL may be put together: the generator of searches, and what names tables, nodes or settings, which no request does.
+const MAKES_SQL: &[&str] = &["search/sql", "store/cluster/", "store/copy.rs", "store/pool.rs"];
+
+/// Files that begin a text of SQL in `format!`.
+fn made_sql(path: &str, text: &str) -> Vec<String> {
+    let starts =
+        ["select ", "insert into ", "update ", "delete from ", "with ", "copy ", "create ", "alter ", "drop ", "set "];
+    let texts = text.split("format!(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+    let made = texts.filter(|text| starts.iter().any(|start| text.to_lowercase().starts_with(start)));
+    let allowed = MAKES_SQL.iter().any(|place| path.starts_with(place));
+    made.filter(|_| !allowed).map(|text| format!("{path}: {}", text.chars().take(40).collect::<String>())).collect()
+}
+
+#[test]
+fn sql_is_made_in_few_places() {
+    assert_eq!(made_sql("store/a.rs", "let x = format!(\n    \"select {name}\");"), ["store/a.rs: select {name}\");"]);
+    assert!(made_sql("store/copy.rs", "format!(\"delete from {name}\")").is_empty());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&root, &mut files);
+    let mut wrong = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+        if ["store/", "search/", "interaction/", "oauth/", "hl7v2/", "job/"]
+            .iter()
+            .any(|folder| path.starts_with(folder))
+        {
+            wrong.extend(made_sql(&path, &fs::read_to_string(&file).unwrap()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Libraries that would open what `docs/security-coverage.md` says is shut: clients of HTTP, regular expressions of users,
+/// formats that make objects by their own word, archives, engines of HTML and scripts.
+const REFUSED_LIBRARIES: &[&str] = &[
+    "reqwest",
+    "hyper",
+    "ureq",
+    "curl",
+    "isahc",
+    "awc",
+    "regex",
+    "fancy-regex",
+    "bincode",
+    "serde_yaml",
+    "ron",
+    "rmp-serde",
+    "ciborium",
+    "serde-pickle",
+    "typetag",
+    "zip",
+    "tar",
+    "wasmtime",
+    "rhai",
+    "mlua",
+    "boa_engine",
+    "headless_chrome",
+];
+
+#[test]
+fn no_library_of_a_refused_kind_is_used() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let program = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let used: Vec<&str> =
+        program.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.trim()).collect();
+    assert!(used.len() > 20 && used.contains(&"serde_json"), "{used:?}");
+    let refused: Vec<&&str> = used.iter().filter(|name| REFUSED_LIBRARIES.contains(name)).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
+/// Each row of `docs/security-coverage.md` names tests that there are, or says why there is none.
+#[test]
+fn the_page_on_security_is_true() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/security-coverage.md")).unwrap();
+    let mut files = Vec::new();
+    ["src", "tests"].iter().for_each(|folder| rust_files(&root.join(folder), &mut files));
+    let code: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let wanted: BTreeSet<String> = (130..150).chain([154]).map(|n| format!("F{n}")).collect();
+    let mut seen = BTreeSet::new();
+    for line in page.lines().filter(|line| line.starts_with("| F")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert!(seen.insert(cells[0].to_owned()), "{} stands twice", cells[0]);
+        let names: Vec<&str> = cells[2].split('`').skip(1).step_by(2).collect();
+        if let Some(why) = cells[2].strip_prefix("no test:") {
+            assert!(why.len() > 20, "{}: why?", cells[0]);
+            continue;
+        }
+        assert!(!names.is_empty(), "{} names no test", cells[0]);
+        for name in names {
+            assert!(code.contains(&format!("fn {name}()")), "{}: there is no test {name}", cells[0]);
+        }
+    }
+    assert_eq!(seen, wanted);
+}

@@ -45,15 +45,15 @@ pub fn is_lenient(request: &HttpRequest) -> bool {
 }
 
 /// `Prefer: return=...`; what it does not know it does not heed.
-pub fn prefers(request: &HttpRequest) -> Return {
+pub fn prefers(request: &HttpRequest) -> Option<Return> {
     let values = request.headers().get_all("prefer").filter_map(|v| v.to_str().ok());
     for preference in values.flat_map(|v| v.split([',', ';'])).map(str::trim) {
         match preference {
-            "return=minimal" => return Return::Minimal,
-            "return=representation" => return Return::Representation,
-            "return=OperationOutcome" => return Return::OperationOutcome,
+            "return=minimal" => return Some(Return::Minimal),
+            "return=representation" => return Some(Return::Representation),
+            "return=OperationOutcome" => return Some(Return::OperationOutcome),
             _ => {}
         }
     }
-    Return::Representation
+    None
 }

@@ -5,7 +5,7 @@
 
 use crate::access::Column;
 use crate::access::role;
-use crate::config::References;
+use crate::config::{ConditionalDelete, Fhir, References};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{self, Definitions, ResourceType, SearchKind};
 use crate::interaction::Answer;
@@ -96,8 +96,7 @@ fn terminology(unit: &Unit<'_>) -> Value {
 fn statement(unit: &Unit<'_>) -> Value {
     let app = unit.app;
     let definitions = app.search_context().definitions;
-    let resources: Vec<Value> =
-        ResourceType::all().map(|ty| resource(definitions, ty, app.config.fhir.references)).collect();
+    let resources: Vec<Value> = ResourceType::all().map(|ty| resource(definitions, ty, &app.config.fhir)).collect();
     json!({
         "resourceType": "CapabilityStatement",
         "url": format!("{}/metadata", app.base),
@@ -110,6 +109,8 @@ fn statement(unit: &Unit<'_>) -> Value {
         "implementation": {"description": "historia: health-record server", "url": app.base},
         "fhirVersion": "4.0.1",
         "format": ["application/fhir+json", "json"],
+        // The second is FHIRPath Patch: a Parameters resource.
+        "patchFormat": ["application/json-patch+json", "application/merge-patch+json", "application/fhir+json"],
         "rest": [{
             "mode": "server",
             "security": {
@@ -136,15 +137,15 @@ fn everywhere() -> Vec<Value> {
     all.map(|(name, kind)| json!({"name": name, "type": kind})).to_vec()
 }
 
-fn resource(definitions: &'static Definitions, ty: ResourceType, references: References) -> Value {
+fn resource(definitions: &'static Definitions, ty: ResourceType, fhir: &Fhir) -> Value {
     let create_only = role::column(ty) == Column::Audit;
     let codes: &[&str] = if create_only {
         &["read", "vread", "history-instance", "history-type", "create", "search-type"]
     } else {
-        &["read", "vread", "history-instance", "history-type", "create", "update", "delete", "search-type"]
+        &["read", "vread", "history-instance", "history-type", "create", "update", "patch", "delete", "search-type"]
     };
     let interactions: Vec<Value> = codes.iter().map(|code| json!({"code": code})).collect();
-    let policy: &[&str] = match references {
+    let policy: &[&str] = match fhir.references {
         References::Enforce => &["literal", "enforced"],
         References::Off => &["literal"],
     };
@@ -152,19 +153,7 @@ fn resource(definitions: &'static Definitions, ty: ResourceType, references: Ref
         .iter()
         .map(|parameter| json!({"name": parameter.code, "definition": parameter.url, "type": kind(parameter.kind)}))
         .collect();
-    let mut resource = json!({
-        "type": ty.name(),
-        "interaction": interactions,
-        "versioning": if create_only { "versioned" } else { "versioned-update" },
-        "readHistory": true,
-        "updateCreate": !create_only,
-        "conditionalCreate": true,
-        "conditionalRead": "full-support",
-        "conditionalUpdate": false,
-        "conditionalDelete": "not-supported",
-        "referencePolicy": policy,
-    });
-    let mut operations = vec![operation("meta", "Resource-meta")];
+    let mut operations = vec![operation("meta", "Resource-meta"), operation("validate", "Resource-validate")];
     if !create_only {
         operations.push(operation("meta-add", "Resource-meta-add"));
         operations.push(operation("meta-delete", "Resource-meta-delete"));
@@ -174,9 +163,23 @@ fn resource(definitions: &'static Definitions, ty: ResourceType, references: Ref
         "Encounter" => operations.push(operation("everything", "Encounter-everything")),
         _ => {}
     }
-    if let Value::Object(members) = &mut resource {
-        members.insert("operation".to_owned(), operations.into());
-    }
+    let mut resource = json!({
+        "type": ty.name(),
+        "interaction": interactions,
+        "conditionalUpdate": !create_only,
+        "conditionalDelete": match (create_only, fhir.conditional_delete) {
+            (true, _) => "not-supported",
+            (false, ConditionalDelete::Single) => "single",
+            (false, ConditionalDelete::Multiple) => "multiple",
+        },
+        "versioning": if create_only { "versioned" } else { "versioned-update" },
+        "readHistory": true,
+        "updateCreate": !create_only,
+        "conditionalCreate": true,
+        "conditionalRead": "full-support",
+        "referencePolicy": policy,
+        "operation": operations,
+    });
     if let (false, Value::Object(members)) = (parameters.is_empty(), &mut resource) {
         let (forward, reverse) = (include::forward_paths(definitions, ty), include::reverse_paths(definitions, ty));
         if !forward.is_empty() {

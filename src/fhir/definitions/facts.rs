@@ -1,5 +1,6 @@
 //! From the text under `fhir-profiles/r4` to the registry; the form is described in `src/bin/definitions.rs`.
 
+use super::currency;
 use super::{ElementDef, ElementType, Max, ResourceType, SearchKind, Standard, TypeDef, TypeId, TypeKind, ValueSet};
 use crate::error::{Error, Result};
 use serde::Deserialize;
@@ -70,7 +71,11 @@ fn broken(fact: &str) -> Error {
 }
 
 fn value_sets(facts: Vec<ValueSetFact>) -> HashMap<&'static str, &'static ValueSet> {
-    let read = |fact: ValueSetFact| {
+    let read = |mut fact: ValueSetFact| {
+        if fact.url == currency::VALUE_SET && fact.codes.is_none() {
+            let codes = currency::CODES.split_whitespace().collect();
+            fact.codes = Some(BTreeMap::from([(currency::SYSTEM, codes)]));
+        }
         let mut systems = Vec::new();
         let codes = fact.codes.map(|by_system| {
             systems.extend(by_system.keys().copied());

@@ -9,7 +9,7 @@
 
 mod compile;
 mod evaluate;
-mod parse;
+pub(in crate::fhir) mod parse;
 
 use crate::error::Result;
 use crate::fhir::definitions::Standard;

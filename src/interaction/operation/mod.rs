@@ -5,6 +5,7 @@ mod explain;
 mod identify;
 mod meta;
 mod reindex;
+mod validate;
 
 use crate::error::{Error, Kind, Result};
 use crate::interaction::Interaction;
@@ -19,6 +20,8 @@ pub use meta::{Labels, MetaChange};
 pub(super) use meta::{change as meta_change, run as meta};
 pub use reindex::Ask as Reindex;
 pub(super) use reindex::run as reindex;
+pub use validate::Validate;
+pub(super) use validate::{problems, run as validate};
 
 /// The operation at a place: `$everything` at `Patient/1`.
 pub(super) fn parse(
@@ -53,6 +56,8 @@ pub(super) fn parse(
             let change = MetaChange::new(resource_type, id, operation == "$meta-add", if_match(conditions)?, body)?;
             Ok(Interaction::MetaChange(Box::new(change)))
         }
+        ("$validate", [name]) => validate::parse(method, resource_type(name)?, None, query, body),
+        ("$validate", [name, id]) => validate::parse(method, resource_type(name)?, Some(checked(id)?), query, body),
         ("$explain" | "$reindex", [])
         | ("$everything", ["Patient" | "Encounter", _] | ["Patient" | "Encounter"])
         | ("$meta-add" | "$meta-delete", [_, _]) => {
