@@ -207,6 +207,7 @@ pub struct Limits {
     pub count_default: usize,
     pub count_max: usize,
     pub or_terms: usize,
+    pub search_parameters: usize,
     pub parameters: usize,
     pub search_rows: usize,
     pub chain_depth: usize,

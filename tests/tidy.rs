@@ -49,6 +49,7 @@ const WITH_IO: &[&str] = &[
     "telemetry.rs",
     "store/",
     "app.rs",
+    "app/",
     "audit.rs",
     "interaction/",
     "oauth/",

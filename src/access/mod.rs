@@ -116,6 +116,14 @@ pub fn may_explain(caller: &Caller) -> Result<()> {
     }
 }
 
+/// Whether the caller may have stored resources read again for searches, of which nothing is shown.
+pub fn may_reindex(caller: &Caller) -> Result<()> {
+    match caller.role {
+        Role::Admin => Ok(()),
+        _ => Err(Error::new(Kind::Forbidden, "the role may not have resources read again")),
+    }
+}
+
 /// For statements that are looked at from outside: they are those of a caller without bounds, and no row goes out.
 pub fn explain(caller: &Caller, resource_type: ResourceType) -> Result<Access> {
     may_explain(caller)?;

@@ -152,6 +152,7 @@ async fn serve(
         },
     )?;
     tokio::spawn(crate::job::upkeep::run(app.clone(), telemetry));
+    tokio::spawn(crate::job::reindex::run(app.clone()));
     ready.write(data.path()).map_err(|e| Failure::new(Exit::Failed, format!("cannot write ready.json: {e}")))?;
     say(&ready.block());
 
@@ -163,6 +164,8 @@ async fn serve(
     if let Some(mllp) = mllp {
         let _ = tokio::time::timeout(config.http.shutdown_timeout, mllp).await;
     }
+    // Without it the others wait some seconds for what is gone.
+    let _ = app.leave().await;
     result
 }
 

@@ -169,6 +169,7 @@ fn limits(read: &Reader) -> Result<Limits, ConfigError> {
         count_default: read.count("limits.count_default", 1, 10_000)?,
         count_max: read.count("limits.count_max", 1, 10_000)?,
         or_terms: read.count("limits.or_terms", 1, 10_000)?,
+        search_parameters: read.count("limits.search_parameters", 0, 1_000)?,
         parameters: read.count("limits.parameters", 1, 1_000)?,
         search_rows: read.count("limits.search_rows", 1, 1_000_000_000)?,
         chain_depth: read.count("limits.chain_depth", 1, 10)?,

@@ -50,6 +50,7 @@ fn allowed(path: &str) -> HeaderValue {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     let methods = match segments.as_slice() {
         [.., operation] if operation.starts_with('$') => operation::methods(operation),
+        ["$reindex", _] => "GET, HEAD, DELETE, OPTIONS",
         [.., "_search"] => "POST, OPTIONS",
         [.., "_history"] | ["metadata"] => "GET, HEAD, OPTIONS",
         [] => "GET, HEAD, POST, OPTIONS",

@@ -72,6 +72,9 @@ pub fn answer(base: &str, answer: Answer, wanted: Return) -> HttpResponse {
             response.insert_header((CONTENT_LOCATION, location));
         }
     }
+    if let Some(location) = &answer.content_location {
+        response.insert_header((CONTENT_LOCATION, format!("{base}/{location}")));
+    }
     match (wanted, answer.body) {
         (_, None) => response.finish(),
         (Return::Minimal, _) if answer.is_write => response.finish(),

@@ -7,7 +7,7 @@ use crate::access::Column;
 use crate::access::role;
 use crate::config::{ConditionalDelete, Fhir, References};
 use crate::error::{Error, Kind, Result};
-use crate::fhir::definitions::{self, ResourceType, SearchKind};
+use crate::fhir::definitions::{self, Definitions, ResourceType, SearchKind};
 use crate::interaction::Answer;
 use crate::interaction::request::pairs;
 use crate::interaction::unit::Unit;
@@ -103,7 +103,8 @@ fn terminology(unit: &Unit<'_>) -> Value {
 
 fn statement(unit: &Unit<'_>) -> Value {
     let app = unit.app;
-    let resources: Vec<Value> = ResourceType::all().map(|ty| resource(ty, &app.config.fhir)).collect();
+    let definitions = app.search_context().definitions;
+    let resources: Vec<Value> = ResourceType::all().map(|ty| resource(definitions, ty, &app.config.fhir)).collect();
     json!({
         "resourceType": "CapabilityStatement",
         "url": format!("{}/metadata", app.base),
@@ -144,7 +145,7 @@ fn everywhere() -> Vec<Value> {
     all.map(|(name, kind)| json!({"name": name, "type": kind})).to_vec()
 }
 
-fn resource(ty: ResourceType, fhir: &Fhir) -> Value {
+fn resource(definitions: &'static Definitions, ty: ResourceType, fhir: &Fhir) -> Value {
     let create_only = role::column(ty) == Column::Audit;
     let codes: &[&str] = if create_only {
         &["read", "vread", "history-instance", "history-type", "create", "search-type"]
@@ -156,8 +157,7 @@ fn resource(ty: ResourceType, fhir: &Fhir) -> Value {
         References::Enforce => &["literal", "enforced"],
         References::Off => &["literal"],
     };
-    let r4 = definitions::r4();
-    let parameters: Vec<Value> = parse::supported(r4, ty)
+    let parameters: Vec<Value> = parse::supported(definitions, ty)
         .iter()
         .map(|parameter| json!({"name": parameter.code, "definition": parameter.url, "type": kind(parameter.kind)}))
         .collect();
@@ -189,7 +189,7 @@ fn resource(ty: ResourceType, fhir: &Fhir) -> Value {
         "operation": operations,
     });
     if let (false, Value::Object(members)) = (parameters.is_empty(), &mut resource) {
-        let (forward, reverse) = (include::forward_paths(r4, ty), include::reverse_paths(r4, ty));
+        let (forward, reverse) = (include::forward_paths(definitions, ty), include::reverse_paths(definitions, ty));
         if !forward.is_empty() {
             members.insert("searchInclude".to_owned(), forward.into());
         }

@@ -9,10 +9,10 @@ use crate::audit::Event;
 use crate::clock;
 use crate::error::Result;
 use crate::fhir::definitions::ResourceType;
-use crate::interaction::Answer;
 use crate::interaction::read::not_found;
 use crate::interaction::unit::Unit;
 use crate::interaction::update::stale;
+use crate::interaction::{Answer, custom};
 use crate::store;
 use crate::store::resource::Found;
 use crate::store::session::Holder;
@@ -44,6 +44,7 @@ pub(super) async fn run(
     if resource_type.name() == "Patient" {
         close_accounts(unit, id).await?;
     }
+    custom::kept(unit, resource_type, id, None).await?;
     unit.bury(&access, &current)
 }
 

@@ -6,6 +6,7 @@ mod batch;
 mod capabilities;
 mod conditional;
 mod create;
+mod custom;
 mod delete;
 mod entry;
 mod history;
@@ -200,6 +201,8 @@ pub enum Interaction {
     Explain {
         query: String,
     },
+    /// `$reindex`
+    Reindex(operation::Reindex),
     /// `returns`: what each entry's response carries of what it wrote; nothing when it is not said.
     Transaction {
         bundle: Value,
@@ -234,7 +237,8 @@ impl Interaction {
             | Interaction::Meta(_)
             | Interaction::MetaChange(_)
             | Interaction::Validate(_)
-            | Interaction::Explain { .. } => "operation",
+            | Interaction::Explain { .. }
+            | Interaction::Reindex(_) => "operation",
             Interaction::Transaction { .. } => "transaction",
             Interaction::Batch { .. } => "batch",
         }
@@ -261,6 +265,7 @@ impl Interaction {
             Interaction::Refined { interaction, .. } => interaction.resource_type(),
             Interaction::Capabilities { .. }
             | Interaction::Explain { .. }
+            | Interaction::Reindex(_)
             | Interaction::SearchSystem { .. }
             | Interaction::Transaction { .. }
             | Interaction::Batch { .. } => None,
@@ -295,6 +300,8 @@ pub struct Answer {
     pub updated: Option<Timestamp>,
     /// `Type/id/_history/version`, relative to the base, of what was written.
     pub location: Option<String>,
+    /// Where the state of what goes on is asked, relative to the base.
+    pub content_location: Option<String>,
     /// Whether it tells of a write: then the client chooses how much comes back.
     pub is_write: bool,
 }
@@ -309,6 +316,7 @@ impl Answer {
             version: Some(version),
             updated: Some(updated),
             location: Some(location),
+            content_location: None,
             is_write: false,
         }
     }
@@ -342,6 +350,7 @@ pub async fn execute(app: &Arc<App>, caller: &Caller, interaction: &Interaction)
 
 async fn attempt(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> Result<Answer> {
     for attempt in 0..ATTEMPTS {
+        app.may_search().await?;
         let mut unit = Unit::begin(app, caller);
         if attempt > 0 {
             unit.lock_what_is_read();

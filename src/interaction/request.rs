@@ -59,6 +59,9 @@ pub fn parse(
 
 fn plain(method: Method, path: &str, query: &str, conditions: &Conditions, body: Option<Value>) -> Result<Interaction> {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    if let ["$reindex", job] = segments.as_slice() {
+        return operation::job(method, job);
+    }
     if let [place @ .., operation] = segments.as_slice()
         && operation.starts_with('$')
     {
@@ -340,6 +343,11 @@ mod tests {
         check("GET", "$explain", "operation");
         check("POST", "$explain", "MethodNotAllowed");
         check("GET", "Patient/$explain", "NotFound");
+        check("GET", "$reindex", "operation");
+        check("GET", "$reindex/1", "operation");
+        check("DELETE", "$reindex/1", "operation");
+        check("DELETE", "$reindex", "MethodNotAllowed");
+        check("GET", "$reindex/1/2", "NotFound");
         check("GET", "Encounter/1/$everything", "operation");
         check("GET", "Observation/1/$everything", "NotFound");
         check("GET", "Patient/1/$everything/x", "NotFound");

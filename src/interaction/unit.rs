@@ -13,10 +13,10 @@ use crate::fhir::reference::Id;
 use crate::fhir::{resource, subset};
 use crate::interaction::places::at_places;
 use crate::interaction::{
-    Answer, Content, Interaction, capabilities, conditional, create, delete, history, operation, patch, read, refined,
-    search, search_system, transaction, update,
+    Answer, Content, Interaction, capabilities, conditional, create, custom, delete, history, operation, patch, read,
+    refined, search, search_system, transaction, update,
 };
-use crate::search::index;
+use crate::search::{Context, Extraction, index};
 use crate::store::horizon::Running;
 use crate::store::placement::Record;
 use crate::store::pool::Pooled;
@@ -62,6 +62,10 @@ pub struct Unit<'a> {
     pub(super) wants_body: bool,
     /// Sessions that end with the commit.
     ended: Vec<Uuid>,
+    /// What its columns are extracted and its searches read by, held until it has ended.
+    extraction: Arc<Extraction>,
+    /// Whether it changes what is extracted.
+    pub(super) redefines: bool,
     /// That it writes, once it does.
     running: Option<Running>,
 }
@@ -112,6 +116,8 @@ impl<'a> Unit<'a> {
             place: None,
             wants_body: true,
             ended: Vec::new(),
+            extraction: app.extracting.current(),
+            redefines: false,
             running: None,
         }
     }
@@ -162,6 +168,7 @@ impl<'a> Unit<'a> {
             Interaction::MetaChange(change) => operation::meta_change(self, change).await,
             Interaction::Validate(asked) => operation::validate(self, asked).await,
             Interaction::Explain { query } => operation::explain(self, query).await,
+            Interaction::Reindex(ask) => operation::reindex(self, ask).await,
             Interaction::Transaction { bundle, returns } => Box::pin(transaction::run(self, bundle, *returns)).await,
             Interaction::Batch { .. } => Err(Error::new(Kind::Invalid, "a batch is not one unit of work")),
         }
@@ -327,7 +334,8 @@ impl<'a> Unit<'a> {
         resource::set_meta(&mut value, u64::try_from(version).unwrap_or(1), updated);
 
         let base = &self.app.base;
-        let columns = index::columns(&self.app.search_context(), resource_type, &value)?;
+        let context = Context { definitions: self.extraction.definitions, ..self.app.search_context() };
+        let columns = index::columns(&context, resource_type, &value)?;
         let owner = access::compartment::owner(resource_type, &value, base);
         let labels = access::compartment::labels(resource_type, &value);
         access.may_write(&labels)?;
@@ -336,7 +344,8 @@ impl<'a> Unit<'a> {
         }
         self.take_targets(&value)?;
         self.spread(resource_type, &columns.patient, &place.documento_id).await?;
-        self.know_shape(resource_type, &columns.shape).await?;
+        self.app.know_shape(resource_type, &columns.shape).await?;
+        custom::kept(self, resource_type, &place.id, Some(&value)).await?;
         if !self.written.insert((resource_type, place.id.clone())) {
             return Err(Error::new(Kind::Invalid, "the same resource is written twice in one transaction"));
         }
@@ -369,6 +378,7 @@ impl<'a> Unit<'a> {
             owner,
             labels,
             body,
+            extraction: self.extraction.clone(),
         });
         Ok(answer)
     }
@@ -399,6 +409,7 @@ impl<'a> Unit<'a> {
             owner: current.owner.clone(),
             labels: current.labels.clone(),
             body: Vec::new(),
+            extraction: self.extraction.clone(),
         });
         let mut answer = Answer::of(204, resource_type, &current.id, version, updated);
         answer.location = None;
@@ -433,20 +444,6 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    /// A set of parameters is known in `shape` before the first row that carries its key.
-    async fn know_shape(&mut self, resource_type: ResourceType, parameters: &[&'static str]) -> Result<()> {
-        let key = index::shape_key(&self.app.hasher, resource_type, parameters);
-        if self.app.shapes.lock().is_ok_and(|known| known.contains(&key)) {
-            return Ok(());
-        }
-        let conn = self.app.pool.lane().await?;
-        self.app.pool.within(store::write::shape(&conn, resource_type, key, parameters)).await?;
-        if let Ok(mut known) = self.app.shapes.lock() {
-            known.insert(key);
-        }
-        Ok(())
-    }
-
     // ------------------------------------------------------------------ ending
 
     /// Before a search: what this unit has written so far must be found.
@@ -470,13 +467,20 @@ impl<'a> Unit<'a> {
     /// Makes everything durable, the audit records included. Fails with a race (`store::is_race`) when somebody else
     /// was faster; nothing was written then.
     pub async fn commit(mut self) -> Result<()> {
-        let done = self.make_durable().await;
-        if done.is_err() {
+        if let Err(error) = self.make_durable().await {
             self.abandon().await;
-        } else if !self.ended.is_empty() {
+            return Err(error);
+        }
+        if !self.ended.is_empty() {
             self.app.sessions.let_all_hear(&self.ended).await;
         }
-        done
+        if self.redefines {
+            let app = self.app;
+            // It would wait for itself.
+            drop(self);
+            app.settle().await;
+        }
+        Ok(())
     }
 
     /// Rolls back. A unit that is dropped instead costs its connection.
@@ -492,6 +496,7 @@ impl<'a> Unit<'a> {
         if self.set.is_empty() && self.tx.is_none() {
             return self.app.audit.record(std::mem::take(&mut self.events)).await;
         }
+        self.app.may_store(&self.extraction).await?;
         if self.tx.is_none() && self.set.versions.len() == 1 {
             self.check_holders().await?;
         }

@@ -5,16 +5,19 @@
 //! ([`all`]). Both compare-and-set: a version is replaced only while it is the one that was read. A create writes no
 //! history row; `resource_history` holds superseded versions only.
 
+pub mod again;
 pub mod rows;
 
 use crate::access::Access;
 use crate::error::Result;
 use crate::fhir::definitions::ResourceType;
+use crate::search::Extraction;
 use crate::search::index::{Columns, Range};
 use crate::store::audit::{Batch, Event};
 use crate::store::pool::Conn;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio_postgres::types::ToSql;
 
 pub const STATEMENTS: &[&str] = &[
@@ -59,6 +62,8 @@ pub struct Version {
     pub labels: Vec<String>,
     /// The final JSON text, empty for a tombstone.
     pub body: Vec<u8>,
+    /// What the columns were extracted by, held until they are stored.
+    pub extraction: Arc<Extraction>,
 }
 
 /// A record that is opened.

@@ -47,6 +47,7 @@ mod races;
 mod reads;
 mod record;
 mod references;
+mod reindex;
 mod roles;
 mod search;
 mod search_cases;

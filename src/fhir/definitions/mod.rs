@@ -5,25 +5,46 @@
 //! Not here: prose, invariants, profiles, operations, preferred and extensible bindings.
 
 mod currency;
+mod custom;
 mod facts;
 mod resource_type;
 
+pub use custom::{Custom, Unfinished};
 pub use resource_type::ResourceType;
 
 use crate::fhir::path::Expression;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{LazyLock, OnceLock};
 
 /// The definitions of R4.
 pub fn r4() -> &'static Definitions {
     // The text is part of the program and a test reads it, so the empty registry below is never met.
-    static R4: LazyLock<Definitions> = LazyLock::new(|| facts::read().unwrap_or_default());
+    static STANDARD: LazyLock<Standard> = LazyLock::new(|| facts::read().unwrap_or_default());
+    static R4: LazyLock<Definitions> = LazyLock::new(|| Definitions::of(&STANDARD));
     &R4
 }
 
-/// The registry.
-#[derive(Default)]
+/// The registry: the standard, and the search parameters that an installation has besides.
 pub struct Definitions {
+    standard: &'static Standard,
+    /// The whole list of each type that has custom parameters, sorted by code.
+    lists: HashMap<ResourceType, Vec<&'static SearchParameter>>,
+    /// What cannot be asked yet.
+    unfinished: Vec<Unfinished>,
+}
+
+impl Deref for Definitions {
+    type Target = Standard;
+
+    fn deref(&self) -> &Standard {
+        self.standard
+    }
+}
+
+/// The standard's own part of the registry.
+#[derive(Default)]
+pub struct Standard {
     types: Vec<TypeDef>,
     by_name: HashMap<&'static str, TypeId>,
     /// Concrete resource types in the order of their names; [`ResourceType`] is a place in it.
@@ -33,7 +54,7 @@ pub struct Definitions {
     parameter_by_url: HashMap<&'static str, usize>,
     /// Places in `parameters` per resource type, sorted by code; their expressions are compiled when first asked for.
     parameters_of: Vec<Vec<usize>>,
-    compiled: Vec<OnceLock<Vec<SearchParameter>>>,
+    compiled: Vec<OnceLock<Vec<&'static SearchParameter>>>,
     /// Compartment -> per resource type the codes of its parameters.
     compartments: HashMap<&'static str, Vec<Vec<&'static str>>>,
 }
@@ -234,7 +255,7 @@ pub struct Component {
     pub expression: Expression,
 }
 
-impl Definitions {
+impl Standard {
     /// A resource type, a complex type, a primitive, or a backbone element by its path (`Patient.contact`).
     pub fn type_def(&self, name: &str) -> Option<&TypeDef> {
         self.by_name.get(name).and_then(|id| self.types.get(usize::from(id.0)))
@@ -274,15 +295,17 @@ impl Definitions {
         false
     }
 
-    /// All parameters of a type, `_id`, `_lastUpdated`, `_tag`, `_profile`, `_security`, `_source` among them, sorted by code.
-    pub fn search_parameters(&self, t: ResourceType) -> &[SearchParameter] {
-        self.compiled.get(t.index()).map_or(&[], |compiled| compiled.get_or_init(|| self.compile_parameters(t)))
+    /// The parameters that R4 defines for a type, `_id`, `_lastUpdated`, `_tag`, `_profile`, `_security`, `_source` among
+    /// them, sorted by code.
+    pub fn standard_parameters(&self, t: ResourceType) -> &[&'static SearchParameter] {
+        // Leaked once: the registry lives as long as the process.
+        let compile = || Vec::leak(self.compile_parameters(t)).iter().collect();
+        self.compiled.get(t.index()).map_or(&[], |compiled| compiled.get_or_init(compile))
     }
 
-    pub fn search_parameter(&self, t: ResourceType, code: &str) -> Option<&SearchParameter> {
-        let parameters = self.search_parameters(t);
-        let place = parameters.binary_search_by(|parameter| parameter.code.cmp(code)).ok()?;
-        parameters.get(place)
+    /// Whether R4 itself defines a parameter under this canonical address.
+    pub fn has_parameter(&self, url: &str) -> bool {
+        self.parameter_by_url.contains_key(url)
     }
 
     /// The codes of the reference parameters by which a `t` belongs to a compartment; empty when it never does.
