@@ -8,6 +8,7 @@
 mod access;
 mod audit;
 mod bundle;
+mod certs;
 mod cluster;
 mod contract;
 mod copy;
