@@ -21,11 +21,11 @@ fn a_phone_that_trusts_the_authority_comes_in() {
         let instance = Start::dev().with("HISTORIA_HTTP__TLS_LISTEN", "127.0.0.1:0").ready();
         let url = instance.ready["https"].as_str().expect("https").to_owned();
         let stranger = Session::open(Language::Es).await;
-        let refused = stranger.call("POST", "url", &json!({"url": url})).await.expect_err("nobody vouches for it");
-        assert!(
-            refused.contains("ERR_CERT_AUTHORITY_INVALID") || refused.contains("insecure certificate"),
-            "{refused}"
-        );
+        // The driver may tell of the warning that the browser shows instead of the page, or leave it to be read.
+        let told = stranger.call("POST", "url", &json!({"url": url})).await.err().unwrap_or_default();
+        let shown = stranger.script("return document.documentElement.textContent", json!([])).await.unwrap_or_default();
+        let refused = format!("{told} {shown}");
+        assert!(refused.contains("ERR_CERT_AUTHORITY_INVALID"), "nobody vouches for it: {refused}");
         stranger.close().await;
 
         trust(&instance.data_dir.join("tls/ca.crt"));

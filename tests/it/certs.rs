@@ -122,6 +122,7 @@ fn client(authority: Option<&[u8]>) -> reqwest::Client {
 
 /// The matrix that an SVG of ours draws, as a picture for a scanner.
 fn picture(page: &str, to: &Path) {
+    let page = page.split("<svg role=\"img\"").nth(1).unwrap();
     let path = page.split("<path fill=\"#000\" d=\"").nth(1).unwrap().split('"').next().unwrap();
     let side: usize = page.split("viewBox=\"0 0 ").nth(1).unwrap().split(' ').next().unwrap().parse().unwrap();
     const SCALE: usize = 6;
