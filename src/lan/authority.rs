@@ -189,13 +189,13 @@ fn make_authority(folder: &Path, asked: &[Name], now: Timestamp) -> Result<Certi
         Some(_) => return Err(unusable_pair(folder)),
         None => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256).map_err(Error::internal)?,
     };
-    let host = super::host().unwrap_or_default();
-    let short = host.split('.').next().unwrap_or_default();
+    let host = super::host();
+    let short = host.as_deref().and_then(|host| host.split('.').next()).unwrap_or("LAN");
     // Told apart from an earlier one in the settings of a phone.
     let mark = crate::clock::base32(&crate::clock::random::<4>()?, 4);
     let mut permitted: Vec<GeneralSubtree> =
         ["localhost", "local"].map(|name| GeneralSubtree::DnsName(name.to_owned())).into();
-    let own = Name::dns(&host);
+    let own = host.as_deref().and_then(Name::dns);
     for name in own.iter().chain(asked) {
         permitted.push(match name {
             Name::Dns(name) => GeneralSubtree::DnsName(name.clone()),
