@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 const LAYERS: &[&[&str]] = &[
     &["error"],
     &["clock"],
+    &["lan"],
     &["config", "i18n", "telemetry"],
     &["fhir"],
     &["search"],
@@ -68,6 +69,8 @@ const LOCALS: &[Local] = &[
     local("hl7_parser", &["hl7v2/message.rs", "hl7v2/message/"]),
     local("handlebars", &["view/html.rs"]),
     local("printpdf", &["view/pdf.rs", "view/pdf/"]),
+    local("qrcode", &["view/connect.rs"]),
+    local("rcgen", &["lan/authority.rs"]),
     local("jsonwebtoken", &["oauth/"]),
     local("argon2", &["oauth/"]),
     local("toml", &["config.rs", "config/"]),

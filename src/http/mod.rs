@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `/fhir/...` | [`fhir`] |
 //! | `/oauth/token`, `/oauth/jwks` | [`oauth`] |
-//! | pages: `/`, `/login`, `/cuenta`, `/admin`, `/paciente/{id}`, `/assets/...` | [`web`] |
+//! | pages: `/`, `/login`, `/cuenta`, `/admin`, `/paciente/{id}`, `/conectar`, `/assets/...` | [`web`] |
 //! | `/hl7v2` | [`hl7v2`] |
 //! | `/openapi.json` | [`openapi`] |
 //! | `/livez`, `/readyz`, `/metrics` | [`health`] |
@@ -56,6 +56,8 @@ pub struct State {
     pub sendings: web::screen::Sendings,
     /// Of the pages.
     pub turns: web::turn::Turns,
+    /// Of the certificate that is served, when it is our own.
+    pub lan: Option<crate::lan::authority::Authority>,
 }
 
 /// The routes for people and programs.

@@ -11,6 +11,7 @@ mod bundle;
 mod bundle_large;
 mod bundle_random;
 mod clients;
+mod certs;
 mod cluster;
 mod contract;
 mod copy;
