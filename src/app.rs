@@ -10,6 +10,7 @@ use crate::search::hash::Hasher;
 use crate::store::audit::Writer;
 use crate::store::cluster::nodes;
 use crate::store::group::Group;
+use crate::store::horizon::Horizon;
 use crate::store::placement::Placement;
 use crate::store::{NO_RIGHT, Pool, has_state, installation, migrate, session, statistics};
 use jiff::Timestamp;
@@ -30,6 +31,8 @@ pub struct App {
     pub hasher: Hasher,
     pub audit: Writer,
     pub group: Group,
+    /// The times of the writes in work.
+    pub horizon: Arc<Horizon>,
     pub sessions: Sessions,
     pub systems: Systems,
     /// Seconds east of UTC of dates and times without a zone.
@@ -69,6 +72,7 @@ impl App {
             base: format!("{public_url}/fhir"),
             audit: Writer::start(pool.clone(), &conn),
             group: Group::start(pool.clone(), &conn),
+            horizon: Horizon::start(pool.clone()).await?,
             placement: Placement::default(),
             sessions: Sessions::default(),
             local: offset_seconds(&config.hl7v2.time_zone),

@@ -83,6 +83,8 @@ pub struct Http {
     pub keep_alive: Duration,
     pub head_timeout: Duration,
     pub shutdown_timeout: Duration,
+    /// Origins whose pages may use the API; `*` = any.
+    pub cors: Vec<String>,
 }
 
 #[derive(Clone, Debug)]

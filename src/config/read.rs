@@ -80,7 +80,22 @@ fn http(read: &Reader) -> Result<Http, ConfigError> {
         keep_alive: read.duration("http.keep_alive")?,
         head_timeout: read.duration("http.head_timeout")?,
         shutdown_timeout: read.duration("http.shutdown_timeout")?,
+        cors: origins(read)?,
     })
+}
+
+/// Origins as browsers write them: scheme, host and port, without a slash at the end.
+fn origins(read: &Reader) -> Result<Vec<String>, ConfigError> {
+    let key = "http.cors";
+    let origins = read.texts(key)?;
+    let is_origin = |text: &str| {
+        let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://")).unwrap_or("");
+        !host.is_empty() && !host.contains(['/', '?', '#', '@', ' ', ',', '*']) && text == text.to_ascii_lowercase()
+    };
+    match origins.iter().all(|origin| origin == "*" || is_origin(origin)) {
+        true => Ok(origins),
+        false => Err(read.wrong(key, "must be a list of origins such as https://app.example.org, or \"*\"")),
+    }
 }
 
 fn public_url(read: &Reader) -> Result<Option<String>, ConfigError> {

@@ -101,6 +101,11 @@ impl Writer {
         self.head.push_str(&format!(r#","total":{total}"#));
     }
 
+    /// `Bundle.meta.lastUpdated`: up to when all is told.
+    pub fn last_updated(&mut self, until: Timestamp) {
+        self.head.push_str(&format!(r#","meta":{{"lastUpdated":"{}"}}"#, format_instant(until)));
+    }
+
     pub fn link(&mut self, relation: &str, url: &str) {
         if !self.links.is_empty() {
             self.links.push(',');

@@ -11,4 +11,5 @@ pub mod path;
 pub mod primitive;
 pub mod reference;
 pub mod resource;
+pub mod subset;
 pub mod validate;

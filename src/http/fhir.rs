@@ -4,9 +4,10 @@ use crate::access::{Caller, Role};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::format::{self, parse_json};
 use crate::http::{State, body, negotiate, request_id, respond};
+use crate::interaction::operation;
 use crate::interaction::request::{self, Conditions, Method, pairs};
 use crate::interaction::{self, Interaction};
-use actix_web::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap};
+use actix_web::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::BytesMut;
 use serde_json::Value;
@@ -18,6 +19,11 @@ const LARGE: usize = 64 * 1024;
 const BUNDLE_WAIT: Duration = Duration::from_secs(20);
 
 pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Data<State>) -> HttpResponse {
+    if request.method() == actix_web::http::Method::OPTIONS {
+        // What the address takes; whether it is there is not told to those who have not signed in.
+        let allow = allowed(request.match_info().query("tail"));
+        return HttpResponse::NoContent().insert_header((ALLOW, allow)).finish();
+    }
     match serve(&request, payload, &state).await {
         Ok(response) => response,
         Err(error) => {
@@ -31,18 +37,17 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Dat
 }
 
 /// The methods of an address.
-fn allowed(path: &str) -> actix_web::http::header::HeaderValue {
-    let segments = path.split('/').filter(|s| !s.is_empty()).count();
-    let methods = match segments {
-        _ if path.ends_with("_search") => "POST",
-        0 => "GET, HEAD, POST",
-        1 if path.ends_with("$explain") => "GET, HEAD",
-        1 => "GET, HEAD, POST",
-        2 => "GET, HEAD, PUT, DELETE",
-        _ if path.ends_with("$everything") => "GET, HEAD, POST",
-        _ => "GET, HEAD",
+fn allowed(path: &str) -> HeaderValue {
+    let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    let methods = match segments.as_slice() {
+        [.., operation] if operation.starts_with('$') => operation::methods(operation),
+        [.., "_search"] => "POST, OPTIONS",
+        [.., "_history"] | ["metadata"] => "GET, HEAD, OPTIONS",
+        [] | [_] => "GET, HEAD, POST, OPTIONS",
+        [_, _] => "GET, HEAD, PUT, DELETE, OPTIONS",
+        _ => "GET, HEAD, OPTIONS",
     };
-    actix_web::http::header::HeaderValue::from_static(methods)
+    HeaderValue::from_static(methods)
 }
 
 async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> Result<HttpResponse> {
@@ -156,10 +161,17 @@ fn conditions(headers: &HeaderMap) -> Result<Conditions> {
         let Some(value) = headers.get(name) else { return Ok(None) };
         value.to_str().map(|v| Some(v.to_owned())).map_err(|_| Error::at(Kind::Value, name, "the header is not ASCII"))
     };
+    // A list may come as several lines.
+    let several = |name: &'static str| -> Result<Option<String>> {
+        let lines = headers.get_all(name).map(|value| value.to_str()).collect::<std::result::Result<Vec<_>, _>>();
+        let lines = lines.map_err(|_| Error::at(Kind::Value, name, "the header is not ASCII"))?;
+        Ok((!lines.is_empty()).then(|| lines.join(", ")))
+    };
     Ok(Conditions {
         if_match: text("if-match")?,
         if_none_exist: text("if-none-exist")?,
-        if_none_match: text("if-none-match")?,
+        if_none_match: several("if-none-match")?,
+        if_modified_since: text("if-modified-since")?,
         lenient: false,
     })
 }

@@ -6,14 +6,17 @@
 //! | `/oauth/token`, `/oauth/jwks` | [`oauth`] |
 //! | pages: `/`, `/login`, `/cuenta`, `/admin`, `/paciente/{id}`, `/assets/...` | [`web`] |
 //! | `/hl7v2` | [`hl7v2`] |
+//! | `/openapi.json` | [`openapi`] |
 //! | `/livez`, `/readyz`, `/metrics` | [`health`] |
 
 pub mod body;
+pub mod cors;
 pub mod fhir;
 pub mod health;
 pub mod hl7v2;
 pub mod negotiate;
 pub mod oauth;
+pub mod openapi;
 pub mod origin;
 pub mod request_id;
 pub mod respond;
@@ -59,6 +62,7 @@ fn public(config: &mut routes::ServiceConfig) {
         .route("/fhir", routes::route().to(fhir::handle))
         .route("/fhir/{tail:.*}", routes::route().to(fhir::handle))
         .configure(oauth::routes)
+        .configure(openapi::routes)
         .configure(web::routes)
         .route("/hl7v2", routes::post().to(hl7v2::receive))
         .configure(health::probes)
@@ -119,7 +123,11 @@ impl Running {
         let mut handles = Vec::new();
         let shared = state.clone();
         let mut server = HttpServer::new(move || {
-            Router::new().wrap(from_fn(request_id::middleware)).app_data(shared.clone()).configure(public)
+            Router::new()
+                .wrap(from_fn(cors::middleware))
+                .wrap(from_fn(request_id::middleware))
+                .app_data(shared.clone())
+                .configure(public)
         })
         .workers(config.http.workers)
         .max_connections(config.http.connections)

@@ -8,7 +8,7 @@ use crate::interaction::Answer;
 use crate::oauth::token::challenge;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
-    CACHE_CONTROL, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER, WWW_AUTHENTICATE,
+    CACHE_CONTROL, CONTENT_LOCATION, CONTENT_TYPE, ETAG, LAST_MODIFIED, LOCATION, RETRY_AFTER, VARY, WWW_AUTHENTICATE,
 };
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use jiff::Timestamp;
@@ -69,10 +69,16 @@ pub fn answer(base: &str, answer: Answer, wanted: Return) -> HttpResponse {
     if let Some(updated) = answer.updated {
         response.insert_header((LAST_MODIFIED, http_date(updated)));
     }
-    if let (200 | 201, Some(location)) = (answer.status, &answer.location)
-        && answer.is_write
-    {
-        response.insert_header((LOCATION, format!("{base}/{location}")));
+    response.insert_header((VARY, "Accept, Authorization, Cookie"));
+    if let (200 | 201 | 304, Some(location)) = (answer.status, &answer.location) {
+        let location = format!("{base}/{location}");
+        if answer.is_write {
+            response.insert_header((LOCATION, location.clone()));
+        }
+        // What the body is, where there is one (RFC 9110, 8.7).
+        if !answer.is_write || wanted == Return::Representation {
+            response.insert_header((CONTENT_LOCATION, location));
+        }
     }
     match (wanted, answer.body) {
         (_, None) => response.finish(),

@@ -43,6 +43,7 @@ pub(super) fn status_line(status: u16) -> String {
         200 => "OK",
         201 => "Created",
         204 => "No Content",
+        304 => "Not Modified",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",

@@ -1,11 +1,15 @@
 //! capabilities (<https://hl7.org/fhir/R4/http.html#capabilities>): made from the registry, exact to what works.
+//!
+//! `mode=full` is the whole CapabilityStatement, `normative` the same without the elements that R4 marks as trial use,
+//! `terminology` the code systems that are held, as TerminologyCapabilities.
 
 use crate::access::Column;
 use crate::access::role;
 use crate::config::References;
-use crate::error::Result;
+use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{self, ResourceType, SearchKind};
 use crate::interaction::Answer;
+use crate::interaction::request::pairs;
 use crate::interaction::unit::Unit;
 use crate::search::compartment::KINDS;
 use crate::search::{include, parse};
@@ -13,12 +17,86 @@ use serde_json::{Value, json};
 
 /// The date of the statement's content: when what it says changed.
 const DATE: &str = "2026-11-24";
-const EVERYTHING: &str = "http://hl7.org/fhir/OperationDefinition/Patient-everything";
 
-pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
+/// `mode`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    #[default]
+    Full,
+    Normative,
+    Terminology,
+}
+
+impl Mode {
+    pub(super) fn parse(query: &str) -> Result<Mode> {
+        match pairs(query)?.iter().find(|(name, _)| name == "mode").map(|(_, value)| value.as_str()) {
+            None | Some("full") => Ok(Mode::Full),
+            Some("normative") => Ok(Mode::Normative),
+            Some("terminology") => Ok(Mode::Terminology),
+            Some(_) => Err(Error::at(Kind::Value, "mode", "must be full, normative or terminology")),
+        }
+    }
+}
+
+pub(super) fn run(unit: &Unit<'_>, mode: Mode) -> Result<Answer> {
+    let statement = match mode {
+        Mode::Full => statement(unit),
+        Mode::Normative => normative(statement(unit)),
+        Mode::Terminology => terminology(unit),
+    };
+    Ok(Answer { status: 200, body: Some(statement.to_string().into_bytes()), ..Answer::default() })
+}
+
+/// Members of `rest.resource` that are trial use in R4; `rest.security` is too.
+const TRIAL_USE: [&str; 11] = [
+    "supportedProfile",
+    "versioning",
+    "readHistory",
+    "updateCreate",
+    "conditionalCreate",
+    "conditionalRead",
+    "conditionalUpdate",
+    "conditionalDelete",
+    "referencePolicy",
+    "searchInclude",
+    "searchRevInclude",
+];
+
+fn normative(mut statement: Value) -> Value {
+    for rest in statement.get_mut("rest").and_then(Value::as_array_mut).into_iter().flatten() {
+        if let Some(rest) = rest.as_object_mut() {
+            rest.shift_remove("security");
+        }
+        let resources = rest.get_mut("resource").and_then(Value::as_array_mut);
+        for resource in resources.into_iter().flatten().filter_map(Value::as_object_mut) {
+            TRIAL_USE.iter().for_each(|name| drop(resource.shift_remove(*name)));
+        }
+    }
+    statement
+}
+
+/// The code systems of R4's required bindings; what is stored as CodeSystem and ValueSet comes with each installation.
+fn terminology(unit: &Unit<'_>) -> Value {
+    let app = unit.app;
+    let systems: Vec<Value> = definitions::r4().code_systems().into_iter().map(|uri| json!({"uri": uri})).collect();
+    json!({
+        "resourceType": "TerminologyCapabilities",
+        "url": format!("{}/metadata?mode=terminology", app.base),
+        "name": "historia",
+        "title": "historia",
+        "status": "active",
+        "date": DATE,
+        "kind": "instance",
+        "software": {"name": "historia", "version": env!("CARGO_PKG_VERSION")},
+        "implementation": {"description": "historia: health-record server", "url": app.base},
+        "codeSystem": systems
+    })
+}
+
+fn statement(unit: &Unit<'_>) -> Value {
     let app = unit.app;
     let resources: Vec<Value> = ResourceType::all().map(|ty| resource(ty, app.config.fhir.references)).collect();
-    let statement = json!({
+    json!({
         "resourceType": "CapabilityStatement",
         "url": format!("{}/metadata", app.base),
         "name": "historia",
@@ -33,7 +111,7 @@ pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
         "rest": [{
             "mode": "server",
             "security": {
-                "cors": false,
+                "cors": !app.config.http.cors.is_empty(),
                 "service": [{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/restful-security-service", "code": "OAuth"}]}],
                 "extension": [{
                     "url": "http://fhir-registry.smarthealthit.org/StructureDefinition/oauth-uris",
@@ -43,11 +121,11 @@ pub(super) fn run(unit: &Unit<'_>) -> Result<Answer> {
             },
             "resource": resources,
             "searchParam": everywhere(),
-            "interaction": [{"code": "transaction"}, {"code": "batch"}, {"code": "search-system"}],
+            "interaction": [{"code": "transaction"}, {"code": "batch"}, {"code": "search-system"}, {"code": "history-system"}],
+            "operation": [operation("meta", "Resource-meta")],
             "compartment": KINDS.map(|kind| format!("http://hl7.org/fhir/CompartmentDefinition/{}", kind.to_ascii_lowercase()))
         }]
-    });
-    Ok(Answer { status: 200, body: Some(statement.to_string().into_bytes()), ..Answer::default() })
+    })
 }
 
 /// What every type can be searched by beside its own parameters.
@@ -59,9 +137,9 @@ fn everywhere() -> Vec<Value> {
 fn resource(ty: ResourceType, references: References) -> Value {
     let create_only = role::column(ty) == Column::Audit;
     let codes: &[&str] = if create_only {
-        &["read", "vread", "history-instance", "create", "search-type"]
+        &["read", "vread", "history-instance", "history-type", "create", "search-type"]
     } else {
-        &["read", "vread", "history-instance", "create", "update", "delete", "search-type"]
+        &["read", "vread", "history-instance", "history-type", "create", "update", "delete", "search-type"]
     };
     let interactions: Vec<Value> = codes.iter().map(|code| json!({"code": code})).collect();
     let policy: &[&str] = match references {
@@ -80,12 +158,23 @@ fn resource(ty: ResourceType, references: References) -> Value {
         "readHistory": true,
         "updateCreate": !create_only,
         "conditionalCreate": true,
+        "conditionalRead": "full-support",
         "conditionalUpdate": false,
         "conditionalDelete": "not-supported",
         "referencePolicy": policy,
     });
-    if let (true, Value::Object(members)) = (ty.name() == "Patient", &mut resource) {
-        members.insert("operation".to_owned(), json!([{"name": "everything", "definition": EVERYTHING}]));
+    let mut operations = vec![operation("meta", "Resource-meta")];
+    if !create_only {
+        operations.push(operation("meta-add", "Resource-meta-add"));
+        operations.push(operation("meta-delete", "Resource-meta-delete"));
+    }
+    match ty.name() {
+        "Patient" => operations.push(operation("everything", "Patient-everything")),
+        "Encounter" => operations.push(operation("everything", "Encounter-everything")),
+        _ => {}
+    }
+    if let Value::Object(members) = &mut resource {
+        members.insert("operation".to_owned(), operations.into());
     }
     if let (false, Value::Object(members)) = (parameters.is_empty(), &mut resource) {
         let (forward, reverse) = (include::forward_paths(r4, ty), include::reverse_paths(r4, ty));
@@ -96,6 +185,11 @@ fn resource(ty: ResourceType, references: References) -> Value {
         members.insert("searchParam".to_owned(), Value::Array(parameters));
     }
     resource
+}
+
+/// An operation of R4 by the id of its definition.
+fn operation(name: &str, id: &str) -> Value {
+    json!({"name": name, "definition": format!("http://hl7.org/fhir/OperationDefinition/{id}")})
 }
 
 fn kind(kind: SearchKind) -> &'static str {

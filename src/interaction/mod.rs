@@ -13,6 +13,7 @@ pub mod operation;
 mod places;
 mod planned;
 mod read;
+mod refined;
 pub mod request;
 mod resolve;
 mod search;
@@ -27,11 +28,15 @@ use crate::app::App;
 use crate::audit::{Event, Outcome};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{self, ResourceType};
+use crate::fhir::subset::Subset;
 use crate::fhir::{outcome, validate};
 use crate::search::compartment::Compartment;
 use crate::store;
 use crate::telemetry::metric;
+pub use capabilities::Mode;
 use jiff::Timestamp;
+pub use operation::{Labels, MetaChange};
+pub use refined::Unless;
 use serde_json::Value;
 use std::sync::Arc;
 pub use unit::Unit;
@@ -71,7 +76,9 @@ impl Content {
 /// One interaction, closed.
 #[derive(Clone, Debug)]
 pub enum Interaction {
-    Capabilities,
+    Capabilities {
+        mode: Mode,
+    },
     Read {
         resource_type: ResourceType,
         id: String,
@@ -84,6 +91,11 @@ pub enum Interaction {
     HistoryInstance {
         resource_type: ResourceType,
         id: String,
+        query: String,
+    },
+    /// The history of a type, or of everything.
+    HistoryMany {
+        resource_type: Option<ResourceType>,
         query: String,
     },
     SearchType {
@@ -120,10 +132,21 @@ pub enum Interaction {
         id: String,
         if_match: Option<i64>,
     },
-    /// `Patient/{id}/$everything`
+    /// `Patient/{id}/$everything`, `Encounter/{id}/$everything`
     Everything {
+        kind: ResourceType,
         id: String,
         query: String,
+    },
+    /// `$meta`
+    Meta(Labels),
+    /// `$meta-add`, `$meta-delete`
+    MetaChange(Box<MetaChange>),
+    /// Another interaction, of whose answer only this is wanted.
+    Refined {
+        interaction: Box<Interaction>,
+        unless: Option<Unless>,
+        subset: Option<Subset>,
     },
     /// `$explain?url=..`
     Explain {
@@ -141,10 +164,13 @@ impl Interaction {
     /// FHIR's code (<https://hl7.org/fhir/R4/valueset-type-restful-interaction.html> and the system ones).
     pub fn code(&self) -> &'static str {
         match self {
-            Interaction::Capabilities => "capabilities",
+            Interaction::Capabilities { .. } => "capabilities",
             Interaction::Read { .. } => "read",
             Interaction::Vread { .. } => "vread",
             Interaction::HistoryInstance { .. } => "history-instance",
+            Interaction::HistoryMany { resource_type: Some(_), .. } => "history-type",
+            Interaction::HistoryMany { .. } => "history-system",
+            Interaction::Refined { interaction, .. } => interaction.code(),
             Interaction::SearchType { .. } | Interaction::SearchCompartment { resource_type: Some(_), .. } => {
                 "search-type"
             }
@@ -152,7 +178,10 @@ impl Interaction {
             Interaction::Create { .. } => "create",
             Interaction::Update { .. } => "update",
             Interaction::Delete { .. } => "delete",
-            Interaction::Everything { .. } | Interaction::Explain { .. } => "operation",
+            Interaction::Everything { .. }
+            | Interaction::Meta(_)
+            | Interaction::MetaChange(_)
+            | Interaction::Explain { .. } => "operation",
             Interaction::Transaction { .. } => "transaction",
             Interaction::Batch { .. } => "batch",
         }
@@ -167,9 +196,14 @@ impl Interaction {
             | Interaction::Create { resource_type, .. }
             | Interaction::Update { resource_type, .. }
             | Interaction::Delete { resource_type, .. } => Some(*resource_type),
-            Interaction::Everything { .. } => ResourceType::parse("Patient"),
-            Interaction::SearchCompartment { resource_type, .. } => *resource_type,
-            Interaction::Capabilities
+            Interaction::Everything { kind, .. } => Some(*kind),
+            Interaction::MetaChange(change) => Some(change.resource_type),
+            Interaction::Meta(labels) => labels.resource_type(),
+            Interaction::SearchCompartment { resource_type, .. } | Interaction::HistoryMany { resource_type, .. } => {
+                *resource_type
+            }
+            Interaction::Refined { interaction, .. } => interaction.resource_type(),
+            Interaction::Capabilities { .. }
             | Interaction::Explain { .. }
             | Interaction::SearchSystem { .. }
             | Interaction::Transaction { .. }
@@ -185,6 +219,9 @@ impl Interaction {
             | Interaction::Update { id, .. }
             | Interaction::Delete { id, .. }
             | Interaction::Everything { id, .. } => Some(id),
+            Interaction::MetaChange(change) => Some(&change.id),
+            Interaction::Meta(labels) => labels.id(),
+            Interaction::Refined { interaction, .. } => interaction.id(),
             _ => None,
         }
     }
@@ -281,7 +318,8 @@ pub async fn show<T>(
     let made = async {
         let id = operation::identify(&mut unit, given).await?;
         found = Some(id.clone());
-        let answer = unit.run(&Interaction::Everything { id, query: query.to_owned() }).await?;
+        let kind = ResourceType::parse("Patient").ok_or_else(|| Error::internal("no type Patient"))?;
+        let answer = unit.run(&Interaction::Everything { kind, id, query: query.to_owned() }).await?;
         let (made, detail) = make(answer).await?;
         unit.retell(action, detail);
         Ok(made)

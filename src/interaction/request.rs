@@ -4,9 +4,9 @@
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{ResourceType, r4};
 use crate::fhir::reference::is_id;
-use crate::interaction::{Content, Interaction};
+use crate::interaction::{Content, Interaction, Mode, operation, refined};
 use crate::search::compartment::Compartment;
-use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use percent_encoding::percent_decode_str;
 use serde_json::Value;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub struct Conditions {
     pub if_match: Option<String>,
     pub if_none_exist: Option<String>,
     pub if_none_match: Option<String>,
+    /// An HTTP date, in an entry an instant.
+    pub if_modified_since: Option<String>,
     /// `Prefer: handling=lenient` (<https://hl7.org/fhir/R4/search.html#errors>).
     pub lenient: bool,
 }
@@ -47,33 +49,32 @@ pub fn parse(
     conditions: &Conditions,
     body: Option<Value>,
 ) -> Result<Interaction> {
+    refined::refine(plain(method, path, query, conditions, body)?, query, conditions)
+}
+
+fn plain(method: Method, path: &str, query: &str, conditions: &Conditions, body: Option<Value>) -> Result<Interaction> {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
-    if let ["Patient", id, "$everything"] = segments.as_slice() {
-        return everything(method, id, query, body);
-    }
-    if let ["$explain"] = segments.as_slice() {
-        return match method {
-            Method::Get => Ok(Interaction::Explain { query: query.to_owned() }),
-            _ => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
-        };
-    }
-    if let Some(operation) = segments.iter().find(|s| s.starts_with('$')) {
-        let known = operation.trim_start_matches('$').chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
-        let name = if known { operation } else { "$..." };
-        return Err(Error::new(Kind::NotFound, format!("the operation {name} is not supported")));
+    if let [place @ .., operation] = segments.as_slice()
+        && operation.starts_with('$')
+    {
+        return operation::parse(method, place, operation, query, conditions, body);
     }
     match (method, segments.as_slice()) {
-        (Method::Get, ["metadata"]) => Ok(Interaction::Capabilities),
+        (Method::Get, ["metadata"]) => Ok(Interaction::Capabilities { mode: Mode::parse(query)? }),
         (Method::Post, []) => bundle(required(body)?),
         (Method::Get, []) | (Method::Post, ["_search"]) => {
             Ok(Interaction::SearchSystem { query: query.to_owned(), lenient: conditions.lenient })
         }
-        (_, ["_history"] | [_, "_history"]) => {
-            Err(Error::new(Kind::NotFound, "the history of a type or of the system is not supported"))
+        (Method::Get, ["_history"]) => Ok(Interaction::HistoryMany { resource_type: None, query: query.to_owned() }),
+        (_, [name, rest @ ..]) if !matches!(*name, "_history" | "metadata" | "_search") => {
+            typed(method, resource_type(name)?, rest, query, conditions, body)
         }
-        (_, [name, rest @ ..]) => typed(method, resource_type(name)?, rest, query, conditions, body),
-        _ => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
+        _ => Err(wrong_method()),
     }
+}
+
+fn wrong_method() -> Error {
+    Error::new(Kind::MethodNotAllowed, "the address does not have this method")
 }
 
 fn typed(
@@ -99,6 +100,10 @@ fn typed(
         (Method::Put | Method::Delete, []) => {
             Err(Error::new(Kind::NotSupported, "conditional update and delete are not supported"))
         }
+        (Method::Get, ["_history"]) => {
+            Ok(Interaction::HistoryMany { resource_type: Some(resource_type), query: query.to_owned() })
+        }
+        (_, ["_history" | "_search"]) => Err(wrong_method()),
         (Method::Get, [id]) => Ok(Interaction::Read { resource_type, id: checked(id)? }),
         (Method::Put, [id]) => Ok(Interaction::Update {
             resource_type,
@@ -142,47 +147,6 @@ fn compartment(kind: ResourceType, id: &str, name: &str, query: &str, lenient: b
     Ok(Interaction::SearchCompartment { compartment, resource_type, query: query.to_owned(), lenient })
 }
 
-/// `Patient/{id}/$everything`; by POST its parameters stand in a Parameters resource, in the address, or in both.
-fn everything(method: Method, id: &str, query: &str, body: Option<Value>) -> Result<Interaction> {
-    let mut query = query.to_owned();
-    match (method, body) {
-        (Method::Get, _) | (Method::Post, None) => {}
-        (Method::Post, Some(body)) => add_parameters(&body, &mut query)?,
-        _ => return Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
-    }
-    Ok(Interaction::Everything { id: checked(id)?, query })
-}
-
-/// Adds the members of a Parameters resource to a query: each has a name and one primitive value.
-fn add_parameters(body: &Value, query: &mut String) -> Result<()> {
-    if body.get("resourceType").and_then(Value::as_str) != Some("Parameters") {
-        return Err(Error::at(Kind::Invalid, "Parameters", "the body of an operation is a Parameters resource"));
-    }
-    let parameters = body.get("parameter").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
-    for (n, parameter) in parameters.iter().enumerate() {
-        let wrong = || {
-            Error::at(
-                Kind::Value,
-                format!("Parameters.parameter[{n}]"),
-                "a parameter has a name and one primitive value",
-            )
-        };
-        let members = parameter.as_object().ok_or_else(wrong)?;
-        let name = members.get("name").and_then(Value::as_str).ok_or_else(wrong)?;
-        let value =
-            members.iter().find(|(key, _)| key.starts_with("value")).map(|(_, value)| value).ok_or_else(wrong)?;
-        let value = match value {
-            Value::String(text) => text.clone(),
-            Value::Number(number) => number.to_string(),
-            _ => return Err(wrong()),
-        };
-        let separator = if query.is_empty() { "" } else { "&" };
-        let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
-        query.push_str(&format!("{separator}{}={}", encoded(name), encoded(&value)));
-    }
-    Ok(())
-}
-
 fn bundle(body: Value) -> Result<Interaction> {
     if body.get("resourceType").and_then(Value::as_str) != Some("Bundle") {
         return Err(Error::at(Kind::Invalid, "Bundle", "a Bundle is expected here"));
@@ -211,11 +175,11 @@ fn content(resource_type: ResourceType, body: Option<Value>) -> Result<Content> 
     }
 }
 
-fn resource_type(name: &str) -> Result<ResourceType> {
+pub(super) fn resource_type(name: &str) -> Result<ResourceType> {
     ResourceType::parse(name).ok_or_else(|| Error::new(Kind::NotFound, "there is no such resource type"))
 }
 
-fn checked(id: &str) -> Result<String> {
+pub(super) fn checked(id: &str) -> Result<String> {
     if is_id(id) {
         Ok(id.to_owned())
     } else {
@@ -224,7 +188,7 @@ fn checked(id: &str) -> Result<String> {
 }
 
 /// `W/"n"`; a version that is none of ours matches nothing.
-fn if_match(conditions: &Conditions) -> Result<Option<i64>> {
+pub(super) fn if_match(conditions: &Conditions) -> Result<Option<i64>> {
     let Some(text) = conditions.if_match.as_deref().map(str::trim) else { return Ok(None) };
     let opaque = text.strip_prefix("W/").unwrap_or(text);
     let inner = opaque.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
@@ -297,8 +261,25 @@ mod tests {
         check("GET", "$explain", "operation");
         check("POST", "$explain", "MethodNotAllowed");
         check("GET", "Patient/$explain", "NotFound");
-        check("GET", "Patient/$everything", "NotFound");
-        check("GET", "Encounter/1/$everything", "NotFound");
+        check("GET", "Encounter/1/$everything", "operation");
+        check("GET", "Observation/1/$everything", "NotFound");
+        check("GET", "Patient/1/$everything/x", "NotFound");
+        check("GET", "$meta", "operation");
+        check("GET", "Patient/$meta", "operation");
+        check("GET", "Patient/1/$meta", "operation");
+        check("GET", "Patient/1/_history/2/$meta", "operation");
+        check("PUT", "Patient/1/$meta", "MethodNotAllowed");
+        check("GET", "Patient/1/$meta-add", "MethodNotAllowed");
+        check("POST", "Patient/1/$meta-add", "Invalid");
+        check("POST", "Patient/$meta-add", "NotFound");
+        check("POST", "Patient/1/_history/2/$meta-delete", "NotFound");
+        check("GET", "_history", "history-system");
+        check("GET", "Patient/_history", "history-type");
+        check("POST", "_history", "MethodNotAllowed");
+        check("DELETE", "Patient/_history", "MethodNotAllowed");
+        check("GET", "Patient/_search", "MethodNotAllowed");
+        check("POST", "metadata", "MethodNotAllowed");
+        check("GET", "Paciente/_history", "NotFound");
         check("POST", "Observation", "Invalid");
     }
 

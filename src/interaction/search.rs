@@ -16,11 +16,12 @@ use crate::search::hash::Form;
 use crate::search::include::Resume;
 use crate::search::page::Binding;
 use crate::search::parse;
-use crate::search::query::{Clause, Cursor, Query, Total};
+use crate::search::query::{Clause, Comparison, Cursor, Prefix, Query, Total};
 use crate::search::sql::Guard;
 use crate::store;
 use crate::store::resource::Stored;
 use crate::store::search::Page;
+use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use std::collections::BTreeSet;
 
@@ -44,6 +45,7 @@ pub(super) async fn run(
         place = format!("{}/{place}", compartment.address());
     }
     let resume = page_of(unit, &place, &mut query)?;
+    let until = known_until(unit, std::slice::from_mut(&mut query)).await?;
     unit.flush_what_waits().await?;
     let (guard, documents) = bounds(unit, &access, &mut query).await?;
     let page = match query.count {
@@ -80,7 +82,7 @@ pub(super) async fn run(
     };
     let event = Event::new(unit.caller, "search-type").of(resource_type);
     audit(unit, &event, &query, matches.iter().chain(included.rows.iter().map(|(_, row)| row)));
-    let shown = Shown { matches, included: &included, next: next.as_ref(), total };
+    let shown = Shown { matches, included: &included, next: next.as_ref(), total, until };
     Ok(Answer::bundle(bundle(unit, resource_type, &place, &query, &shown)))
 }
 
@@ -102,6 +104,24 @@ pub(super) fn limits(unit: &Unit<'_>, raw: &str, lenient: bool) -> parse::Limits
 pub(super) fn parsed(unit: &Unit<'_>, resource_type: ResourceType, raw: &str, lenient: bool) -> Result<Query> {
     let limits = limits(unit, raw, lenient);
     parse::parse(&unit.app.search_context(), resource_type, raw, &limits, clock::now())
+}
+
+/// Who asks for what is younger than some time polls, and is told of nothing younger than the oldest write in work
+/// (docs/adr/0018). Gives that time.
+pub(super) async fn known_until(unit: &Unit<'_>, queries: &mut [Query]) -> Result<Option<Timestamp>> {
+    let is_open = |one: &Comparison| matches!(one.prefix, Prefix::Gt | Prefix::Ge | Prefix::Sa);
+    let mut polls = false;
+    for query in queries.iter_mut() {
+        query.each(&mut |clause| polls |= matches!(clause, Clause::Updated(any) if any.iter().any(is_open)));
+    }
+    if !polls {
+        return Ok(None);
+    }
+    let until = unit.known_until().await?;
+    for query in queries {
+        query.clauses.push(Clause::Updated(vec![Comparison { prefix: Prefix::Le, lo: until, hi: until }]));
+    }
+    Ok(Some(until))
 }
 
 /// Reads the page token, which is good for this caller, place and query: where its matches begin, or how the includes of a
@@ -176,9 +196,18 @@ pub(super) async fn count(
         .map(Some)
 }
 
-/// One record like `event` for each patient who is shown, so that "who saw me" is complete; else one under the actor.
 pub(super) fn audit<'r>(unit: &mut Unit<'_>, event: &Event, query: &Query, rows: impl Iterator<Item = &'r Stored>) {
-    let names: BTreeSet<&str> = query.self_parameters.iter().map(|(name, _)| name.as_str()).collect();
+    audit_of(unit, event, &query.self_parameters, rows);
+}
+
+/// One record like `event` for each patient who is shown, so that "who saw me" is complete; else one under the actor.
+pub(super) fn audit_of<'r>(
+    unit: &mut Unit<'_>,
+    event: &Event,
+    parameters: &[(String, String)],
+    rows: impl Iterator<Item = &'r Stored>,
+) {
+    let names: BTreeSet<&str> = parameters.iter().map(|(name, _)| name.as_str()).collect();
     let detail = names.into_iter().collect::<Vec<_>>().join("&");
     let whose = |row: &Stored| row.whose().map(|patient| (patient.to_owned(), row.documento_id.clone()));
     let shown: BTreeSet<(String, String)> = rows.filter_map(whose).collect();
@@ -243,6 +272,8 @@ struct Shown<'r> {
     included: &'r Included,
     next: Option<&'r Cursor>,
     total: Option<i64>,
+    /// Up to when all is told, to who polls.
+    until: Option<Timestamp>,
 }
 
 fn bundle(unit: &Unit<'_>, resource_type: ResourceType, place: &str, query: &Query, shown: &Shown<'_>) -> Vec<u8> {
@@ -251,6 +282,9 @@ fn bundle(unit: &Unit<'_>, resource_type: ResourceType, place: &str, query: &Que
     let mut bundle = Writer::new("searchset");
     if let Some(total) = shown.total {
         bundle.total(total);
+    }
+    if let Some(until) = shown.until {
+        bundle.last_updated(until);
     }
     bundle.link("self", &address(&url, &query.self_parameters, None));
     if let Some(next) = shown.next {

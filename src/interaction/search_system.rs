@@ -11,7 +11,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::bundle::{Entry, Writer};
 use crate::fhir::definitions::ResourceType;
 use crate::interaction::Answer;
-use crate::interaction::search::{address, audit, bounds, count, limits, page_of, tell};
+use crate::interaction::search::{address, audit, bounds, count, known_until, limits, page_of, tell};
 use crate::interaction::unit::Unit;
 use crate::search::compartment::Compartment;
 use crate::search::page::Binding;
@@ -19,6 +19,7 @@ use crate::search::parse;
 use crate::search::query::{Cursor, Query, SortBy};
 use crate::store;
 use crate::store::resource::Stored;
+use jiff::Timestamp;
 use std::cmp::Ordering;
 
 /// Stands behind every id.
@@ -41,6 +42,7 @@ pub(super) async fn run(unit: &mut Unit<'_>, within: Option<&Compartment>, raw: 
         return Err(Error::internal("a page of includes where there are none"));
     }
     let shown = shown.clone();
+    let until = known_until(unit, &mut queries).await?;
     unit.flush_what_waits().await?;
     let there = unit.with(async |conn| store::search::types(conn, &accesses).await).await?;
 
@@ -78,7 +80,7 @@ pub(super) async fn run(unit: &mut Unit<'_>, within: Option<&Compartment>, raw: 
     }
     let event = Event::new(unit.caller, "search-system");
     audit(unit, &event, &shown, rows.iter().map(|(_, row)| row));
-    Ok(Answer::bundle(bundle(unit, &place, &shown, &rows, more, total)))
+    Ok(Answer::bundle(bundle(unit, &place, &shown, &rows, (more, total, until))))
 }
 
 /// The proofs for the types that are named, each of which the caller must be allowed; without names for all that it is.
@@ -128,12 +130,22 @@ fn from(cursor: &Cursor, t: ResourceType, descends: bool) -> Cursor {
     Cursor { values: cursor.values.clone(), id: id.to_owned() }
 }
 
-fn bundle(unit: &Unit<'_>, place: &str, query: &Query, rows: &[Match], more: bool, total: Option<i64>) -> Vec<u8> {
+/// The last: whether there is more, how many there are, and up to when all is told.
+fn bundle(
+    unit: &Unit<'_>,
+    place: &str,
+    query: &Query,
+    rows: &[Match],
+    (more, total, until): (bool, Option<i64>, Option<Timestamp>),
+) -> Vec<u8> {
     let base = &unit.app.base;
     let url = if place.is_empty() { base.clone() } else { format!("{base}/{place}") };
     let mut bundle = Writer::new("searchset");
     if let Some(total) = total {
         bundle.total(total);
+    }
+    if let Some(until) = until {
+        bundle.last_updated(until);
     }
     bundle.link("self", &address(&url, &query.self_parameters, None));
     if let Some((t, last)) = rows.last().filter(|_| more) {

@@ -80,6 +80,7 @@ impl BundleEntry<'_> {
             if_match: self.request("ifMatch").map(str::to_owned),
             if_none_exist: self.request("ifNoneExist").map(str::to_owned),
             if_none_match: self.request("ifNoneMatch").map(str::to_owned),
+            if_modified_since: self.request("ifModifiedSince").map(str::to_owned),
             lenient: false,
         };
         request::parse(method, path.trim_start_matches('/'), query, &conditions, self.value.get("resource").cloned())
@@ -161,7 +162,7 @@ fn order(interaction: &Interaction) -> u8 {
     match interaction {
         Interaction::Delete { .. } => 0,
         Interaction::Create { .. } => 1,
-        Interaction::Update { .. } => 2,
+        Interaction::Update { .. } | Interaction::MetaChange(_) => 2,
         _ => 3,
     }
 }
@@ -203,6 +204,7 @@ fn checked(unit: &Unit<'_>, entry: &BundleEntry<'_>) -> Result<Interaction> {
             resource.check(*resource_type)?;
         }
         Interaction::Delete { resource_type, .. } => authorized(Action::Delete, *resource_type)?,
+        Interaction::MetaChange(change) => authorized(Action::Update, change.resource_type)?,
         Interaction::Transaction { .. } | Interaction::Batch { .. } => {
             return Err(Error::new(Kind::Invalid, "a transaction holds no Bundles to execute"));
         }

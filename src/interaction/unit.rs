@@ -7,24 +7,23 @@
 use crate::access::{self, Access, Caller};
 use crate::app::App;
 use crate::audit::Event;
-use crate::clock;
 use crate::config::References;
 use crate::error::{Error, Issue, Kind, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::reference::{self, Id, Reference};
-use crate::fhir::resource;
+use crate::fhir::{resource, subset};
 use crate::interaction::places::{at_places, existing_at};
 use crate::interaction::{
-    Answer, Content, Interaction, capabilities, create, delete, history, operation, read, search, search_system,
-    transaction, update,
+    Answer, Content, Interaction, capabilities, create, delete, history, operation, read, refined, search,
+    search_system, transaction, update,
 };
 use crate::search::index;
+use crate::store::horizon::Running;
 use crate::store::placement::Record;
 use crate::store::pool::Pooled;
 use crate::store::resource::{Found, Stored};
 use crate::store::write::{Set, Version};
 use crate::store::{self, Conn, Tx};
-use jiff::{Timestamp, ToSpan};
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::Deref;
@@ -33,6 +32,7 @@ use uuid::Uuid;
 
 mod near;
 mod place;
+mod time;
 
 pub struct Unit<'a> {
     pub(super) app: &'a Arc<App>,
@@ -59,6 +59,8 @@ pub struct Unit<'a> {
     pub(super) wants_body: bool,
     /// Sessions that end with the commit.
     ended: Vec<Uuid>,
+    /// That it writes, once it does.
+    running: Option<Running>,
 }
 
 /// The connection that a unit reads with.
@@ -105,6 +107,7 @@ impl<'a> Unit<'a> {
             place: None,
             wants_body: true,
             ended: Vec::new(),
+            running: None,
         }
     }
 
@@ -116,11 +119,15 @@ impl<'a> Unit<'a> {
     /// One interaction inside this unit.
     pub async fn run(&mut self, interaction: &Interaction) -> Result<Answer> {
         match interaction {
-            Interaction::Capabilities => capabilities::run(self),
+            Interaction::Capabilities { mode } => capabilities::run(self, *mode),
             Interaction::Read { resource_type, id } => read::read(self, *resource_type, id).await,
             Interaction::Vread { resource_type, id, version } => read::vread(self, *resource_type, id, *version).await,
             Interaction::HistoryInstance { resource_type, id, query } => {
                 history::instance(self, *resource_type, id, query).await
+            }
+            Interaction::HistoryMany { resource_type, query } => history::of_many(self, *resource_type, query).await,
+            Interaction::Refined { interaction, unless, subset } => {
+                refined::run(self, interaction, unless.as_ref(), subset.as_ref()).await
             }
             Interaction::SearchType { resource_type, query, lenient } => {
                 search::run(self, *resource_type, None, query, *lenient).await
@@ -139,7 +146,9 @@ impl<'a> Unit<'a> {
             Interaction::Delete { resource_type, id, if_match } => {
                 delete::run(self, *resource_type, id, *if_match).await
             }
-            Interaction::Everything { id, query } => operation::everything(self, id, query).await,
+            Interaction::Everything { kind, id, query } => operation::everything(self, *kind, id, query).await,
+            Interaction::Meta(labels) => operation::meta(self, labels).await,
+            Interaction::MetaChange(change) => operation::meta_change(self, change).await,
             Interaction::Explain { query } => operation::explain(self, query).await,
             Interaction::Transaction { bundle } => Box::pin(transaction::run(self, bundle)).await,
             Interaction::Batch { .. } => Err(Error::new(Kind::Invalid, "a batch is not one unit of work")),
@@ -263,42 +272,6 @@ impl<'a> Unit<'a> {
         }
     }
 
-    /// The record of a patient, when this unit knows it.
-    pub(super) fn record(&self, patient: &str) -> Option<Arc<Record>> {
-        self.records.get(patient).cloned()
-    }
-
-    /// The documento_ids under which data of these patients may lie.
-    pub(super) async fn documents_of(&mut self, patients: &[&str]) -> Result<Vec<String>> {
-        let placement = &self.app.placement;
-        self.with(async |conn| {
-            let records = placement.records_of(conn, patients).await?;
-            let known: Vec<&str> = records.keys().map(String::as_str).collect();
-            let further = match known.is_empty() {
-                true => Vec::new(),
-                false => store::placement::further_keys_of(conn, &known).await?,
-            };
-            let mut documents: Vec<String> = further.into_iter().map(|(_, documento_id)| documento_id).collect();
-            documents.extend(records.values().map(|record| record.documento_id.clone()));
-            documents.sort();
-            documents.dedup();
-            Ok(documents)
-        })
-        .await
-    }
-
-    /// The records of patients into `self.records`, one query for all that are not known.
-    pub(super) async fn know_records(&mut self, patients: &[&str]) -> Result<()> {
-        let unknown: Vec<&str> = patients.iter().copied().filter(|p| !self.records.contains_key(*p)).collect();
-        if unknown.is_empty() {
-            return Ok(());
-        }
-        let placement = &self.app.placement;
-        let found = self.with(async |conn| placement.records_of(conn, &unknown).await).await?;
-        self.records.extend(found);
-        Ok(())
-    }
-
     // ------------------------------------------------------------------ writing
 
     /// Takes a new version into the set: id, meta, search columns, owner, labels, references to be checked.
@@ -315,7 +288,11 @@ impl<'a> Unit<'a> {
         let mut value = content.value;
         let Some(id) = Id::parse(&place.id) else { return Err(Error::at(Kind::Value, "id", "not a FHIR id")) };
         let version = current.map_or(1, |c| c.version + 1);
-        let updated = current.map_or_else(clock::now, |c| later(clock::now(), c.updated));
+        let updated = self.time_after(current);
+        if subset::is_part(&value) {
+            let text = "the tag SUBSETTED says that this is a part of a resource: the rest would be lost";
+            return Err(Error::at(Kind::BusinessRule, format!("{resource_type}.meta.tag"), text));
+        }
         resource::set_id(&mut value, &id);
         resource::set_meta(&mut value, u64::try_from(version).unwrap_or(1), updated);
 
@@ -369,7 +346,7 @@ impl<'a> Unit<'a> {
         if !self.written.insert((resource_type, current.id.clone())) {
             return Err(Error::new(Kind::Invalid, "the same resource is written twice in one transaction"));
         }
-        let (version, updated) = (current.version + 1, later(clock::now(), current.updated));
+        let (version, updated) = (current.version + 1, self.time_after(Some(current)));
         let event = Event::new(self.caller, "delete").of(resource_type).instance(&current.id, Some(version));
         self.events.push(event.record(&current.documento_id, current.whose()));
         self.access = Some(access.clone());
@@ -585,9 +562,4 @@ impl<'a> Unit<'a> {
         let Some(tx) = self.tx.take() else { return Err(Error::internal("no transaction")) };
         self.app.pool.within(tx.commit()).await
     }
-}
-
-/// A time after the version that is replaced, whatever the clock did.
-fn later(now: Timestamp, before: Timestamp) -> Timestamp {
-    if now > before { now } else { before.checked_add(1.millisecond()).unwrap_or(before) }
 }

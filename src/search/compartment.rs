@@ -35,6 +35,20 @@ impl Compartment {
         t == self.kind || !definitions.compartment(self.kind.name(), t).is_empty()
     }
 
+    /// The keys by which resources of a type belong to it.
+    fn keys_of(&self, context: &Context<'_>, t: ResourceType) -> Vec<i64> {
+        let codes = context.definitions.compartment(self.kind.name(), t).iter();
+        let parameters = codes.filter_map(|code| context.definitions.search_parameter(t, code));
+        let references = parameters.filter(|parameter| parameter.kind == SearchKind::Reference);
+        let key = |code| context.hasher.key(t.name(), code, Form::Typed, &[self.kind.name(), &self.id]);
+        references.map(|parameter| key(parameter.code)).collect()
+    }
+
+    /// The keys by which resources of any type belong to it.
+    pub fn keys(&self, context: &Context<'_>) -> Vec<i64> {
+        ResourceType::all().flat_map(|t| self.keys_of(context, t)).collect()
+    }
+
     /// Restricts a query to it.
     pub fn restrict(&self, context: &Context<'_>, t: ResourceType, query: &mut Query) {
         query.selective = true;
@@ -43,11 +57,7 @@ impl Compartment {
             query.patient = Some(vec![self.id.clone()]);
             return;
         }
-        let codes = context.definitions.compartment(self.kind.name(), t).iter();
-        let parameters = codes.filter_map(|code| context.definitions.search_parameter(t, code));
-        let references = parameters.filter(|parameter| parameter.kind == SearchKind::Reference);
-        let key = |code| context.hasher.key(t.name(), code, Form::Typed, &[self.kind.name(), &self.id]);
-        let keys: Vec<i64> = references.map(|parameter| key(parameter.code)).collect();
+        let keys = self.keys_of(context, t);
         let itself = Clause::Ids(vec![self.id.clone()]);
         query.clauses.push(match (t == self.kind, keys.is_empty()) {
             (true, true) => itself,

@@ -192,6 +192,11 @@ impl Parser<'_> {
             "_sort" => self.sort(&value),
             "_total" => self.total(&value),
             "_summary" => self.summary(&value),
+            "_elements" => {
+                self.once("_elements")?;
+                self.query.self_parameters.push((name, value));
+                Ok(())
+            }
             "_page" => {
                 self.once("_page")?;
                 self.query.page = Some(value);
@@ -321,15 +326,13 @@ impl Parser<'_> {
         Ok(())
     }
 
+    /// What of a resource is shown is no matter of the query: `fhir::subset` has read it.
     fn summary(&mut self, value: &str) -> Result<()> {
         self.once("_summary")?;
         match value {
             "count" => self.count_only = true,
-            "false" => {}
-            "true" | "text" | "data" => {
-                return Err(Error::at(Kind::NotSupported, "_summary", "only count and false are supported"));
-            }
-            _ => return Err(bad_value("_summary", "count or false")),
+            "true" | "text" | "data" | "false" => {}
+            _ => return Err(bad_value("_summary", "true, text, data, count or false")),
         }
         self.query.self_parameters.push(("_summary".to_owned(), value.to_owned()));
         Ok(())

@@ -11,9 +11,11 @@
 mod each;
 mod include;
 mod text;
+mod versions;
 
 pub use each::each;
 pub use include::{Source, included};
+pub use versions::{Kept, Span, versions};
 
 use crate::search::query::{Clause, Cursor, FIRST_YEAR, LAST_YEAR, Query, SortBy};
 use jiff::Timestamp;
@@ -231,36 +233,64 @@ pub fn found(query: &Query, guard: &Guard, documents: Option<&[String]>) -> Stat
     text.finish()
 }
 
-/// C. The compartment of one Patient over all types, in the order of type and id, after `after`, at most `limit` rows.
+/// What makes a resource a member of a compartment.
+#[derive(Clone, Copy, Debug)]
+pub enum Member<'a> {
+    /// The compartment of a Patient, whose rows lie under these documents.
+    Patient(&'a str, &'a [String]),
+    /// Any of these keys of references.
+    Keys(&'a [i64]),
+}
+
+/// Which members are asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Members<'a> {
+    pub since: Option<Timestamp>,
+    /// The main date meets this closed interval, or there is none, or the type is one of `undated`.
+    pub during: Option<(Timestamp, Timestamp)>,
+    pub undated: &'a [String],
+    /// Type and id of the row before.
+    pub after: Option<(&'a str, &'a str)>,
+    pub limit: i64,
+}
+
+/// C. A compartment over all types, in the order of type and id, after `after`, at most `limit` rows.
 /// `sights`: the types that the caller may see, each with its guard; what stands in none is not answered. The columns:
 /// `resource_type text, documento_id text, id text, version int8, updated timestamptz, body bytea, encoding int2,
 /// owner text[], labels text[], patient text[]`.
-pub fn compartment(
-    patient: &str,
-    sights: &[(Guard, Vec<String>)],
-    documents: &[String],
-    since: Option<Timestamp>,
-    after: Option<(&str, &str)>,
-    limit: i64,
-) -> Statement {
+pub fn compartment(member: Member<'_>, sights: &[(Guard, Vec<String>)], members: &Members<'_>) -> Statement {
     let mut text = Text::default();
     text.add("select w.resource_type, w.documento_id, w.id, w.version, w.updated, w.body, w.encoding, w.owner, w.labels, w.patient ");
-    text.add("from resource w where w.documento_id = any(")
-        .bind(Bind::Texts(documents.to_vec()))
-        .add(") and not w.deleted");
-    text.add(" and w.patient @> ").bind(Bind::Texts(vec![patient.to_owned()])).add(" and (false");
+    text.add("from resource w where ");
+    match member {
+        Member::Patient(patient, documents) => {
+            text.add("w.documento_id = any(").bind(Bind::Texts(documents.to_vec())).add(") and w.patient @> ");
+            text.bind(Bind::Texts(vec![patient.to_owned()]));
+        }
+        Member::Keys(keys) => {
+            text.add("w.keys && ").bind(Bind::Ints(keys.to_vec()));
+        }
+    }
+    text.add(" and not w.deleted and (false");
     for (guard, types) in sights {
         text.add(" or (w.resource_type = any(").bind(Bind::Texts(types.clone())).add(")").guard(guard).add(")");
     }
     text.add(")");
-    if let Some(since) = since {
+    if let Some(since) = members.since {
         text.add(" and w.updated >= ").bind(Bind::Time(since));
     }
-    if let Some((resource_type, id)) = after {
+    if let Some((lo, hi)) = members.during {
+        text.add(" and (w.date_lo is null or w.date_lo <= ").bind(Bind::Time(hi)).add(" and w.date_hi >= ");
+        text.bind(Bind::Time(lo))
+            .add(" or w.resource_type = any(")
+            .bind(Bind::Texts(members.undated.to_vec()))
+            .add("))");
+    }
+    if let Some((resource_type, id)) = members.after {
         text.add(" and (w.resource_type, w.id) > (").bind(Bind::Text(resource_type.to_owned())).add(", ");
         text.bind(Bind::Text(id.to_owned())).add(")");
     }
-    text.add(" order by w.resource_type, w.id limit ").bind(Bind::Int(limit));
+    text.add(" order by w.resource_type, w.id limit ").bind(Bind::Int(members.limit));
     text.finish()
 }
 

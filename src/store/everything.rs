@@ -3,12 +3,11 @@
 use crate::access::Access;
 use crate::error::{Error, Result};
 use crate::fhir::definitions::ResourceType;
-use crate::search::sql::{self, Guard};
+use crate::search::sql::{self, Guard, Member, Members};
 use crate::store::placement::NOBODY;
 use crate::store::pool::Conn;
 use crate::store::resource::Stored;
 use crate::store::search::bound;
-use jiff::Timestamp;
 use std::collections::HashMap;
 use tokio_postgres::Row;
 
@@ -17,33 +16,43 @@ pub const STATEMENTS: &[&str] = &[DIRECTORY];
 /// A current version and its type.
 pub type Typed = (ResourceType, Stored);
 
-/// Which part of a compartment is asked for.
-pub struct Part<'a> {
-    pub patient: &'a str,
-    /// Where the rows of the patient lie.
-    pub documents: &'a [String],
-    pub since: Option<Timestamp>,
-    /// Type and id of the row before.
-    pub after: Option<(&'a str, &'a str)>,
-    pub limit: i64,
+/// The rows of a compartment of the types that `accesses` allow, in the order of type and id. `own`: where the rows of a
+/// caller lie who sees one record.
+pub async fn compartment(
+    conn: &Conn,
+    accesses: &[Access],
+    member: Member<'_>,
+    own: Option<&[String]>,
+    members: &Members<'_>,
+) -> Result<Vec<Typed>> {
+    match (member, own) {
+        (Member::Patient(_, documents), _) | (Member::Keys(_), Some(documents)) => {
+            documents.iter().try_for_each(|documento_id| conn.reach(documento_id))?;
+        }
+        (Member::Keys(_), None) => conn.reach_all()?,
+    }
+    let own = own.filter(|_| matches!(member, Member::Keys(_)));
+    let statement = sql::compartment(member, &sights(accesses, own), members);
+    // By keys it is planned for its values: a kept plan would not know how rare they are.
+    let fenced = matches!(member, Member::Patient(..));
+    let rows = conn.query_generated(&statement.sql, fenced, &bound(&statement)).await?;
+    let by_type: HashMap<&str, &Access> =
+        accesses.iter().map(|access| (access.resource_type().name(), access)).collect();
+    rows.iter().map(|row| seen(row, &by_type)).collect()
 }
 
-/// The rows of a compartment of the types that `accesses` allow, in the order of type and id.
-pub async fn compartment(conn: &Conn, accesses: &[Access], part: &Part<'_>) -> Result<Vec<Typed>> {
-    part.documents.iter().try_for_each(|documento_id| conn.reach(documento_id))?;
+/// The types that are allowed, by their guard.
+pub(super) fn sights(accesses: &[Access], own: Option<&[String]>) -> Vec<(Guard, Vec<String>)> {
     let mut sights: Vec<(Guard, Vec<String>)> = Vec::new();
     for access in accesses {
-        let (guard, name) = (access.guard(None), access.resource_type().name().to_owned());
+        let own = own.filter(|_| access.owner().is_some()).map(<[String]>::to_vec);
+        let (guard, name) = (access.guard(own), access.resource_type().name().to_owned());
         match sights.iter_mut().find(|(known, _)| *known == guard) {
             Some((_, types)) => types.push(name),
             None => sights.push((guard, vec![name])),
         }
     }
-    let statement = sql::compartment(part.patient, &sights, part.documents, part.since, part.after, part.limit);
-    let rows = conn.query_generated(&statement.sql, true, &bound(&statement)).await?;
-    let by_type: HashMap<&str, &Access> =
-        accesses.iter().map(|access| (access.resource_type().name(), access)).collect();
-    rows.iter().map(|row| seen(row, &by_type)).collect()
+    sights
 }
 
 const DIRECTORY: &str = "\

@@ -12,6 +12,7 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0004_search", include_str!("../../sql/migrations/0004_search.sql")),
     ("0005_sent", include_str!("../../sql/migrations/0005_sent.sql")),
     ("0006_words", include_str!("../../sql/migrations/0006_words.sql")),
+    ("0007_history", include_str!("../../sql/migrations/0007_history.sql")),
 ];
 
 /// What is extracted of a resource changed with these: rows that are there would not be found by everything they have.
@@ -139,6 +140,16 @@ pub async fn check(conn: &Conn) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_file_is_a_migration() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/sql/migrations");
+        let files = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path());
+        let mut names: Vec<String> =
+            files.map(|path| path.file_stem().unwrap().to_string_lossy().into_owned()).collect();
+        names.sort();
+        assert_eq!(names, MIGRATIONS.iter().map(|(name, _)| *name).collect::<Vec<_>>());
+    }
 
     #[test]
     fn scripts_fall_into_statements() {

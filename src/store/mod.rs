@@ -15,6 +15,8 @@ pub mod everything;
 pub mod explain;
 pub mod form;
 pub mod group;
+pub mod history;
+pub mod horizon;
 pub mod include;
 pub mod installation;
 pub mod link;
@@ -42,6 +44,7 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("copy", copy::STATEMENTS),
     ("form", form::STATEMENTS),
     ("everything", everything::STATEMENTS),
+    ("horizon", horizon::STATEMENTS),
     ("installation", installation::STATEMENTS),
     ("link", link::STATEMENTS),
     ("message", message::STATEMENTS),

@@ -71,7 +71,7 @@ const VERSION: &str = concat!(
 );
 const HISTORY: &str = concat!(
     columns!("resource_history r"),
-    " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 and r.version < $7 and ",
+    " where r.documento_id = $1 and r.resource_type = $2 and r.id = $3 and r.version < $7 and r.updated >= $9 and r.updated <= $10 and ",
     visible!(),
     " order by r.version desc limit $8"
 );
@@ -169,19 +169,23 @@ pub async fn version(conn: &Conn, access: &Access, documento_id: &str, id: &str,
     found(&conn.query(VERSION, &params).await?, access)
 }
 
-/// Superseded versions below `before`, newest first. The caller has seen that the current one is visible.
+/// Superseded versions below `before` of a time from `since` to `until`, newest first. The caller has seen that the current
+/// one is visible.
+#[allow(clippy::too_many_arguments, reason = "the bounds of one statement")]
 pub async fn history(
     conn: &Conn,
     access: &Access,
     documento_id: &str,
     id: &str,
     before: i64,
+    (since, until): (Timestamp, Timestamp),
     limit: i64,
 ) -> Result<Vec<Stored>> {
     conn.reach(documento_id)?;
     let v = Visible::of(access);
-    let params: [&(dyn ToSql + Sync); 8] =
-        [&documento_id, &access.resource_type().name(), &id, &v.owner, &v.if_any, &v.then_any, &before, &limit];
+    let name = access.resource_type().name();
+    let params: [&(dyn ToSql + Sync); 10] =
+        [&documento_id, &name, &id, &v.owner, &v.if_any, &v.then_any, &before, &limit, &since, &until];
     let mut versions = Vec::new();
     for row in conn.query(HISTORY, &params).await? {
         if let Found::Here(version) = stored(&row, access)? {

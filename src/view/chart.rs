@@ -167,7 +167,10 @@ fn model(visit: &Visit, page: Page, record: &Record, whole: bool) -> Model {
     Model {
         page,
         sees: record.sees,
-        critical: panels::criticals(record).map(|row| panels.critical(row)).collect(),
+        critical: panels::criticals(record, visit.reader.now)
+            .into_iter()
+            .map(|(row, reading)| panels.critical(row, reading))
+            .collect(),
         results,
         results_more,
         signs: panels.signs(),

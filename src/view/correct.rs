@@ -8,8 +8,11 @@ use crate::oauth::form::Form;
 use crate::view::allergy;
 use crate::view::chart;
 use crate::view::conflict::{self, Other, Pair};
-use crate::view::observation::{float, judge, put, quantity};
-use crate::view::observe::numbered;
+use crate::view::lab::exam::Reference;
+use crate::view::lab::value::{Measure, amount, code, interpreted};
+use crate::view::loinc;
+use crate::view::observation::{field_of, float, put};
+use crate::view::observe;
 use crate::view::page::Page;
 use crate::view::patient::{named, read};
 use crate::view::prescribe;
@@ -30,6 +33,8 @@ const PARTS: [(&str, &str, &str); 2] =
     [("sistolica", "8480-6", "sign.8480-6"), ("diastolica", "8462-4", "sign.8462-4")];
 /// The last part of the address of an order that is to end.
 const END: &str = "/suspender";
+/// And of an observation that is taken back: of somebody else, never made.
+const VOID: &str = "/anular";
 
 /// What can be corrected here.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,6 +49,8 @@ pub enum Edit {
     Medicine,
     /// How an order ends.
     End,
+    /// It was entered in error.
+    Void,
 }
 
 impl Edit {
@@ -58,6 +65,8 @@ impl Edit {
             "AllergyIntolerance" => Some(Edit::Allergy),
             // Several dosages, or steps of one, are more than the form can say.
             "MedicationRequest" => (list(resource, "dosageInstruction").count() <= 1).then_some(Edit::Medicine),
+            // What the laboratory has not released is the laboratory's.
+            "Observation" if waits(resource) => None,
             "Observation" if resource.get("valueQuantity").is_some() => Some(Edit::Number),
             "Observation" if resource.get("valueString").is_some() => Some(Edit::Text),
             "Observation" => PARTS.iter().all(|(_, code, _)| part(resource, code).is_some()).then_some(Edit::Pressure),
@@ -71,13 +80,31 @@ impl Edit {
             Edit::Condition => problem::OPTIONS,
             Edit::Allergy | Edit::Statement => allergy::OPTIONS,
             Edit::Medicine | Edit::End => prescribe::OPTIONS,
-            Edit::Number | Edit::Text | Edit::Pressure => &[],
+            Edit::Number | Edit::Text | Edit::Pressure | Edit::Void => &[],
         }
     }
 
-    fn title(self) -> &'static str {
-        if self == Edit::End { "prescribe.end" } else { "correct.title" }
+    /// Its title, the label and the hint of its reason, its help, its button.
+    fn words(self) -> [&'static str; 5] {
+        match self {
+            Edit::End => {
+                ["prescribe.end", "prescribe.why", "prescribe.why_hint", "prescribe.end_help", "prescribe.end_save"]
+            }
+            Edit::Void => ["void.title", "void.reason", "void.reason_hint", "void.help", "void.save"],
+            _ => ["correct.title", "correct.reason", "correct.reason_hint", "correct.help", "correct.save"],
+        }
     }
+}
+
+/// Whether a result of the laboratory is not released yet.
+fn waits(resource: &Value) -> bool {
+    let is_laboratory = list(resource, "category").any(|category| code_of(Some(category), |_| true) == "laboratory");
+    is_laboratory && matches!(text(resource, "status"), "registered" | "preliminary")
+}
+
+/// What can be taken back: an observation that is not taken back yet, and is not the laboratory's to judge.
+pub fn can_void(kind: &str, resource: &Value) -> bool {
+    kind == "Observation" && !waits(resource) && !matches!(text(resource, "status"), "entered-in-error" | "cancelled")
 }
 
 fn has_code(holder: &Value, code: &str) -> bool {
@@ -115,8 +142,8 @@ impl Kept {
 
     fn measured(visit: &Visit, name: &'static str, label: &'static str, holder: &Value) -> Kept {
         let amount = holder.get("valueQuantity").unwrap_or(&Value::Null);
-        let digits = amount.get("value").map(Value::to_string).unwrap_or_default();
-        Kept { unit: text(amount, "unit").to_owned(), ..Kept::new(name, label, visit.reader.number(&digits)) }
+        let digits = field_of(&visit.reader, amount);
+        Kept { unit: text(amount, "unit").to_owned(), ..Kept::new(name, label, digits) }
     }
 }
 
@@ -151,6 +178,7 @@ fn stored(visit: &Visit, edit: Edit, resource: &Value) -> Vec<Kept> {
             let status = text(resource, "status");
             vec![Kept::new("fin", "prescribe.how", if status == "active" { "stopped" } else { status })]
         }
+        Edit::Void => Vec::new(),
     }
 }
 
@@ -182,11 +210,11 @@ async fn entry(unit: &mut Unit<'_>, visit: &Visit, patient: &str, kind: &str, id
     if !is_of(visit, &resource, patient) {
         return Err(absent());
     }
-    let edit = Edit::of(kind, &resource);
-    let edit = match (kind, visit.path.ends_with(END)) {
-        (_, false) => edit,
-        ("MedicationRequest", true) => edit.map(|_| Edit::End),
-        (_, true) => None,
+    let edit = match (kind, &visit.path) {
+        ("MedicationRequest", path) if path.ends_with(END) => Edit::of(kind, &resource).map(|_| Edit::End),
+        (_, path) if path.ends_with(VOID) => can_void(kind, &resource).then_some(Edit::Void),
+        (_, path) if path.ends_with(END) => None,
+        _ => Edit::of(kind, &resource),
     };
     Ok((resource, edit.ok_or_else(absent)?))
 }
@@ -244,20 +272,28 @@ fn apply(visit: &Visit, record: &Record, edit: Edit, resource: &mut Value, form:
             let typed = prescribe::Entry::read(reader, form, problems);
             typed.apply(reader, &order(visit, resource), resource);
         }
+        Edit::Void => put(resource, "status", json!("entered-in-error")),
         Edit::End => prescribe::end(reader, resource, form.typed("fin"), form.typed("motivo")),
         Edit::Text if form.typed("valor").is_empty() => problems.add("valor", reader.text("form.missing")),
         Edit::Text => put(resource, "valueString", json!(form.typed("valor"))),
-        Edit::Number => number_into(visit, "valor", resource, form, problems),
+        Edit::Number => number_into(visit, record, "valor", resource, form, problems),
         Edit::Pressure => {
             let parts = resource.get_mut("component").and_then(Value::as_array_mut).into_iter().flatten();
             for holder in parts {
                 if let Some((field, ..)) = PARTS.iter().find(|(_, code, _)| has_code(holder, code)) {
-                    number_into(visit, field, holder, form, problems);
+                    number_into(visit, record, field, holder, form, problems);
                 }
+            }
+            let number = |code: &str| Some(float(part(resource, code)?.get("valueQuantity")?.get("value")?));
+            if let (Some(high), Some(low)) = (number("8480-6"), number("8462-4"))
+                && low >= high
+            {
+                problems.add("diastolica", reader.text("signs.pressure_order"));
             }
         }
     }
-    if matches!(edit, Edit::Number | Edit::Text | Edit::Pressure) {
+    let released = !matches!(text(resource, "status"), "registered" | "preliminary");
+    if matches!(edit, Edit::Number | Edit::Text | Edit::Pressure) && released {
         put(resource, "status", json!("corrected"));
     }
     // Of an order that ends the reason has its own place.
@@ -268,32 +304,41 @@ fn apply(visit: &Visit, record: &Record, edit: Edit, resource: &mut Value, form:
     }
 }
 
-/// Another number in the same unit, judged by the reference that is there.
-fn number_into(visit: &Visit, field: &'static str, holder: &mut Value, form: &Form, problems: &mut Problems) {
+/// Another number in the same unit, judged by the reference that is there, and by where it is critical.
+fn number_into(
+    visit: &Visit,
+    record: &Record,
+    field: &'static str,
+    holder: &mut Value,
+    form: &Form,
+    problems: &mut Problems,
+) {
     if form.typed(field).is_empty() {
         return problems.add(field, visit.text("form.missing"));
     }
-    let Some(value) = numbered(visit, field, form.typed(field), problems) else { return };
     let old = holder.get("valueQuantity").cloned().unwrap_or(Value::Null);
-    let (unit, code) = (text(&old, "unit").to_owned(), text(&old, "code").to_owned());
-    let mut amount =
-        if code.is_empty() { json!({"value": value, "unit": unit}) } else { quantity(&value, &unit, &code) };
-    if !text(&old, "system").is_empty() {
-        put(&mut amount, "system", json!(text(&old, "system")));
+    let (unit, ucum) = (text(&old, "unit").to_owned(), text(&old, "code").to_owned());
+    let of = Measure { unit: &unit, ucum: &ucum, limits: limits_of(visit, record, holder, &ucum) };
+    let Some(value) = amount(visit, holder, field, form.typed(field), of, problems) else { return };
+    if let (Some(system), Some(quantity)) = (old.get("system"), holder.get_mut("valueQuantity")) {
+        put(quantity, "system", system.clone());
     }
-    put(holder, "valueQuantity", amount);
-    let range = list(holder, "referenceRange").next().cloned();
-    let only = list(holder, "referenceRange").count() == 1;
-    if let Some(members) = holder.as_object_mut() {
-        members.shift_remove("interpretation");
-    }
-    if let Some(range) = range.filter(|_| only) {
-        let end = |name: &str| range.get(name).and_then(|end| end.get("value")).cloned();
-        let kept = holder.get("referenceRange").cloned();
-        judge(holder, float(&value), (end("low"), end("high")), &unit, &code);
-        // The reference stays as the laboratory wrote it.
-        kept.into_iter().for_each(|kept| put(holder, "referenceRange", kept));
-    }
+    let ranges: Vec<&Value> = list(holder, "referenceRange").collect();
+    let judged = match ranges.as_slice() {
+        [range] => {
+            let end = |name: &str| range.get(name).and_then(|end| end.get("value")).map(float);
+            code(value, (end("low"), end("high")), of.limits, false)
+        }
+        _ => code(value, (None, None), of.limits, false),
+    };
+    interpreted(holder, judged);
+}
+
+/// What the laboratory's table says of an examination in its unit.
+fn limits_of(visit: &Visit, record: &Record, holder: &Value, ucum: &str) -> Option<&'static Reference> {
+    let loinc = code_of(holder.get("code"), |system| system == "http://loinc.org");
+    let common = loinc::find(&loinc).filter(|common| common.ucum == ucum)?;
+    observe::limits_of(visit, record, common)
 }
 
 fn shown(
@@ -312,6 +357,7 @@ fn shown(
         Edit::Condition => problem::add_fields(&mut sheet, reader, &condition(resource)),
         Edit::Allergy => allergy::add_fields(&mut sheet, reader, &allergy::Entry::of(resource), true),
         Edit::Medicine => prescribe::add_fields(&mut sheet, reader, &order(visit, resource), None),
+        Edit::Void => {}
         Edit::Statement | Edit::End => {
             for field in &kept {
                 let options = options_of(edit.options(), field.name).get(..2).unwrap_or_default();
@@ -328,16 +374,15 @@ fn shown(
             }
         }
     }
-    let ends = edit == Edit::End;
-    let reason = if ends { "prescribe.why" } else { "correct.reason" };
-    sheet.line("motivo", reason, "").hint(reader.text(if ends { "prescribe.why_hint" } else { "correct.reason_hint" }));
+    let [title, reason, hint, help, save] = edit.words();
+    sheet.line("motivo", reason, "").hint(reader.text(hint));
     let base = format!("{}/", visit.app.base);
     let words = words(visit, &base);
     let what = match edit {
         Edit::Medicine | Edit::End => words.concept_or_named(resource, "medication"),
         _ => words.concept(resource.get("code")),
     };
-    let page = chart::inner(visit, record, reader.text(edit.title())).with(sheet.summary());
+    let page = chart::inner(visit, record, reader.text(title)).with(sheet.summary());
     let mut fields: Fields = sheet.fields();
     let fields = kept.iter().map(|field| field.name).chain(["motivo"]).filter_map(|name| fields.remove(name)).collect();
     let (kind, id) = wanted(visit)?;
@@ -348,8 +393,8 @@ fn shown(
         action: visit.path.clone(),
         back: chart::entry(&record.id, kind, &id),
         what,
-        help: reader.text(if ends { "prescribe.end_help" } else { "correct.help" }),
-        save: reader.text(if ends { "prescribe.end_save" } else { "correct.save" }),
+        help: reader.text(help),
+        save: reader.text(save),
         fields,
         version: version.unwrap_or_else(|| text(resource.get("meta").unwrap_or(&Value::Null), "versionId").to_owned()),
     };
@@ -395,7 +440,8 @@ async fn conflicting(visit: &Visit, record: &Record, resource: &Value, edit: Edi
     }
     let (kind, id) = wanted(visit)?;
     let other = other(visit, &record.id, kind, resource).await?;
-    let page = chart::inner(visit, record, reader.text(edit.title()));
+    let [title, ..] = edit.words();
+    let page = chart::inner(visit, record, reader.text(title));
     conflict::page(visit, page, pairs, carried, &other, &chart::entry(&record.id, kind, &id))
 }
 

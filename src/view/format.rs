@@ -156,6 +156,15 @@ impl Reader {
         fraction.map_or_else(|| format!("{sign}{whole}"), |fraction| format!("{sign}{whole}{comma}{fraction}"))
     }
 
+    /// A number as it stands in a field that is sent back: with the decimal mark of the language, never in groups.
+    pub fn field(&self, text: &str) -> String {
+        let plain = text.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'-'));
+        match self.language {
+            Language::Es if plain => text.replace('.', ","),
+            _ => text.to_owned(),
+        }
+    }
+
     pub fn whole(&self, n: i64) -> String {
         self.number(&n.to_string())
     }
@@ -190,12 +199,12 @@ fn grouped(digits: &str, point: char) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NumberProblem {
     NotANumber,
-    /// `12.345`: thousands, or decimals? A dose must not be guessed.
+    /// `12.345`, in English `12,345`: thousands, or decimals? A dose must not be guessed.
     Ambiguous,
 }
 
-/// A typed number, with comma or point, as decimal text with a point (`1.234,5` -> `1234.5`).
-pub fn typed_number(text: &str) -> Result<String, NumberProblem> {
+/// A number typed in a language, with comma or point, as decimal text with a point (`1.234,5` -> `1234.5`).
+pub fn typed_number(text: &str, language: Language) -> Result<String, NumberProblem> {
     let text = text.trim();
     let (sign, digits) = match text.strip_prefix(['-', '−']) {
         Some(rest) => ("-", rest),
@@ -215,8 +224,9 @@ pub fn typed_number(text: &str) -> Result<String, NumberProblem> {
     if fraction.is_empty() || whole.is_empty() || whole.contains(mark) || (groups.len() > 1 && !is_grouped) {
         return Err(NumberProblem::NotANumber);
     }
-    // A point with exactly three digits behind it is how thousands are written here.
-    if groups.len() == 1 && mark == "." && fraction.len() == 3 && whole.len() <= 3 && whole != "0" {
+    // The mark of thousands with exactly three digits behind it may be just that.
+    let thousands = if language == Language::Es { "." } else { "," };
+    if groups.len() == 1 && mark == thousands && fraction.len() == 3 && whole.len() <= 3 && whole != "0" {
         return Err(NumberProblem::Ambiguous);
     }
     Ok(format!("{sign}{}.{fraction}", groups.concat()))
@@ -296,8 +306,20 @@ mod tests {
     #[test]
     fn typed_numbers_are_read_or_refused() {
         let check = |input: &str, expected: Result<&str, NumberProblem>| {
-            assert_eq!(typed_number(input).as_deref().map_err(|e| *e), expected, "{input}");
+            assert_eq!(typed_number(input, Language::Es).as_deref().map_err(|e| *e), expected, "{input}");
         };
+        let english = |input: &str| typed_number(input, Language::En);
+        assert_eq!(english("1.920"), Ok("1.920".to_owned()));
+        assert_eq!(english("1,234.5"), Ok("1234.5".to_owned()));
+        assert_eq!(english("36,8"), Ok("36.8".to_owned()));
+        assert_eq!(english("12,500"), Err(NumberProblem::Ambiguous));
+        assert_eq!(english("5,000"), Err(NumberProblem::Ambiguous));
+        // What a form shows it takes back, whatever the language.
+        for language in [Language::Es, Language::En] {
+            for stored in ["12500", "1250.5", "1.005", "0.123", "-2.125", "36.80", "25000", "100000000"] {
+                assert_eq!(typed_number(&reader(language).field(stored), language).as_deref(), Ok(stored));
+            }
+        }
         check("36,8", Ok("36.8"));
         check(" 36.8 ", Ok("36.8"));
         check("1.234,5", Ok("1234.5"));

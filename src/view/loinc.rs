@@ -45,6 +45,23 @@ impl Common {
     }
 }
 
+const POSSIBLE: &str = include_str!("../../fhir-profiles/local/posibles.csv");
+
+/// What no method measures is a slip of the hand.
+static LIMITS: LazyLock<Vec<(&str, f64, f64)>> = LazyLock::new(|| {
+    let limit = |line: &'static str| {
+        let mut parts = line.split(',');
+        Some((parts.next()?, parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+    };
+    POSSIBLE.lines().skip(1).filter_map(limit).collect()
+});
+
+/// The values that an observation can have in the unit of the list; nothing is measured below none.
+pub fn possible(code: &str) -> (f64, f64) {
+    let listed = LIMITS.iter().find(|(known, ..)| *known == code).map(|(_, low, high)| (*low, *high));
+    listed.or_else(|| crate::view::signs::possible(code)).unwrap_or((0.0, 1e7))
+}
+
 static ALL: LazyLock<Vec<Common>> = LazyLock::new(|| FILE.lines().skip(1).filter_map(line).collect());
 
 fn line(line: &'static str) -> Option<Common> {
@@ -114,6 +131,22 @@ mod tests {
         assert_eq!(named(json!({"coding": coding("Potassium")})), None);
         assert_eq!(named(json!({"coding": coding(""), "text": "K"})), None);
         assert_eq!(named(json!({"coding": [{"system": "http://example.org", "code": "2823-3"}]})), None);
+    }
+
+    #[test]
+    fn what_is_possible_is_known_of_examinations_of_the_list() {
+        assert_eq!(LIMITS.len(), POSSIBLE.lines().count() - 1);
+        for (code, low, high) in LIMITS.iter() {
+            assert!(low < high && find(code).is_some_and(|common| !common.is_text()), "{code}");
+        }
+        for reference in crate::view::lab::exam::references() {
+            let (low, high) = possible(reference.code);
+            let ends = [reference.low, reference.high, reference.critical_low, reference.critical_high];
+            for end in ends.into_iter().flatten().map(|end| end.parse::<f64>().unwrap()) {
+                assert!(low <= end && end <= high, "{}", reference.code);
+            }
+        }
+        assert_eq!(possible("8310-5"), (25.0, 45.0));
     }
 
     #[test]

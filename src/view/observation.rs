@@ -1,5 +1,6 @@
 //! What pages write: Observations and their parts as FHIR JSON, with the digits that were typed. Pure.
 
+use crate::i18n::Language;
 use crate::view::format::{NumberProblem, Reader, typed_date, typed_number};
 use jiff::Timestamp;
 use jiff::civil::{Date, Time};
@@ -23,8 +24,8 @@ pub struct Circumstances<'a> {
 }
 
 /// The number of a field: its digits as JSON.
-pub fn number(typed: &str) -> Result<Value, NumberProblem> {
-    let digits = typed_number(typed)?;
+pub fn number(typed: &str, language: Language) -> Result<Value, NumberProblem> {
+    let digits = typed_number(typed, language)?;
     serde_json::from_str(&digits).map_err(|_| NumberProblem::NotANumber)
 }
 
@@ -67,8 +68,82 @@ pub fn put(resource: &mut Value, name: &str, value: Value) {
     }
 }
 
+/// A measured number as what it says: itself, or that it lies beyond (`> 5,1`).
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Amount {
+    pub number: f64,
+    /// Code of Quantity.comparator.
+    pub comparator: Option<&'static str>,
+}
+
+impl Amount {
+    pub fn exact(number: f64) -> Amount {
+        Amount { number, comparator: None }
+    }
+
+    /// The comparator of a Quantity with its number.
+    pub fn of(quantity: &Value) -> Option<Amount> {
+        let said = quantity.get("comparator").and_then(Value::as_str).unwrap_or_default();
+        let comparator = ["<", "<=", ">", ">="].into_iter().find(|known| *known == said);
+        Some(Amount { number: float(quantity.get("value")?), comparator })
+    }
+
+    /// Surely below: the whole of what it may be.
+    pub fn is_below(self, end: f64) -> bool {
+        match self.comparator {
+            Some(">" | ">=") => false,
+            Some("<") => self.number <= end,
+            _ => self.number < end,
+        }
+    }
+
+    pub fn is_above(self, end: f64) -> bool {
+        match self.comparator {
+            Some("<" | "<=") => false,
+            Some(">") => self.number >= end,
+            _ => self.number > end,
+        }
+    }
+
+    /// Surely at the end or below it.
+    pub fn is_at_most(self, end: f64) -> bool {
+        !matches!(self.comparator, Some(">" | ">=")) && self.number <= end
+    }
+
+    pub fn is_at_least(self, end: f64) -> bool {
+        !matches!(self.comparator, Some("<" | "<=")) && self.number >= end
+    }
+
+    /// Surely inside; an open end holds everything, and nothing is less than none.
+    pub fn is_within(self, (low, high): (Option<f64>, Option<f64>)) -> bool {
+        low.is_none_or(|low| self.is_at_least(low) || (low <= 0.0 && self.number >= 0.0))
+            && high.is_none_or(|high| self.is_at_most(high))
+    }
+}
+
+/// A quantity as a field writes it: its comparator and its digits.
+pub fn field_of(reader: &Reader, quantity: &Value) -> String {
+    let said = quantity.get("comparator").and_then(Value::as_str).unwrap_or_default();
+    let digits = quantity.get("value").map(|value| reader.field(&value.to_string())).unwrap_or_default();
+    if said.is_empty() { digits } else { format!("{said} {digits}") }
+}
+
+/// Why a value cannot be, when it is outside of what is possible.
+pub fn impossible(reader: &Reader, value: &Value, unit: &str, (low, high): (f64, f64)) -> Option<String> {
+    if (low..=high).contains(&float(value)) {
+        return None;
+    }
+    let shown = |n: f64| reader.number(&n.to_string());
+    let value = reader.number(&value.to_string());
+    let parts = [
+        reader.fill("signs.impossible", &[("value", &value), ("unit", unit)]),
+        reader.fill("signs.accepted", &[("low", &shown(low)), ("high", &shown(high))]),
+    ];
+    Some(parts.join(" "))
+}
+
 /// The reference range of a holder of a value, and the interpretation that follows from it.
-pub fn judge(holder: &mut Value, number: f64, (low, high): (Option<Value>, Option<Value>), unit: &str, ucum: &str) {
+pub fn judge(holder: &mut Value, amount: Amount, (low, high): (Option<Value>, Option<Value>), unit: &str, ucum: &str) {
     let ends = [("low", &low), ("high", &high)];
     let range: serde_json::Map<String, Value> =
         ends.iter().filter_map(|(name, end)| Some(((*name).to_owned(), quantity(end.as_ref()?, unit, ucum)))).collect();
@@ -76,10 +151,13 @@ pub fn judge(holder: &mut Value, number: f64, (low, high): (Option<Value>, Optio
         return;
     }
     put(holder, "referenceRange", json!([range]));
-    let (code, display) = match (low.map(|end| float(&end)), high.map(|end| float(&end))) {
-        (Some(low), _) if number < low => ("L", "Low"),
-        (_, Some(high)) if number > high => ("H", "High"),
-        _ => ("N", "Normal"),
+    let (low, high) = (low.as_ref().map(float), high.as_ref().map(float));
+    let (code, display) = match (low, high) {
+        (Some(low), _) if amount.is_below(low) => ("L", "Low"),
+        (_, Some(high)) if amount.is_above(high) => ("H", "High"),
+        ends if amount.is_within(ends) => ("N", "Normal"),
+        // `> 4`, when 5 is the end: it may be either.
+        _ => return,
     };
     put(
         holder,
@@ -162,8 +240,25 @@ fn typed_time(text: &str) -> Option<Time> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::i18n::Language;
     use jiff::tz::Offset;
+
+    #[test]
+    fn what_lies_beyond_is_judged_by_all_that_it_may_be() {
+        let judged = |comparator: Option<&'static str>, number: f64| {
+            let mut holder = json!({});
+            judge(&mut holder, Amount { number, comparator }, (Some(json!(3.5)), Some(json!(5.1))), "", "1");
+            holder["interpretation"][0]["coding"][0]["code"].as_str().unwrap_or("").to_owned()
+        };
+        assert_eq!(judged(Some(">"), 5.1), "H");
+        assert_eq!(judged(Some(">="), 5.1), "");
+        assert_eq!(judged(Some("<"), 3.5), "L");
+        assert_eq!(judged(Some("<="), 3.5), "");
+        assert_eq!(judged(Some(">"), 4.0), "");
+        assert_eq!(judged(Some("<"), 4.0), "");
+        assert_eq!((judged(None, 3.4), judged(None, 3.5), judged(None, 5.2)), ("L".into(), "N".into(), "H".into()));
+        let below = Amount { number: 5.0, comparator: Some("<") };
+        assert!(below.is_within((None, Some(5.0))) && below.is_within((Some(0.0), Some(5.0))));
+    }
 
     #[test]
     fn moments_are_of_here_and_not_of_the_future() {
@@ -222,12 +317,12 @@ mod tests {
 
     #[test]
     fn digits_stay_and_values_are_judged() {
-        let typed = number("36,80").unwrap();
+        let typed = number("36,80", Language::Es).unwrap();
         assert_eq!(typed.to_string(), "36.80");
-        assert_eq!(number("007"), Err(NumberProblem::NotANumber));
+        assert_eq!(number("007", Language::Es), Err(NumberProblem::NotANumber));
         let check = |value: f64, expected: &str| {
             let mut holder = json!({});
-            judge(&mut holder, value, (Some(json!(36.0)), Some(json!(37.5))), "°C", "Cel");
+            judge(&mut holder, Amount::exact(value), (Some(json!(36.0)), Some(json!(37.5))), "°C", "Cel");
             assert_eq!(holder["interpretation"][0]["coding"][0]["code"], expected, "{value}");
         };
         check(35.9, "L");
@@ -235,7 +330,7 @@ mod tests {
         check(37.5, "N");
         check(37.6, "H");
         let mut open = json!({});
-        judge(&mut open, 1.0, (None, None), "", "%");
+        judge(&mut open, Amount::exact(1.0), (None, None), "", "%");
         assert_eq!(open, json!({}));
     }
 }

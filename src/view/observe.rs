@@ -6,8 +6,12 @@ use crate::interaction::{Content, Interaction};
 use crate::oauth::form::Form;
 use crate::view::chart;
 use crate::view::format::{NumberProblem, date_field};
+use crate::view::lab::exam::Reference;
+use crate::view::lab::value::{code, interpreted, reference_of};
 use crate::view::loinc::{self, Common, Hit};
-use crate::view::observation::{self, Circumstances, concept, float, judge, moment_of, number, put, quantity};
+use crate::view::observation::{
+    self, Amount, Circumstances, concept, float, impossible, judge, moment_of, number, put, quantity,
+};
 use crate::view::page::{Link, Page};
 use crate::view::panels;
 use crate::view::patient::named;
@@ -96,7 +100,7 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
         }
     };
     let of = Circumstances { patient: &record.id, encounter: encounter(&record), at: &at, by: &visit.name };
-    let made = made(visit, &of, common, form, &mut problems);
+    let made = made(visit, &of, common, limits_of(visit, &record, common), form, &mut problems);
     if !problems.is_empty() {
         return shown(visit, &record, Some(common), Some(form), problems, 422);
     }
@@ -109,7 +113,32 @@ pub async fn save(visit: &Visit, form: &Form) -> Result<Reply> {
     Ok(Reply::said(done.await?, "said.saved"))
 }
 
-fn made(visit: &Visit, of: &Circumstances<'_>, common: &Common, form: &Form, problems: &mut Problems) -> Value {
+/// What the laboratory's table says of an examination of this person.
+pub fn limits_of(visit: &Visit, record: &Record, common: &Common) -> Option<&'static Reference> {
+    let person = json!({"birthDate": record.who.birth.iso, "gender": record.who.gender});
+    reference_of(visit, &person, common.code).filter(|_| common.category == "laboratory")
+}
+
+fn judged(
+    made: &mut Value,
+    amount: Amount,
+    (low, high): (Option<Value>, Option<Value>),
+    common: &Common,
+    limits: &Reference,
+) {
+    let range = (low.as_ref().map(float), high.as_ref().map(float));
+    judge(made, amount, (low, high), common.unit, common.ucum);
+    interpreted(made, code(amount, range, Some(limits), false));
+}
+
+fn made(
+    visit: &Visit,
+    of: &Circumstances<'_>,
+    common: &Common,
+    limits: Option<&Reference>,
+    form: &Form,
+    problems: &mut Problems,
+) -> Value {
     let name = common.name(visit.reader.language);
     let mut made = observation::observation(of, common.category, concept(&[common.code], name));
     let typed = form.typed("valor");
@@ -125,6 +154,9 @@ fn made(visit: &Visit, of: &Circumstances<'_>, common: &Common, form: &Form, pro
                 put(&mut amount, "comparator", json!(comparator));
             }
             put(&mut made, "valueQuantity", amount);
+            if let Some(text) = impossible(&visit.reader, &value, common.unit, loinc::possible(common.code)) {
+                problems.add("valor", text);
+            }
             let mut end = |field: &'static str| {
                 Some(form.typed(field))
                     .filter(|typed| !typed.is_empty())
@@ -136,7 +168,13 @@ fn made(visit: &Visit, of: &Circumstances<'_>, common: &Common, form: &Form, pro
             {
                 problems.add("maximo", visit.text("observe.range_order"));
             }
-            judge(&mut made, float(&value), ends, common.unit, common.ucum);
+            let amount = Amount { number: float(&value), comparator };
+            if let Some(limits) = limits {
+                // From where it is critical the laboratory's table knows.
+                judged(&mut made, amount, ends, common, limits);
+            } else {
+                judge(&mut made, amount, ends, common.unit, common.ucum);
+            }
         }
     }
     if !form.typed("nota").is_empty() {
@@ -155,7 +193,7 @@ pub fn comparator(typed: &str) -> (Option<&'static str>, &str) {
 
 /// The number of a field; what is wrong with it goes to the problems.
 pub fn numbered(visit: &Visit, field: &'static str, typed: &str, problems: &mut Problems) -> Option<Value> {
-    match number(typed) {
+    match number(typed, visit.reader.language) {
         Ok(value) => Some(value),
         Err(problem) => {
             problems.add(
@@ -197,8 +235,11 @@ fn shown(
                 value
                     .unit(if common.unit.is_empty() { "" } else { common.unit })
                     .hint(reader.text("observe.value_hint"));
-                sheet.line("minimo", "observe.low", "").optional().digits();
-                sheet.line("maximo", "observe.high", "").optional().digits();
+                let known = limits_of(visit, record, common);
+                let end = |end: Option<&str>| end.map(|end| reader.field(end)).unwrap_or_default();
+                let (low, high) = (end(known.and_then(|of| of.low)), end(known.and_then(|of| of.high)));
+                sheet.line("minimo", "observe.low", &low).optional().digits();
+                sheet.line("maximo", "observe.high", &high).optional().digits();
             }
             let now = reader.local(reader.now);
             sheet

@@ -190,14 +190,28 @@ pub fn status(reading: &Reading) -> Option<Badge> {
     Some(Badge::new(kind, Some(icon), capital(&reading.status)))
 }
 
-/// The rows of results that are critical now.
-pub fn criticals(record: &Record) -> impl Iterator<Item = &Row> {
-    record.results.iter().flat_map(|group| &group.rows).filter(|row| row.last.flag.is_critical())
+/// How long a critical value that nobody has marked as seen stays in sight behind newer ones, in seconds.
+const UNSEEN: i64 = 72 * 3600;
+
+/// Critical values: of each examination the last, and those of the last three days that nobody has marked as seen.
+pub fn criticals(record: &Record, now: Timestamp) -> Vec<(&Row, &Reading)> {
+    let recent = |reading: &Reading| {
+        let age = |at: Timestamp| now.as_second() - at.as_second();
+        reading.when.iso.parse().is_ok_and(|at: Timestamp| age(at) <= UNSEEN)
+    };
+    let unseen =
+        |reading: &Reading| !record.seen.iter().any(|seen| seen.of == reading.id && seen.mark == reading.mark());
+    let rows = record.results.iter().chain(&record.observations).flat_map(|group| &group.rows);
+    rows.flat_map(|row| {
+        let earlier = row.earlier.iter().filter(|reading| recent(reading) && unseen(reading));
+        std::iter::once(&row.last).chain(earlier).filter(|one| one.flag.is_critical()).map(move |one| (row, one))
+    })
+    .collect()
 }
 
 /// `Potasio 6,3 mmol/L, crítico alto`
-pub fn said(row: &Row) -> String {
-    format!("{} {}, {}", row.name, value_of(&row.last), row.last.flag_text)
+pub fn said(row: &Row, reading: &Reading) -> String {
+    format!("{} {}, {}", row.name, value_of(reading), reading.flag_text)
 }
 
 impl Panels<'_> {
@@ -206,8 +220,8 @@ impl Panels<'_> {
     }
 
     /// "Potasio 6,3 mmol/L, crítico alto. Preliminar, hoy 12:48. Avisado a ...".
-    pub fn critical(&self, row: &Row) -> Critical {
-        let (reader, last) = (&self.visit.reader, &row.last);
+    pub fn critical(&self, row: &Row, last: &Reading) -> Critical {
+        let reader = &self.visit.reader;
         let mark = last.mark();
         let seen = self.record.seen.iter().find(|seen| seen.of == last.id && seen.mark == mark);
         let seen = seen.map(|seen| {
@@ -218,7 +232,7 @@ impl Panels<'_> {
         let told = if last.notes.is_empty() { reader.text("chart.not_told") } else { last.notes.as_str() };
         Critical {
             href: entry(&self.record.id, "Observation", &last.id),
-            strong: format!("{}.", said(row)),
+            strong: format!("{}.", said(row, last)),
             text: format!("{}, {}. {told}", capital(&last.status), moment(self.visit, last)),
             seen,
             mark: may_mark.then(|| format!("{}/visto/{}", address(&self.record.id), encoded(&last.id))),

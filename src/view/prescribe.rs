@@ -4,12 +4,13 @@
 //! What the patient is allergic to, and what is ordered already, is shown once; who sends the form again means it.
 
 use crate::error::Result;
+use crate::i18n::Language;
 use crate::interaction::{Content, Interaction};
 use crate::oauth::form::Form;
 use crate::search::param::string::fold;
 use crate::view::chart;
 use crate::view::format::{NumberProblem, Reader, date_field, typed_date};
-use crate::view::observation::{number, put, quantity};
+use crate::view::observation::{field_of, number, put, quantity};
 use crate::view::page::{Message, Page, Tone};
 use crate::view::patient::named;
 use crate::view::record::words::{Words, joined, list, text};
@@ -93,7 +94,8 @@ impl Entry {
         let coded = list(route, "coding").map(|coding| text(coding, "code")).find(|code| known(code));
         let named =
             options_of(OPTIONS, "via").iter().find(|(_, key)| fold(words.say(key)) == fold(text(route, "text")));
-        let dose = list(dosage, "doseAndRate").next().map(|rate| words.amount(rate.get("doseQuantity")));
+        let dose = list(dosage, "doseAndRate").next().and_then(|rate| rate.get("doseQuantity"));
+        let dose = dose.map(|dose| joined([field_of(words.reader, dose), words.unit_of(dose)], " "));
         let days = words.days(resource, dosage);
         let length = days.and_then(|(first, last)| Some(first.until(last).ok()?.get_days() + 1));
         let bounds = dosage.get("timing").and_then(|timing| timing.get("repeat")?.get("boundsPeriod"));
@@ -148,10 +150,12 @@ impl Entry {
                 problems.add(name, reader.text("form.missing"));
             }
         }
-        if amount(form.typed("dosis")) == Err(NumberProblem::Ambiguous) {
+        if amount(form.typed("dosis"), reader.language) == Err(NumberProblem::Ambiguous) {
             problems.add("dosis", reader.text("number.ambiguous"));
         }
-        if amount(form.typed("dosis")).is_ok_and(|amount| amount.is_some_and(|(_, unit)| unit.is_empty())) {
+        if amount(form.typed("dosis"), reader.language)
+            .is_ok_and(|amount| amount.is_some_and(|(_, unit)| unit.is_empty()))
+        {
             problems.add("dosis", reader.text("prescribe.unit_missing"));
         }
         let route = options_of(OPTIONS, "via").iter().find(|(code, _)| *code == form.typed("via"));
@@ -226,7 +230,7 @@ impl Entry {
             let route = json!({"coding": [{"system": "http://snomed.info/sct", "code": code}], "text": reader.text(key).to_lowercase()});
             put(&mut dosage, "route", route);
         }
-        if let Ok(Some((value, unit))) = amount(&self.dose) {
+        if let Ok(Some((value, unit))) = amount(&self.dose, reader.language) {
             let ucum = UNITS.iter().find(|(known, _)| *known == unit.to_lowercase());
             let quantity =
                 ucum.map_or_else(|| json!({"value": value, "unit": unit}), |(_, ucum)| quantity(&value, unit, ucum));
@@ -237,7 +241,7 @@ impl Entry {
 }
 
 /// `750 mg` as number and unit; none when it is not a number and a unit (`media tableta`, `1/2 tableta`, `875/125 mg`).
-fn amount(dose: &str) -> std::result::Result<Option<(Value, &str)>, NumberProblem> {
+fn amount(dose: &str, language: Language) -> std::result::Result<Option<(Value, &str)>, NumberProblem> {
     let end = dose.find(|c: char| !c.is_ascii_digit() && !matches!(c, '.' | ',')).unwrap_or(dose.len());
     let (digits, unit) = dose.split_at_checked(end).unwrap_or((dose, ""));
     let unit = unit.trim();
@@ -245,7 +249,7 @@ fn amount(dose: &str) -> std::result::Result<Option<(Value, &str)>, NumberProble
     if digits.is_empty() || !is_word {
         return Ok(None);
     }
-    match number(digits) {
+    match number(digits, language) {
         Ok(value) => Ok(Some((value, unit))),
         Err(NumberProblem::Ambiguous) => Err(NumberProblem::Ambiguous),
         Err(NumberProblem::NotANumber) => Ok(None),
@@ -406,7 +410,7 @@ mod tests {
     #[test]
     fn doses_are_never_guessed() {
         let check = |dose: &str, expected: Option<(&str, &str)>| {
-            let found = amount(dose).unwrap();
+            let found = amount(dose, Language::Es).unwrap();
             assert_eq!(
                 found.as_ref().map(|(n, unit)| (n.to_string(), *unit)),
                 expected.map(|(n, unit)| (n.to_owned(), unit)),
@@ -421,7 +425,8 @@ mod tests {
         for text in ["1/2 tableta", "1-2 tabletas", "875/125 mg", "500 mg + 125 mg"] {
             check(text, None);
         }
-        assert_eq!(amount("1.000 mg"), Err(NumberProblem::Ambiguous));
+        assert_eq!(amount("1.000 mg", Language::Es), Err(NumberProblem::Ambiguous));
+        assert_eq!(amount("5,000 IU", Language::En), Err(NumberProblem::Ambiguous));
     }
 
     #[test]

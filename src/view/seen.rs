@@ -17,8 +17,9 @@ pub async fn save(visit: &Visit, _: &Form) -> Result<Reply> {
     let record = chart::of(visit, Extent::Whole).await?;
     let to = chart::address(&record.id);
     let id = visit.part("rid");
-    let row = panels::criticals(&record).find(|row| row.last.id == id).ok_or_else(absent)?;
-    let mark = row.last.mark();
+    let all = panels::criticals(&record, visit.reader.now);
+    let (row, reading) = all.into_iter().find(|(_, reading)| reading.id == id).ok_or_else(absent)?;
+    let mark = reading.mark();
     if record.seen.iter().any(|seen| seen.of == id && seen.mark == mark) {
         return Ok(Reply::see(to));
     }
@@ -31,7 +32,7 @@ pub async fn save(visit: &Visit, _: &Form) -> Result<Reply> {
         "sent": visit.reader.now.display_with_offset(visit.reader.offset).to_string(),
         "sender": {"display": visit.name},
         "payload": [{"contentString": mark}],
-        "note": [{"text": panels::said(row)}],
+        "note": [{"text": panels::said(row, reading)}],
     });
     let resource_type = named("Communication")?;
     let done = visit.once(async |unit| {

@@ -8,7 +8,7 @@ use crate::interaction::{Content, Interaction, Unit};
 use crate::oauth::form::Form;
 use crate::view::chart;
 use crate::view::format::{NumberProblem, Reader, date_field};
-use crate::view::observation::{self, Circumstances, concept, float, judge, moment_of, number, put, quantity};
+use crate::view::observation::{self, Amount, Circumstances, concept, float, judge, moment_of, number, put, quantity};
 use crate::view::page::{Message, Page, Tone};
 use crate::view::patient::named;
 use crate::view::record::words::joined;
@@ -126,6 +126,11 @@ impl Read {
     }
 }
 
+/// What is possible of a sign, by its LOINC code.
+pub fn possible(code: &str) -> Option<(f64, f64)> {
+    all().find(|sign| sign.codes.contains(&code)).map(|sign| sign.possible)
+}
+
 fn all() -> impl Iterator<Item = &'static Sign> {
     static PAIR: [Sign; 2] = [SYSTOLIC, DIASTOLIC];
     static REST: [Sign; 7] = SINGLE;
@@ -162,7 +167,7 @@ fn read(visit: &Visit, record: &Record, form: &Form) -> Read {
         if typed.is_empty() {
             continue;
         }
-        match number(typed) {
+        match number(typed, reader.language) {
             Ok(value) => judge_one(visit, record, age, sign, value, &mut read),
             Err(NumberProblem::Ambiguous) => read.problems.add(sign.field, reader.text("number.ambiguous")),
             Err(NumberProblem::NotANumber) => read.problems.add(sign.field, reader.text("number.none")),
@@ -268,7 +273,7 @@ fn made(visit: &Visit, of: &Circumstances<'_>, read: &Read, is_adult: bool) -> V
         put(holder, "valueQuantity", quantity(value, sign.unit, sign.ucum));
         let end = |digits: &str| serde_json::from_str(digits).ok();
         if let Some((low, high)) = sign.adult.filter(|_| is_adult) {
-            judge(holder, float(value), (end(low), end(high)), sign.unit, sign.ucum);
+            judge(holder, Amount::exact(float(value)), (end(low), end(high)), sign.unit, sign.ucum);
         }
     };
     let mut all = Vec::new();

@@ -5,7 +5,7 @@ use crate::error::{Error, Kind, Result};
 use crate::fhir::format::{Limits, parse_json};
 use crate::interaction::Interaction;
 use crate::view::chart;
-use crate::view::correct::{Edit, writers};
+use crate::view::correct::{Edit, can_void, writers};
 use crate::view::observe::rows;
 use crate::view::page::{self, Badge, Link, Page};
 use crate::view::panels;
@@ -134,6 +134,9 @@ fn actions(visit: &Visit, entry: &str, kind: &str, current: &Value) -> Vec<Link>
     }
     if chart::writes(visit) && Edit::of(kind, current).is_some() {
         actions.push(to("corregir", "versions.correct"));
+    }
+    if chart::writes(visit) && can_void(kind, current) {
+        actions.push(to("anular", "versions.void"));
     }
     actions
 }

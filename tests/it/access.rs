@@ -224,6 +224,7 @@ fn f030_f041_searches_hold_the_own_record_only_totals_included() {
         let Two { medico, own, other, caller } = two().await;
         let of_own = made(&medico, weight(&format!("Patient/{own}"), "2024-05-06")).await;
         let of_other = made(&medico, weight(&format!("Patient/{other}"), "2024-05-06")).await;
+        medico.told(medico.get(&of_other).await.json()["meta"]["lastUpdated"].as_str().unwrap()).await;
         let id = |path: &str| path.split('/').nth(1).unwrap().to_owned();
         let queries = [
             "Observation".to_owned(),

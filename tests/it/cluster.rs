@@ -331,10 +331,26 @@ fn every_search_is_taken_and_that_of_one_patient_is_one_task() {
         }
         // Everything of a patient, as two groups of types that are seen by different rules.
         let types = || vec!["Observation".to_owned(), "Condition".to_owned()];
+        // The history of types: what one person may see lies on one node.
+        let now = historia::clock::now();
+        let after = Some((now, "Condition", "c1"));
+        for guard in guards.clone() {
+            let (owned, sights) = (guard.owner.is_some(), [(guard, types())]);
+            for kept in [sql::Kept::Current, sql::Kept::Living, sql::Kept::Superseded] {
+                let span = sql::Span { until: now, since: Some(now), at: Some((now, now)), after, limit: 21 };
+                let statement = sql::versions(kept, &sights, &span);
+                let values: Vec<String> = statement.params.iter().map(value).collect();
+                let name = format!("history, {kept:?}");
+                let seen = settled(&client, &name, &statement.sql, &values).await;
+                assert!(!owned || seen.widest() <= 1, "{name}\n{}\n{}", statement.sql, seen.text);
+                writeln!(report, "| `{name}` | History | {} | {} |", seen.kind(), seen.widest()).unwrap();
+            }
+        }
         let sights = guards.map(|guard| (guard, types()));
+        let members =
+            sql::Members { since: Some(now), after: Some(("Condition", "c1")), limit: 1_000, ..Default::default() };
         let documents = ["CC-1".to_owned()];
-        let statement =
-            sql::compartment("p1", &sights, &documents, Some(historia::clock::now()), Some(("Condition", "c1")), 1_000);
+        let statement = sql::compartment(sql::Member::Patient("p1", &documents), &sights, &members);
         let values: Vec<String> = statement.params.iter().map(value).collect();
         let seen = settled(&client, "everything", &statement.sql, &values).await;
         assert_eq!(seen.widest(), 1, "{}\n{}", statement.sql, seen.text);

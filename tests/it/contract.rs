@@ -260,6 +260,11 @@ fn statuses_and_their_cases() {
                     assert_eq!(reply.codes(), ["too-costly"]);
                     reply
                 }
+                ("304", _) => {
+                    let same = medico.get_with(&subject, &[("if-none-match", "*")]).await.expect(304);
+                    assert!(same.body.is_empty());
+                    continue;
+                }
                 ("401", _) => anonymous().get("Patient").await,
                 ("403", _) => admin.get("Patient").await,
                 ("404", _) => medico.get("Patient/no-such-id").await,

@@ -309,6 +309,109 @@ fn what_people_wrote_is_text_on_every_page() {
     });
 }
 
+#[test]
+fn numbers_mean_the_same_in_both_languages_and_what_cannot_be_is_refused() {
+    run(async {
+        let (medico, id, mut browser) = at_the_chart().await;
+        let subject = format!("Patient/{id}");
+        let mut troponin = result(&subject, "final");
+        troponin["code"] = json!({"coding": [{"system": "http://loinc.org", "code": "89579-7"}], "text": "Troponina"});
+        troponin["valueQuantity"] =
+            json!({"value": 12500, "unit": "ng/L", "system": "http://unitsofmeasure.org", "code": "ng/L"});
+        troponin["referenceRange"] = json!([{"high": {"value": 34, "unit": "ng/L"}}]);
+        let troponin = medico.create(troponin).await;
+        let at = format!("/paciente/{id}/registro/Observation/{}/corregir", troponin["id"].as_str().unwrap());
+        let path = format!("Observation/{}", troponin["id"].as_str().unwrap());
+        for (language, typed) in [("en", "12,500"), ("es", "12.500")] {
+            browser.cookies.insert("idioma".to_owned(), language.to_owned());
+            let form = browser.get(&at).await.expect(200);
+            assert!(form.text().contains("value=\"12500\""), "{}", form.text());
+            // Neither a thousand nor a decimal is guessed.
+            let refused = [("valor", typed), ("motivo", "Revisión")];
+            browser.fill(&form, &at, &refused).await.expect(422);
+            assert_eq!(medico.get(&path).await.json()["valueQuantity"]["value"], 12500);
+        }
+        // What the form shows is what is kept.
+        let form = browser.get(&at).await.expect(200);
+        let shown = [("valor", "12500"), ("motivo", "Revisión")];
+        browser.fill(&form, &at, &shown).await.expect(303);
+        let kept = medico.get(&path).await.json();
+        assert_eq!(kept["valueQuantity"]["value"], 12500);
+        assert_eq!(kept["interpretation"][0]["coding"][0]["code"], "H");
+
+        let observe = format!("/paciente/{id}/observacion?codigo=2823-3");
+        let send = format!("/paciente/{id}/observacion");
+        for (typed, status) in [("4000", 422), ("-4", 422), ("7,5", 303), (">5,1", 303), ("<3,5", 303), (">4", 303)] {
+            let form = browser.get(&observe).await.expect(200);
+            let values = [
+                ("codigo", "2823-3"),
+                ("valor", typed),
+                ("minimo", "3,5"),
+                ("maximo", "5,1"),
+                ("fecha", "06/05/2024"),
+                ("hora", "07:10"),
+            ];
+            browser.fill(&form, &send, &values).await.expect(status);
+        }
+        let found = medico.get(&format!("Observation?patient={id}&code=2823-3&_sort=_lastUpdated")).await.json();
+        let codes: Vec<String> = found["entry"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|entry| {
+                let resource = &entry["resource"];
+                resource["interpretation"][0]["coding"][0]["code"].as_str().unwrap_or("-").to_owned()
+            })
+            .collect();
+        assert_eq!(codes, ["HH", "H", "L", "-"]);
+    });
+}
+
+#[test]
+fn a_critical_value_stays_until_it_is_seen_and_what_was_somebody_elses_is_taken_back() {
+    run(async {
+        let (medico, id, mut browser) = at_the_chart().await;
+        let subject = format!("Patient/{id}");
+        let at = |minutes: i64| {
+            jiff::Timestamp::now().checked_sub(jiff::SignedDuration::from_mins(minutes)).unwrap().to_string()
+        };
+        let potassium = |value: f64, flag: &str, when: String, status: &str| {
+            let mut one = result(&subject, status);
+            one["code"] = json!({"coding": [{"system": "http://loinc.org", "code": "2823-3"}], "text": "Potasio"});
+            one["valueQuantity"] =
+                json!({"value": value, "unit": "mmol/L", "system": "http://unitsofmeasure.org", "code": "mmol/L"});
+            one["interpretation"] = json!([{"coding": [{"system": "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation", "code": flag}]}]);
+            one["effectiveDateTime"] = when.into();
+            one
+        };
+        let critical = medico.create(potassium(6.9, "HH", at(90), "final")).await;
+        medico.create(potassium(4.0, "N", at(30), "final")).await;
+        let chart = browser.get(&format!("/paciente/{id}")).await.expect(200).text();
+        assert!(chart.contains("Potasio 6,9 mmol/L, crítico alto."), "{chart}");
+        let seen = format!("/paciente/{id}/visto/{}", critical["id"].as_str().unwrap());
+        let page = browser.get(&format!("/paciente/{id}")).await.expect(200);
+        browser.fill(&page, &seen, &[]).await.expect(303);
+        let chart = browser.get(&format!("/paciente/{id}")).await.expect(200).text();
+        assert!(!chart.contains("Potasio 6,9 mmol/L, crítico alto."), "{chart}");
+
+        // What the laboratory has not released is not the physician's to correct.
+        let waiting = medico.create(potassium(4.2, "N", at(20), "preliminary")).await;
+        let entry = |one: &Value, part: &str| {
+            format!("/paciente/{id}/registro/Observation/{}/{part}", one["id"].as_str().unwrap())
+        };
+        browser.get(&entry(&waiting, "corregir")).await.expect(404);
+        browser.get(&entry(&waiting, "anular")).await.expect(404);
+
+        let form = browser.get(&entry(&critical, "anular")).await.expect(200);
+        browser.fill(&form, &entry(&critical, "anular"), &[("motivo", "")]).await.expect(422);
+        browser.fill(&form, &entry(&critical, "anular"), &[("motivo", "Era de otra persona")]).await.expect(303);
+        let path = format!("Observation/{}", critical["id"].as_str().unwrap());
+        assert_eq!(medico.get(&path).await.json()["status"], "entered-in-error");
+        let chart = browser.get(&format!("/paciente/{id}?todo=1")).await.expect(200).text();
+        assert!(!chart.contains("value crit"), "{chart}");
+    });
+}
+
 /// A patient and the browser of a physician.
 async fn at_the_chart() -> (Fhir, String, Browser) {
     let medico = fhir("medico").await;

@@ -214,6 +214,7 @@ fn common_parameters() {
         let made = medico.create(one).await;
         let id = made["id"].as_str().unwrap();
         let updated = made["meta"]["lastUpdated"].as_str().unwrap();
+        medico.told(updated).await;
         check(
             &medico,
             "Patient",
@@ -423,7 +424,8 @@ fn what_is_not_known_is_refused_with_what_is_near() {
             ("Patient?gender:below=x|y", "not-supported"),
             ("Patient?gender:missing=x", "value"),
             ("Patient?_sort=identifier", "not-supported"),
-            ("Patient?_summary=true", "not-supported"),
+            ("Patient?_summary=todo", "value"),
+            ("Patient?_elements=nombre", "value"),
             ("Patient?birthdate=ayer", "value"),
             ("Patient?_count=x", "value"),
             ("Patient?_count=2&_count=3", "value"),

@@ -283,6 +283,20 @@ impl Definitions {
         self.value_sets.get(url).copied()
     }
 
+    /// The code systems of all required bindings whose codes are known, sorted.
+    pub fn code_systems(&self) -> Vec<&'static str> {
+        let mut systems: Vec<&'static str> = self
+            .value_sets
+            .values()
+            .flat_map(|set| set.systems())
+            .copied()
+            .filter(|system| !system.is_empty())
+            .collect();
+        systems.sort_unstable();
+        systems.dedup();
+        systems
+    }
+
     fn compile_parameters(&self, t: ResourceType) -> Vec<SearchParameter> {
         let places = self.parameters_of.get(t.index()).map_or(&[][..], Vec::as_slice);
         let facts = places.iter().filter_map(|place| self.parameters.get(*place));

@@ -22,5 +22,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .service(act("/paciente/{id}/visto/{rid}", WRITE, seen::save))
         .service(screen("/paciente/{id}/registro/{tipo}/{rid}", &[], versions::page))
         .service(form("/paciente/{id}/registro/{tipo}/{rid}/corregir", WRITE, correct::page, correct::save))
-        .service(form("/paciente/{id}/registro/{tipo}/{rid}/suspender", WRITE, correct::page, correct::save));
+        .service(form("/paciente/{id}/registro/{tipo}/{rid}/suspender", WRITE, correct::page, correct::save))
+        .service(form("/paciente/{id}/registro/{tipo}/{rid}/anular", WRITE, correct::page, correct::save));
 }

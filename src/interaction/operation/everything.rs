@@ -1,9 +1,10 @@
-//! `Patient/{id}/$everything` (<https://hl7.org/fhir/R4/operation-patient-everything.html>): the Patient, everything of its
-//! compartment that the caller may see, and what that names of the directory (Practitioner, Organization, ...).
+//! `Patient/{id}/$everything` (<https://hl7.org/fhir/R4/operation-patient-everything.html>) and `Encounter/{id}/$everything`:
+//! the resource, everything of its compartment that the caller may see, and what that names of the directory (Practitioner,
+//! Organization, ...); with an Encounter its Patient.
 //!
-//! Whole by default, paged by `_count` with a `next` link in the order of type and id; `_type` and `_since` restrict it.
-//! `start` and `end` are refused by name. Types that the role may not read are left out, rows by the same guard as in a
-//! search. One audit record, of the Patient.
+//! Whole by default, paged by `_count` with a `next` link in the order of type and id. `_type` and `_since` restrict it; so
+//! do, for a Patient, `start` and `end`: the main date of a resource meets the days from start to end, or it has none. Types
+//! that the role may not read are left out, rows by the same guard as in a search. One audit record, of the Patient.
 
 use crate::access::{self, Access, Action, Column, role};
 use crate::audit::Event;
@@ -13,12 +14,18 @@ use crate::fhir::bundle::{Entry, Writer};
 use crate::fhir::datetime::{DateTime, Form};
 use crate::fhir::definitions::{self, ResourceType};
 use crate::fhir::reference::Reference;
+use crate::interaction::history::own_documents;
 use crate::interaction::request::pairs;
 use crate::interaction::unit::Unit;
 use crate::interaction::{Answer, read, search};
+use crate::search::compartment::Compartment;
+use crate::search::main_date::main_date;
 use crate::search::page;
+use crate::search::param::date::{self, BEGINNING, END};
 use crate::search::query::Cursor;
-use crate::store::everything::{self, Part, Typed};
+use crate::search::sql::{Member, Members};
+use crate::store::Conn;
+use crate::store::everything::{self, Typed};
 use crate::store::placement::NOBODY;
 use crate::store::resource::Stored;
 use jiff::Timestamp;
@@ -33,17 +40,23 @@ struct Parameters {
     count: Option<usize>,
     types: Option<Vec<ResourceType>>,
     since: Option<Timestamp>,
+    start: Option<Timestamp>,
+    end: Option<Timestamp>,
     page: Option<String>,
     /// For the self link and the signature of page tokens.
     shown: Vec<(String, String)>,
 }
 
-pub(in crate::interaction) async fn run(unit: &mut Unit<'_>, id: &str, query: &str) -> Result<Answer> {
-    let patient_type = ResourceType::parse("Patient").ok_or_else(|| Error::internal("no type Patient"))?;
-    let access = access::authorize(unit.caller, Action::Read, patient_type)?;
+pub(in crate::interaction) async fn run(
+    unit: &mut Unit<'_>,
+    kind: ResourceType,
+    id: &str,
+    query: &str,
+) -> Result<Answer> {
+    let access = access::authorize(unit.caller, Action::Read, kind)?;
     let limits = &unit.app.config.limits;
-    let parameters = parameters(query, limits.count_max, unit.app.local)?;
-    let place = format!("Patient/{id}/$everything");
+    let parameters = parameters(query, kind, limits.count_max, unit.app.local)?;
+    let place = format!("{kind}/{id}/$everything");
     let after = match &parameters.page {
         None => None,
         Some(token) => {
@@ -55,31 +68,34 @@ pub(in crate::interaction) async fn run(unit: &mut Unit<'_>, id: &str, query: &s
         }
     };
     let limit = parameters.count.unwrap_or(limits.everything);
-    let patient = read::visible(unit, &access, id).await?;
-    if patient.deleted {
-        return Err(Error::new(Kind::Deleted, "this Patient was deleted"));
+    let subject = read::visible(unit, &access, id).await?;
+    if subject.deleted {
+        return Err(Error::new(Kind::Deleted, format!("this {kind} was deleted")));
     }
-    let first = after.is_none()
-        && parameters.wants(patient_type)
-        && parameters.since.is_none_or(|since| patient.updated >= since);
+    let first =
+        after.is_none() && parameters.wants(kind) && parameters.since.is_none_or(|since| subject.updated >= since);
     let mut rows = Vec::new();
     if first {
-        rows.push((patient_type, patient.clone()));
+        rows.push((kind, subject.clone()));
     }
-    rows.extend(compartment(unit, &parameters, id, after.as_deref(), (limit + 1).saturating_sub(rows.len())).await?);
+    let room = (limit + 1).saturating_sub(rows.len());
+    rows.extend(compartment(unit, &parameters, (kind, id), after.as_deref(), room).await?);
     let more = rows.len() > limit;
     rows.truncate(limit);
-    let included = included(unit, &rows).await?;
+    let mut included = included(unit, &rows).await?;
+    if after.is_none() {
+        included.splice(0..0, patients(unit, kind, &subject).await?);
+    }
 
     let url = format!("{}/{place}", unit.app.base);
     let next = rows.last().filter(|_| more).map(|(ty, row)| {
-        // The Patient stands before all types.
-        let id = if *ty == patient_type { String::new() } else { format!("{ty}/{}", row.id) };
+        // The subject stands before all types.
+        let id = if *ty == kind && row.id == id { String::new() } else { format!("{ty}/{}", row.id) };
         let token = binding(unit, &place, &parameters).token(&Cursor { values: Vec::new(), id });
         search::address(&url, &parameters.shown, token.as_deref())
     });
     let whole = after.is_none() && next.is_none();
-    tell(unit, patient_type, &patient, &parameters);
+    tell(unit, kind, &subject, &parameters);
     Ok(Answer::bundle(bundle(
         &unit.app.base,
         &search::address(&url, &parameters.shown, None),
@@ -88,6 +104,27 @@ pub(in crate::interaction) async fn run(unit: &mut Unit<'_>, id: &str, query: &s
         &rows,
         &included,
     )))
+}
+
+/// The Patients of an Encounter, as far as the caller may see them.
+async fn patients(unit: &mut Unit<'_>, kind: ResourceType, subject: &Stored) -> Result<Vec<Typed>> {
+    let patient_type = ResourceType::parse("Patient").ok_or_else(|| Error::internal("no type Patient"))?;
+    let mut patients = Vec::new();
+    if kind != patient_type
+        && let Ok(access) = access::authorize(unit.caller, Action::Read, patient_type)
+    {
+        let ids: Vec<&str> = subject.patient.iter().map(String::as_str).collect();
+        unit.read_ahead(&access, &ids).await?;
+        for id in ids {
+            match read::visible(unit, &access, id).await {
+                Ok(patient) if !patient.deleted => patients.push((patient_type, patient)),
+                Ok(_) => {}
+                Err(error) if error.kind == Kind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(patients)
 }
 
 fn binding<'a>(unit: &'a Unit<'_>, place: &'a str, parameters: &'a Parameters) -> page::Binding<'a> {
@@ -101,7 +138,7 @@ impl Parameters {
     }
 }
 
-fn parameters(query: &str, count_max: usize, local: i32) -> Result<Parameters> {
+fn parameters(query: &str, kind: ResourceType, count_max: usize, local: i32) -> Result<Parameters> {
     let mut read = Parameters::default();
     for (name, value) in pairs(query)? {
         let twice = |there: bool| {
@@ -136,7 +173,14 @@ fn parameters(query: &str, count_max: usize, local: i32) -> Result<Parameters> {
                 let since = DateTime::parse(&value, Form::Search).and_then(|date| date.range(local).lo_timestamp());
                 read.since = Some(since.ok_or_else(|| Error::at(Kind::Value, "_since", "must be an instant"))?);
             }
-            "start" | "end" => return Err(Error::at(Kind::NotSupported, name, "is not supported by $everything here")),
+            "start" | "end" if kind.name() == "Patient" => {
+                twice(if name == "start" { read.start } else { read.end }.is_some())?;
+                let day = DateTime::parse(&value, Form::Search).map(|date| date::timestamps(date.range(local)));
+                let (lo, hi) = day.ok_or_else(|| Error::at(Kind::Value, name.clone(), "must be a date"))?;
+                if name == "start" { read.start = Some(lo) } else { read.end = Some(hi) }
+            }
+            // Of what is shown of each resource: `refined` has read them.
+            "_summary" | "_elements" => {}
             _ => {
                 let shown: String = name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect();
                 return Err(Error::at(Kind::Value, shown, "is no parameter of $everything"));
@@ -147,32 +191,48 @@ fn parameters(query: &str, count_max: usize, local: i32) -> Result<Parameters> {
     Ok(read)
 }
 
-/// The rows after the Patient itself: one statement over all types that the role may read.
+/// The rows after the subject itself: one statement over all types that the role may read.
 async fn compartment(
     unit: &mut Unit<'_>,
     parameters: &Parameters,
-    id: &str,
+    (kind, id): (ResourceType, &str),
     after: Option<&str>,
     limit: usize,
 ) -> Result<Vec<Typed>> {
-    let of_compartment =
-        |ty: &ResourceType| ty.name() != "Patient" && !definitions::r4().compartment("Patient", *ty).is_empty();
+    let compartment =
+        Compartment::new(kind, id.to_owned()).ok_or_else(|| Error::internal("a type without compartment"))?;
     let accesses: Vec<Access> = ResourceType::all()
-        .filter(|ty| of_compartment(ty) && parameters.wants(*ty))
+        .filter(|ty| *ty != kind && compartment.holds(definitions::r4(), *ty) && parameters.wants(*ty))
         .filter_map(|ty| access::authorize(unit.caller, Action::Read, ty).ok())
         .collect();
     if accesses.is_empty() || limit == 0 {
         return Ok(Vec::new());
     }
-    let documents = unit.documents_of(&[id]).await?;
-    let part = Part {
-        patient: id,
-        documents: &documents,
+    let undated: Vec<String> = accesses
+        .iter()
+        .map(Access::resource_type)
+        // A birthday is no date of care.
+        .filter(|ty| main_date(definitions::r4(), *ty).is_some_and(|main| main.code == "birthdate"))
+        .map(|ty| ty.name().to_owned())
+        .collect();
+    let dated = parameters.start.is_some() || parameters.end.is_some();
+    let members = Members {
         since: parameters.since,
+        during: dated.then_some((parameters.start.unwrap_or(BEGINNING), parameters.end.unwrap_or(END))),
+        undated: &undated,
         after: after.and_then(|after| after.split_once('/')),
         limit: i64::try_from(limit).unwrap_or(i64::MAX),
     };
-    unit.search_at(Some(&documents), async |conn| everything::compartment(conn, &accesses, &part).await).await
+    if kind.name() == "Patient" {
+        let documents = unit.documents_of(&[id]).await?;
+        let member = Member::Patient(id, &documents);
+        let read = async |conn: &Conn| everything::compartment(conn, &accesses, member, None, &members).await;
+        return unit.search_at(Some(&documents), read).await;
+    }
+    let keys = compartment.keys(&unit.app.search_context());
+    let own = own_documents(unit, &accesses).await?;
+    let member = Member::Keys(&keys);
+    unit.with_own(async |conn| everything::compartment(conn, &accesses, member, own.as_deref(), &members).await).await
 }
 
 /// What the rows name of the directory, one query a round.
@@ -218,15 +278,16 @@ fn directory_references(body: &[u8], base: &str, named: &mut BTreeSet<(ResourceT
     }
 }
 
-fn tell(unit: &mut Unit<'_>, patient_type: ResourceType, patient: &Stored, parameters: &Parameters) {
+fn tell(unit: &mut Unit<'_>, kind: ResourceType, subject: &Stored, parameters: &Parameters) {
     let names: BTreeSet<&str> = parameters.shown.iter().map(|(name, _)| name.as_str()).collect();
     let mut detail = "$everything".to_owned();
     for name in names {
         detail.push(' ');
         detail.push_str(name);
     }
-    let event = Event::new(unit.caller, "operation").of(patient_type).instance(&patient.id, Some(patient.version));
-    let event = event.record(&patient.documento_id, Some(&patient.id));
+    let event = Event::new(unit.caller, "operation").of(kind).instance(&subject.id, Some(subject.version));
+    let whose = if kind.name() == "Patient" { Some(subject.id.as_str()) } else { subject.whose() };
+    let event = event.record(&subject.documento_id, whose);
     unit.audit(Event { detail: Some(detail), ..event });
 }
 
@@ -255,12 +316,13 @@ mod tests {
     #[test]
     fn parameters_are_read_or_refused_by_name() {
         let check = |query: &str, expected: &str| {
-            let shown = match parameters(query, 1000, -18_000) {
+            let kind = ResourceType::parse(if query.contains("Encounter=") { "Encounter" } else { "Patient" }).unwrap();
+            let shown = match parameters(query.trim_start_matches("Encounter="), kind, 1000, -18_000) {
                 Ok(read) => format!(
                     "{:?} {:?} {:?}",
                     read.count,
                     read.types.map(|t| t.len()),
-                    read.since.map(|t| t.to_string())
+                    read.since.or(read.start).or(read.end).map(|t| t.to_string())
                 ),
                 Err(error) => error.issues[0].expression.clone().unwrap_or_default(),
             };
@@ -274,7 +336,11 @@ mod tests {
         check("_count=%2B5", "_count");
         check("_count=5&_count=6", "_count");
         check("_type=Paciente", "_type");
-        check("start=2026-01-01", "start");
+        check("start=2026-01-01", "None None Some(\"2026-01-01T05:00:00Z\")");
+        check("end=2026-01", "None None Some(\"2026-02-01T04:59:59.999999Z\")");
+        check("Encounter=start=2026-01-01", "start");
+        check("start=2026&start=2025", "start");
+        check("end=ayer", "end");
         check("name=ana", "name");
     }
 

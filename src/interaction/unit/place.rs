@@ -7,12 +7,49 @@ use crate::config::References;
 use crate::error::Result;
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::documento::DocumentoId;
+use crate::store;
 use crate::store::placement::{NOBODY, Record};
 use crate::store::write::NewRecord;
 use serde_json::Value;
 use std::sync::Arc;
 
 impl Unit<'_> {
+    /// The record of a patient, when this unit knows it.
+    pub(in crate::interaction) fn record(&self, patient: &str) -> Option<Arc<Record>> {
+        self.records.get(patient).cloned()
+    }
+
+    /// The documento_ids under which data of these patients may lie.
+    pub(in crate::interaction) async fn documents_of(&mut self, patients: &[&str]) -> Result<Vec<String>> {
+        let placement = &self.app.placement;
+        self.with(async |conn| {
+            let records = placement.records_of(conn, patients).await?;
+            let known: Vec<&str> = records.keys().map(String::as_str).collect();
+            let further = match known.is_empty() {
+                true => Vec::new(),
+                false => store::placement::further_keys_of(conn, &known).await?,
+            };
+            let mut documents: Vec<String> = further.into_iter().map(|(_, documento_id)| documento_id).collect();
+            documents.extend(records.values().map(|record| record.documento_id.clone()));
+            documents.sort();
+            documents.dedup();
+            Ok(documents)
+        })
+        .await
+    }
+
+    /// The records of patients into `self.records`, one query for all that are not known.
+    pub(in crate::interaction) async fn know_records(&mut self, patients: &[&str]) -> Result<()> {
+        let unknown: Vec<&str> = patients.iter().copied().filter(|p| !self.records.contains_key(*p)).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let placement = &self.app.placement;
+        let found = self.with(async |conn| placement.records_of(conn, &unknown).await).await?;
+        self.records.extend(found);
+        Ok(())
+    }
+
     /// Opens the record of a Patient: under its document, else under a key of its own.
     pub(in crate::interaction) fn open_record(
         &mut self,

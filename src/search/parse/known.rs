@@ -6,12 +6,13 @@ use crate::search::param::token::{has_concepts, has_identifier, has_text};
 use crate::search::param::uri;
 
 /// Names of the standard that are no parameters of a type, or none that this version has.
-const LATER: [&str; 4] = ["_elements", "_contained", "_containedType", "_score"];
+const LATER: [&str; 3] = ["_contained", "_containedType", "_score"];
 
 /// What says which results come, and how, beside the parameters of a type.
-const RESULT: [&str; 11] = [
+const RESULT: [&str; 12] = [
     "_content",
     "_count",
+    "_elements",
     "_filter",
     "_format",
     "_include",

@@ -257,8 +257,7 @@ fn what_is_not_supported_is_refused_by_name() {
     check("Patient", "_sort=birthdate,", "_sort:");
     check("Patient", "_sort=name,family,given,address,gender", "_sort: has more than 4");
     check("Patient", "_total=secret", "_total:");
-    check("Patient", "_summary=true", "_summary: only count");
-    check("Patient", "_summary=secret", "_summary: the value is not count");
+    check("Patient", "_summary=secret", "_summary: the value is not true, text, data, count");
     check("Patient", "name=%00secret", "name: the value is not valid");
     check("Patient", "name=%zz", "name: the value is not valid");
     check("Patient", "name=%ff", "name: the value is not valid");

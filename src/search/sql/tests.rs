@@ -255,14 +255,11 @@ fn a_walk_is_bounded_by_what_bounds_its_order() {
 #[test]
 fn a_compartment_holds_the_guard_of_each_type() {
     let sights = [(guard(), vec!["Observation".to_owned()]), (Guard::default(), vec!["Coverage".to_owned()])];
-    let statement = compartment(
-        "patient-value",
-        &sights,
-        &["document-value".to_owned()],
-        Some(Timestamp::UNIX_EPOCH),
-        Some(("A", "b")),
-        7,
-    );
+    let documents = ["document-value".to_owned()];
+    let member = Member::Patient("patient-value", &documents);
+    let since = Some(Timestamp::UNIX_EPOCH);
+    let statement =
+        compartment(member, &sights, &Members { since, after: Some(("A", "b")), limit: 7, ..Members::default() });
     let alternatives: Vec<&str> = statement.sql.split(" or (w.resource_type = any(").collect();
     assert_eq!(alternatives.len(), 3, "{}", statement.sql);
     for part in ["w.documento_id = any(", "w.owner @> ", "not w.labels && ", "or w.labels && "] {
@@ -274,7 +271,12 @@ fn a_compartment_holds_the_guard_of_each_type() {
         "{}",
         statement.sql
     );
-    let nothing = compartment("patient-value", &[], &[], None, None, 7);
+    let during = Some((Timestamp::UNIX_EPOCH, Timestamp::UNIX_EPOCH));
+    let dated = compartment(Member::Keys(&[1, 2]), &sights, &Members { during, limit: 7, ..Members::default() });
+    for part in ["w.keys && ", "w.date_lo is null or w.date_lo <= ", " and w.date_hi >= "] {
+        assert!(dated.sql.contains(part), "{part}: {}", dated.sql);
+    }
+    let nothing = compartment(Member::Patient("patient-value", &[]), &[], &Members { limit: 7, ..Members::default() });
     assert!(nothing.sql.contains(" and (false) order by"), "{}", nothing.sql);
 }
 

@@ -15,7 +15,7 @@ use crate::oauth::form::Form;
 use crate::view::encounter;
 use crate::view::format::date_field;
 use crate::view::loinc::{self, Hit};
-use crate::view::observation::{Circumstances, concept, moment, observation, put};
+use crate::view::observation::{Circumstances, concept, moment_of, observation, put};
 use crate::view::page::{Item, Link, Message, Page, Tone};
 use crate::view::patient::{self, Name, search};
 use crate::view::record::words::{code_of, joined, list, text};
@@ -264,7 +264,7 @@ fn add_exam(visit: &Visit, sheet: &mut Sheet<'_>, target: &Target, exam: &'stati
     let end = |name: &str, table: Option<&str>| {
         let own = range.map(|range| range.get(name).and_then(|end| end.get("value")).map(Value::to_string));
         let digits = own.unwrap_or_else(|| table.map(str::to_owned)).unwrap_or_default();
-        visit.reader.number(&digits)
+        visit.reader.field(&digits)
     };
     sheet.line(&exam.value, "lab.value", "").inputmode = Some("decimal");
     sheet.line(&exam.low, "lab.low", &end("low", known.and_then(|known| known.low))).inputmode = Some("decimal");
@@ -379,7 +379,8 @@ async fn faster(visit: &Visit, form: &Form, problems: Problems) -> Result<Reply>
 
 /// The Observations of what was typed.
 fn made(visit: &Visit, target: &Target, asked: &Asked, form: &Form, problems: &mut Problems) -> Vec<Value> {
-    let at = moment(&visit.reader, form.typed("fecha"), form.typed("hora")).unwrap_or_else(|problem| {
+    let born = text(&target.person, "birthDate");
+    let at = moment_of(&visit.reader, born, form.typed("fecha"), form.typed("hora")).unwrap_or_else(|problem| {
         let (field, key) = problem.field();
         problems.add(field, visit.text(key));
         String::new()

@@ -40,7 +40,7 @@ impl Panel {
 /// The reference of an adult; numbers as they are written in the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Reference {
-    code: &'static str,
+    pub code: &'static str,
     sex: &'static str,
     pub low: Option<&'static str>,
     pub high: Option<&'static str>,
@@ -95,6 +95,11 @@ pub fn panels(typed: &str) -> Vec<&'static Panel> {
         words.iter().all(|word| known.split(' ').any(|part| part.starts_with(word)))
     };
     if words.is_empty() { Vec::new() } else { PANEL.iter().filter(fits).collect() }
+}
+
+#[cfg(test)]
+pub fn references() -> impl Iterator<Item = &'static Reference> {
+    REFERENCE.iter()
 }
 
 /// The reference of an adult of this sex (`Patient.gender`).

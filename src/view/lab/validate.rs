@@ -16,7 +16,7 @@ use crate::view::chart;
 use crate::view::conflict::{self, Pair};
 use crate::view::correct::other;
 use crate::view::encounter;
-use crate::view::observation::{MomentProblem, float, moment, put};
+use crate::view::observation::{Amount, MomentProblem, field_of, float, moment, put};
 use crate::view::page::{Badge, Flag, Link, Page};
 use crate::view::patient::{self, Name, search};
 use crate::view::record::words::{Words, code_of, joined, list, text};
@@ -103,7 +103,7 @@ pub async fn page(visit: &Visit) -> Result<Reply> {
 /// The value as the field writes it.
 fn stored_value(words: &Words<'_>, result: &Value) -> String {
     match result.get("valueQuantity") {
-        Some(quantity) => words.quantity(quantity).map(|value| value.text).unwrap_or_default(),
+        Some(quantity) => field_of(words.reader, quantity),
         None => text(result, "valueString").to_owned(),
     }
 }
@@ -413,7 +413,7 @@ fn changed(visit: &Visit, known: &Known, result: &mut Value, form: &Form, proble
     }
     let limits = limits_of(visit, known);
     let number = match unit_of(result) {
-        _ if is_same => result.get("valueQuantity").and_then(|quantity| quantity.get("value")).map(float),
+        _ if is_same => result.get("valueQuantity").and_then(Amount::of),
         Some((unit, ucum)) => {
             let of = Measure { unit: &unit, ucum: &ucum, limits };
             let system = result.get("valueQuantity").and_then(|quantity| quantity.get("system")).cloned();

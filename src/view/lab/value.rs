@@ -4,9 +4,10 @@ use super::exam::{Reference, reference};
 use crate::oauth::form::Form;
 use crate::view::admission::years;
 use crate::view::format::Reader;
-use crate::view::observation::{float, number, put, quantity};
+use crate::view::loinc;
+use crate::view::observation::{Amount, float, impossible, put, quantity};
 use crate::view::observe::{comparator, numbered};
-use crate::view::record::words::text;
+use crate::view::record::words::{code_of, text};
 use crate::view::sheet::Problems;
 use crate::view::visit::Visit;
 use serde_json::{Value, json};
@@ -48,6 +49,23 @@ pub struct Measure<'a> {
     pub limits: Option<&'a Reference>,
 }
 
+impl Measure<'_> {
+    /// What is possible of an examination, when it is measured in the unit of the list.
+    fn possible(&self, made: &Value) -> (f64, f64) {
+        possible_in(made, self.ucum)
+    }
+}
+
+/// What is possible of an observation in a unit; of another unit than the list's nothing is known.
+pub fn possible_in(holder: &Value, ucum: &str) -> (f64, f64) {
+    let code = code_of(holder.get("code"), |system| system == "http://loinc.org");
+    match loinc::find(&code) {
+        Some(common) if common.ucum == ucum => loinc::possible(&code),
+        None if crate::view::signs::possible(&code).is_some() => loinc::possible(&code),
+        _ => (f64::MIN, f64::MAX),
+    }
+}
+
 /// Value, reference and interpretation as they were typed.
 pub fn typed(visit: &Visit, made: &mut Value, form: &Form, names: Names, of: Measure<'_>, problems: &mut Problems) {
     let is_critical = form.typed(names.critical) == "1";
@@ -67,7 +85,7 @@ pub fn typed(visit: &Visit, made: &mut Value, form: &Form, names: Names, of: Mea
     {
         problems.add(names.high, visit.text("lab.range_wrong"));
     }
-    let Some(value) = amount(visit, made, names.value, form.typed(names.value), of, problems) else { return };
+    let Some(amount) = amount(visit, made, names.value, form.typed(names.value), of, problems) else { return };
     let ends = [("low", &low), ("high", &high)];
     let range: serde_json::Map<String, Value> = ends
         .iter()
@@ -77,10 +95,10 @@ pub fn typed(visit: &Visit, made: &mut Value, form: &Form, names: Names, of: Mea
         put(made, "referenceRange", json!([range]));
     }
     let range = (low.as_ref().map(float), high.as_ref().map(float));
-    interpreted(made, code(value, range, of.limits, is_critical));
+    interpreted(made, code(amount, range, of.limits, is_critical));
 }
 
-/// The quantity of a field; its number.
+/// The quantity of a field; what it says.
 pub fn amount(
     visit: &Visit,
     made: &mut Value,
@@ -88,9 +106,12 @@ pub fn amount(
     typed: &str,
     of: Measure<'_>,
     problems: &mut Problems,
-) -> Option<f64> {
+) -> Option<Amount> {
     let (sign, digits) = comparator(typed);
     let value = numbered(visit, field, digits, problems)?;
+    if let Some(text) = impossible(&visit.reader, &value, of.unit, of.possible(made)) {
+        problems.add(field, text);
+    }
     let mut amount = match of.ucum {
         "" => json!({"value": value, "unit": of.unit}),
         ucum => quantity(&value, of.unit, ucum),
@@ -99,30 +120,32 @@ pub fn amount(
         put(&mut amount, "comparator", json!(sign));
     }
     put(made, "valueQuantity", amount);
-    Some(float(&value))
+    Some(Amount { number: float(&value), comparator: sign })
 }
 
 /// The code of ObservationInterpretation: critical by the limits or because somebody says so, else by the reference; none
 /// where there is nothing to judge by.
 pub fn code(
-    value: f64,
+    value: Amount,
     (low, high): (Option<f64>, Option<f64>),
     limits: Option<&Reference>,
     is_critical: bool,
 ) -> Option<&'static str> {
-    let limit = |end: Option<&str>| end.and_then(|end| number(end).ok()).map(|end| float(&end));
+    let limit = |end: Option<&str>| end.and_then(|end| end.parse::<f64>().ok());
     let critical = |end: fn(&Reference) -> Option<&'static str>| limits.and_then(|limits| limit(end(limits)));
     match (critical(|limits| limits.critical_low), critical(|limits| limits.critical_high)) {
-        (Some(least), _) if value <= least => return Some("LL"),
-        (_, Some(most)) if value >= most => return Some("HH"),
+        (Some(least), _) if value.is_at_most(least) => return Some("LL"),
+        (_, Some(most)) if value.is_at_least(most) => return Some("HH"),
         _ => {}
     }
     match (low, high) {
-        (Some(low), _) if value < low => Some(if is_critical { "LL" } else { "L" }),
-        (_, Some(high)) if value > high => Some(if is_critical { "HH" } else { "H" }),
+        (Some(low), _) if value.is_below(low) => Some(if is_critical { "LL" } else { "L" }),
+        (_, Some(high)) if value.is_above(high) => Some(if is_critical { "HH" } else { "H" }),
         _ if is_critical => Some("AA"),
         (None, None) => None,
-        _ => Some("N"),
+        ends if value.is_within(ends) => Some("N"),
+        // `> 4`, when 5 is the end: it may be either.
+        _ => None,
     }
 }
 
@@ -145,7 +168,7 @@ mod tests {
         let potassium = reference("2823-3", "");
         let check = |value: f64, is_critical: bool, limits: bool, expected: Option<&str>| {
             let limits = potassium.filter(|_| limits);
-            assert_eq!(code(value, (Some(3.5), Some(5.1)), limits, is_critical), expected, "{value}");
+            assert_eq!(code(Amount::exact(value), (Some(3.5), Some(5.1)), limits, is_critical), expected, "{value}");
         };
         check(6.2, false, true, Some("HH"));
         check(6.1, false, true, Some("H"));
@@ -155,6 +178,6 @@ mod tests {
         check(6.3, true, false, Some("HH"));
         check(3.4, true, false, Some("LL"));
         check(4.0, true, false, Some("AA"));
-        assert_eq!(code(1.0, (None, None), None, false), None);
+        assert_eq!(code(Amount::exact(1.0), (None, None), None, false), None);
     }
 }

@@ -248,7 +248,12 @@ fn sentences(visit: &Visit, row: &Row) -> Vec<String> {
         Flag::None if is_inside(last) => "own.means_normal",
         Flag::None => "own.means_unknown",
     };
-    let mut sentences = vec![visit.text(level).to_owned()];
+    // What lies beyond (`> 5,1`) has a reference, but is no number of which it could be said.
+    let is_beyond = last.flag == Flag::None && last.number.is_none() && !last.reference.is_empty();
+    let mut sentences = if is_beyond { Vec::new() } else { vec![visit.text(level).to_owned()] };
+    if last.number.is_none() {
+        return sentences;
+    }
     // Since the time before: a rise over years may hide that it falls now.
     if let [.., before, end] = row.series.as_slice() {
         let key = match end.number - before.number {

@@ -326,10 +326,11 @@ fn push_by_title(groups: &mut Vec<Group>, title: String, row: Row) {
 /// Results under their report in its order, those of none with what else was measured on the same day; newest first.
 fn by_report(words: &Words<'_>, reports: &[Report], mut results: Vec<Placed>) -> Vec<Group> {
     results.sort_by(|a, b| (a.at, &a.row.name).cmp(&(b.at, &b.row.name)));
-    let mut groups: HashMap<(Option<usize>, Option<jiff::civil::Date>), Group> = HashMap::new();
+    let mut groups: HashMap<(Option<usize>, Option<String>), Group> = HashMap::new();
     for Placed { report, row, .. } in results {
-        let day = words.reader.day_of(&row.last.when.iso).filter(|_| report.is_none());
-        let group = groups.entry((report, day)).or_insert_with(|| match report.and_then(|n| reports.get(n)) {
+        // What is in no report stands under its own time.
+        let moment = report.is_none().then(|| row.last.when.iso.clone());
+        let group = groups.entry((report, moment)).or_insert_with(|| match report.and_then(|n| reports.get(n)) {
             Some(report) => Group {
                 report: Some(report.id.clone()),
                 title: report.title.clone(),

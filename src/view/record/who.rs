@@ -19,6 +19,8 @@ pub struct Who {
     pub birth: When,
     pub age: String,
     pub sex: String,
+    /// Patient.gender.
+    pub gender: String,
     /// `CC 51.999.208`, the current ones first.
     pub documents: Vec<String>,
     pub municipality: String,
@@ -80,6 +82,7 @@ impl Words<'_> {
             let until = self.reader.day_of(died).unwrap_or_else(|| self.reader.today());
             who.age = self.reader.age_on(birth, until).unwrap_or_default();
         }
+        who.gender = text(patient, "gender").to_owned();
         who.sex =
             self.word("sex", if text(patient, "gender").is_empty() { "unknown" } else { text(patient, "gender") });
         who.deceased = match patient.get("deceasedBoolean").and_then(Value::as_bool) {

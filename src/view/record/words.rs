@@ -214,6 +214,11 @@ impl Words<'_> {
         })
     }
 
+    /// The unit of a Quantity as it is shown.
+    pub fn unit_of(&self, quantity: &Value) -> String {
+        unit(quantity)
+    }
+
     /// Value and unit in one text.
     pub fn amount(&self, quantity: Option<&Value>) -> String {
         quantity.and_then(|quantity| self.quantity(quantity)).map(|m| joined([m.text, m.unit], " ")).unwrap_or_default()
@@ -429,7 +434,7 @@ fn unit(quantity: &Value) -> String {
         "mm[Hg]" => "mm Hg".to_owned(),
         "Cel" => "°C".to_owned(),
         "[degF]" => "°F".to_owned(),
-        "{score}" | "{count}" | "{#}" | "1" => String::new(),
+        "[pH]" | "{score}" | "{count}" | "{#}" | "1" => String::new(),
         "10*3/uL" => "10³/µL".to_owned(),
         "10*6/uL" => "10⁶/µL".to_owned(),
         "kg/m2" => "kg/m²".to_owned(),

@@ -96,6 +96,12 @@ pub fn next(rng: &mut Rng, world: &mut World, visits: &mut Visits) -> Vec<Reques
                 if rng.chance(80) { (1 + rng.below(last)).to_string() } else { rng.word(&["99", "0", "x"]).to_owned() };
             Request::new("vread", who, "GET", format!("{}/~{}~/_history/{version}", known.resource_type, known.slot))
         }
+        "history" if rng.chance(25) => {
+            // Ids that differ order what is of one time: what is told counts, not how.
+            let place = *rng.pick(&["Patient/_history", "Observation/_history", "Encounter/_history", "_history"]);
+            let path = format!("{place}?_count=200{}", rng.pick(&["", "&_summary=true", "&_elements=subject,name"]));
+            Request { order: Order::Everything, ..Request::new("history of many", who, "GET", path) }
+        }
         "history" => {
             let count = *rng.pick(&["", "?_count=1", "?_count=2", "?_count=0", "?_since=2020"]);
             Request::new("history", who, "GET", format!("{}/_history{count}", target(rng, world)))
@@ -110,7 +116,16 @@ pub fn next(rng: &mut Rng, world: &mut World, visits: &mut Visits) -> Vec<Reques
         "refused method" => refused_method(rng, world, who),
         "broken" => broken(rng, world),
         "conditional write" => conditional_write(rng, world, who),
-        _ => Request::new("read", who, if rng.chance(20) { "HEAD" } else { "GET" }, target(rng, world)),
+        _ => {
+            let part = *rng.pick(&["", "", "", "?_summary=text", "?_summary=true", "?_elements=status", "/$meta"]);
+            let path = format!("{}{part}", target(rng, world));
+            let read = Request::new("read", who, if rng.chance(20) { "HEAD" } else { "GET" }, path);
+            if rng.chance(20) {
+                read.header("if-none-match", *rng.pick(&["W/\"1\"", "*", "W/\"2\", \"3\""]))
+            } else {
+                read
+            }
+        }
     };
     vec![one]
 }
@@ -279,11 +294,12 @@ fn everything(rng: &mut Rng, world: &World, who: &'static str) -> Request {
         0 => "?_count=3".to_owned(),
         1 => "?_type=Observation,Condition".to_owned(),
         2 => format!("?_since=~T{}~", rng.below(world.times.len())),
-        3 => "?start=2020".to_owned(),
+        3 => (*rng.pick(&["?start=2020", "?end=2010-06", "?start=2001&end=2015", "?_summary=true"])).to_owned(),
         4 => "?_count=2&_type=Encounter,Observation".to_owned(),
         _ => String::new(),
     };
-    let path = format!("{}/$everything{parameters}", subject(rng, world));
+    let visit = world.some(rng, "Encounter").filter(|_| rng.chance(25));
+    let path = format!("{}/$everything{parameters}", visit.unwrap_or_else(|| subject(rng, world)));
     Request { order: Order::Everything, ..Request::new("everything", who, "GET", path) }
 }
 

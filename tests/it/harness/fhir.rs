@@ -239,6 +239,24 @@ impl Fhir {
     }
 }
 
+impl Fhir {
+    /// Waits until pollers are told of what was written at this time: other tests write too, and slowly.
+    pub async fn told(&self, updated: &str) {
+        let started = Instant::now();
+        loop {
+            let history = self.get("Patient/_history?_count=1").await.expect(200).json();
+            let until = history["meta"]["lastUpdated"].as_str().unwrap_or_default().to_owned();
+            let time = |text: &str| text.parse::<jiff::Timestamp>().map_or(0, jiff::Timestamp::as_millisecond);
+            // A process that joins promises a little less than now.
+            if time(&until) >= time(updated) + 300 {
+                return;
+            }
+            assert!(started.elapsed() < Duration::from_secs(60), "pollers are told of nothing younger than {until}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
+
 /// Nobody.
 pub fn anonymous() -> Fhir {
     Fhir::new(&server().http(), None)
