@@ -3,7 +3,7 @@
 
     docs/documento/capturas.py .historia/ready.json       needs chromium, chromedriver and Pillow (pip)
 
-Each page of each role at the desk (1440 x 900) and on a phone (360 x 740), in Spanish, light; palette PNG in capturas/. Nothing
+Each page of each role at the desk (1440 x 900) and on a phone (360 x 740), in Spanish, light, as far as the document shows it; palette PNG in capturas/. Nothing
 is saved on the way. Before it, so that there are messages and arrivals:
 `examples/hl7v2/enviar.py --hoy examples/hl7v2/1*.hl7 examples/hl7v2/2*.hl7`. The pages of the clinical history are by hand: the
 export of the same patient, `pdftoppm -r 110`.
@@ -13,6 +13,7 @@ from pathlib import Path
 from PIL import Image
 
 TO = Path(__file__).parent / "capturas"
+USED = (Path(__file__).parent / "08-capturas.typ").read_text()
 READY = json.load(open(sys.argv[1]))
 BASE = READY["http"]
 LOGINS = {one["rol"]: one for one in READY["logins"]}
@@ -110,7 +111,8 @@ for role, pages in TOUR.items():
         for name, width, height in (("escritorio", 1440, 900), ("celular", 360, 740)):
             browser.size(width, height, name == "celular")
             for page, where in pages:
-                where(browser) if callable(where) else browser.go(where)
-                browser.shot(f"{page}-{name}")
+                if f'"{page}-{name}"' in USED:
+                    where(browser) if callable(where) else browser.go(where)
+                    browser.shot(f"{page}-{name}")
     finally:
         browser.end()
