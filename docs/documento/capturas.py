@@ -3,8 +3,8 @@
 
     docs/documento/capturas.py .historia/ready.json       needs chromium, chromedriver and Pillow (pip)
 
-Each page of each role at the desk (1440 x 900) and on a phone (360 x 740), in Spanish, light, as far as the document shows it; palette PNG in capturas/. Nothing
-is saved on the way. Before it, so that there are messages and arrivals:
+Each page of each role at the desk (1440 x 900) and on a phone (360 x 740), in Spanish, light, as far as the document shows
+it; palette PNG in capturas/. Nothing is saved on the way. Before it, so that there are messages and arrivals:
 `examples/hl7v2/enviar.py --hoy examples/hl7v2/1*.hl7 examples/hl7v2/2*.hl7`. The pages of the clinical history are by hand: the
 export of the same patient, `pdftoppm -r 110`.
 """
