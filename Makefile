@@ -28,7 +28,10 @@ definitions:
 	@test -n "$(PACKAGE)" || { echo "usage: make definitions PACKAGE=hl7.fhir.r4.core-4.0.1.tgz" >&2; exit 2; }
 	$(CARGO) run --locked --features definitions --bin definitions -- "$(PACKAGE)" fhir-profiles/r4
 
+# docs/documento-tecnico.pdf from docs/documento, then the documentation of the code.
 docs:
+	@.ci/install docs
+	@.ci/docs
 	$(CARGO) doc --no-deps --document-private-items --locked
 
 # What is missing on a bare Debian: PostgreSQL's programs and a C compiler. `make test` also brings a browser.

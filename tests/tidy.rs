@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 /// `use crate::...` only from a line above one's own; names on one line do not know each other.
 const LAYERS: &[&[&str]] = &[
     &["error"],
@@ -363,6 +365,61 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
             found.push(path);
         }
     }
+}
+
+/// Every file in a folder and the folders in it, as paths from `root`.
+fn files_in(folder: &Path, root: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_in(&path, root, found);
+        } else {
+            found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+}
+
+/// What is wrong with the technical document: `sums` is the text of docs/documento-tecnico.sum, `digest` gives a file's
+/// SHA-256 or nothing when it is not there.
+fn stale(sums: &str, expected: &BTreeSet<String>, digest: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let listed: Vec<(&str, &str)> = sums.lines().filter_map(|line| line.split_once("  ")).collect();
+    let names: BTreeSet<&str> = listed.iter().map(|(_, name)| *name).collect();
+    let unlisted = expected.iter().filter(|name| !names.contains(name.as_str())).map(|name| format!("{name}: new"));
+    let changed = listed.iter().filter(|(sum, name)| digest(name).as_deref() != Some(*sum));
+    unlisted.chain(changed.map(|(_, name)| format!("{name}: changed or gone"))).collect()
+}
+
+/// The document is set from its sources (`make docs`), and has a paragraph for each decision.
+#[test]
+fn the_technical_document_is_current() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut expected = BTreeSet::from([".ci/docs".to_owned(), "docs/documento-tecnico.pdf".to_owned()]);
+    files_in(&root.join("docs/documento"), root, &mut expected);
+    assert!(expected.len() > 20, "only {} files were found", expected.len());
+    let sums = fs::read_to_string(root.join("docs/documento-tecnico.sum")).unwrap();
+    let wrong = stale(&sums, &expected, |name| {
+        let bytes = fs::read(root.join(name)).ok()?;
+        Some(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    });
+    assert!(wrong.is_empty(), "docs/documento-tecnico.pdf is stale: run `make docs`\n{}\n", wrong.join("\n"));
+
+    let decisions = fs::read_to_string(root.join("docs/documento/05-decisiones.typ")).unwrap();
+    let mut records = BTreeSet::new();
+    files_in(&root.join("docs/adr"), root, &mut records);
+    let untold: Vec<&String> = records
+        .iter()
+        .filter(|path| !decisions.contains(&format!("#adr(\"{}\"", &path["docs/adr/".len()..][..4])))
+        .collect();
+    assert!(untold.is_empty(), "docs/documento/05-decisiones.typ has no paragraph for {untold:?}");
+}
+
+#[test]
+fn a_stale_document_is_found() {
+    let expected = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+    let digest = |name: &str| (name != "gone").then(|| "1".to_owned());
+    assert_eq!(stale("1  a\n1  b\n", &expected, digest), Vec::<String>::new());
+    assert_eq!(stale("1  a\n", &expected, digest), ["b: new"]);
+    assert_eq!(stale("1  a\n2  b\n1  gone\n", &expected, digest), ["b: changed or gone", "gone: changed or gone"]);
 }
 
 #[test]
