@@ -6,10 +6,10 @@ TEST_FEATURES := failpoints
 .PHONY: run test lint bench proof definitions docs image manifests install
 
 # Builds the release and starts `historia dev` here; Ctrl-C stops all of it, PostgreSQL included. The data stays in
-# ./.historia. ARGS="..." goes to the command.
+# ./.historia. ARGS="..." goes to the command. LAN=1: HTTPS for phones on the local network as well (docs/operations/lan.md).
 run: install
 	$(CARGO) build --release --locked --bin historia
-	@exec target/release/historia dev $(ARGS)
+	@exec $(if $(LAN),env HISTORIA_HTTP__TLS_LISTEN="$${HISTORIA_HTTP__TLS_LISTEN:-0.0.0.0:8443}") target/release/historia dev $(ARGS)
 
 # Everything, in one profile; the last line is "N passed, N failed, N skipped". CITUS=1: the server of the black-box tests
 # stands on a cluster that they start.
@@ -28,7 +28,10 @@ definitions:
 	@test -n "$(PACKAGE)" || { echo "usage: make definitions PACKAGE=hl7.fhir.r4.core-4.0.1.tgz" >&2; exit 2; }
 	$(CARGO) run --locked --features definitions --bin definitions -- "$(PACKAGE)" fhir-profiles/r4
 
+# docs/documento-tecnico.pdf from docs/documento, then the documentation of the code.
 docs:
+	@.ci/install docs
+	@.ci/docs
 	$(CARGO) doc --no-deps --document-private-items --locked
 
 # What is missing on a bare Debian: PostgreSQL's programs and a C compiler. `make test` also brings a browser.

@@ -3,7 +3,6 @@
 use crate::clock;
 use crate::config::Config;
 use crate::error::{Error, Kind, Result};
-use crate::fhir::definitions;
 use crate::fhir::documento::Systems;
 use crate::search::Context;
 use crate::search::hash::Hasher;
@@ -21,6 +20,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 use tokio::sync::{Notify, Semaphore};
 use uuid::Uuid;
+
+mod extraction;
+
+pub use extraction::Extracting;
 
 pub struct App {
     pub config: Config,
@@ -41,6 +44,8 @@ pub struct App {
     pub bundles: Semaphore,
     /// Sets of parameters that `shape` surely knows.
     pub shapes: Mutex<HashSet<i64>>,
+    /// Which search parameters are extracted and asked by.
+    pub extracting: Extracting,
     /// Names of the sign-ins that `historia dev` shows: no limits hold for them.
     pub dev_logins: OnceLock<Vec<String>>,
     /// No new work is taken: `/readyz` says so, and what comes in is answered 503.
@@ -78,6 +83,7 @@ impl App {
             local: offset_seconds(&config.hl7v2.time_zone),
             bundles: Semaphore::new(config.limits.bundles_at_once),
             shapes: Mutex::default(),
+            extracting: Extracting::default(),
             dev_logins: OnceLock::new(),
             draining: AtomicBool::new(false),
             config,
@@ -85,6 +91,8 @@ impl App {
             hasher,
             systems,
         });
+        app.begin_extraction(&conn).await?;
+        tokio::spawn(app.clone().keep_extraction());
         app.hear_sessions().await?;
         tokio::spawn(app.clone().keep_hearing());
         Ok(app)
@@ -97,7 +105,8 @@ impl App {
 
     /// What index and search need to know of the installation.
     pub fn search_context(&self) -> Context<'_> {
-        Context { hasher: &self.hasher, definitions: definitions::r4(), base: &self.base, local: self.local }
+        let definitions = self.extracting.current().definitions;
+        Context { hasher: &self.hasher, definitions, base: &self.base, local: self.local }
     }
 
     pub fn is_draining(&self) -> bool {

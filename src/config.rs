@@ -6,6 +6,7 @@ mod read;
 mod source;
 mod value;
 
+use crate::lan::authority;
 use source::Layers;
 use std::fmt;
 use std::net::SocketAddr;
@@ -152,9 +153,17 @@ pub enum References {
     Off,
 }
 
+/// What a conditional delete does with several matches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConditionalDelete {
+    Single,
+    Multiple,
+}
+
 #[derive(Clone, Debug)]
 pub struct Fhir {
     pub references: References,
+    pub conditional_delete: ConditionalDelete,
 }
 
 /// An identifier system that names identity documents of one type.
@@ -191,12 +200,15 @@ pub struct Institution {
 #[derive(Clone, Debug)]
 pub struct Limits {
     pub bundle_entries: usize,
+    pub conditional_deletes: usize,
+    pub patch_operations: usize,
     pub body: usize,
     pub depth: usize,
     pub string: usize,
     pub count_default: usize,
     pub count_max: usize,
     pub or_terms: usize,
+    pub search_parameters: usize,
     pub parameters: usize,
     pub search_rows: usize,
     pub chain_depth: usize,
@@ -205,6 +217,7 @@ pub struct Limits {
     pub includes: usize,
     pub everything: usize,
     pub url: usize,
+    pub headers: usize,
     pub mllp_frame: usize,
     pub bundles_at_once: usize,
     pub patients_per_resource: usize,
@@ -277,10 +290,27 @@ impl Config {
         }
         layers.environment(environment.variables.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
         let mut config = read::interpret(layers)?;
+        config.certificate_of_its_own();
         if cfg!(feature = "failpoints") {
             config.failpoint = environment.get("HISTORIA_TEST_FAILPOINT").map(str::to_owned);
         }
         Ok(config)
+    }
+
+    /// HTTPS without a named certificate: that of `historia certs`, when it is there.
+    fn certificate_of_its_own(&mut self) {
+        let http = &mut self.http;
+        if http.tls_listen.is_some() && http.tls_cert.is_none() && http.tls_key.is_none() {
+            let (certificate, key) = authority::certificate(&self.data_dir);
+            if certificate.is_file() && key.is_file() {
+                (http.tls_cert, http.tls_key) = (Some(certificate), Some(key));
+            }
+        }
+    }
+
+    /// Whether HTTPS is served with the certificate of `historia certs`.
+    pub fn has_its_own_certificate(&self) -> bool {
+        self.http.tls_listen.is_some() && self.http.tls_cert == Some(authority::certificate(&self.data_dir).0)
     }
 
     /// What `serve` cannot guess must be there; pairs of keys must fit.
@@ -291,7 +321,7 @@ impl Config {
                 let key = if http.tls_cert.is_none() { "http.tls_cert" } else { "http.tls_key" };
                 return Err(ConfigError::new(
                     key,
-                    "is missing: name a PEM file, or set http.tls_listen = \"off\" when something in front of historia ends TLS",
+                    "is missing: name a PEM file, make one for the local network with `historia certs`, or set http.tls_listen = \"off\" when something in front of historia ends TLS",
                 ));
             }
             if http.public_url.is_none() {

@@ -25,8 +25,10 @@ pub enum Kind {
     TooCostly,
     /// A code outside a required binding. 422.
     CodeInvalid,
-    /// A rule of the content: reference to what is not there, invariant, business rule. 422.
+    /// A rule of the content: reference to what is not there, business rule. 422.
     BusinessRule,
+    /// An invariant of the standard (`dom-3`). 422.
+    Invariant,
     /// No or bad credentials. 401.
     Login,
     /// Type or interaction denied to the role. 403.
@@ -51,6 +53,8 @@ pub enum Kind {
     MultipleMatches,
     /// The body is over its limit. 413.
     TooLong,
+    /// The headers are over their limit. 431.
+    HeadersTooLong,
     /// Too many requests. 429.
     Throttled,
     /// A deadline has passed. 503.
@@ -69,15 +73,24 @@ pub struct Issue {
     pub text: String,
     /// FHIRPath of the element, or the name of the parameter or header, when there is one.
     pub expression: Option<String>,
+    /// What `text` says, as a sentence of the catalogue, so that it can be said in another language.
+    pub sentence: Option<Sentence>,
+}
+
+/// A sentence of the catalogue by its key, with what fills its places: names of types, limits and addresses of the standard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sentence {
+    pub key: &'static str,
+    pub places: Vec<(&'static str, String)>,
 }
 
 impl Issue {
     pub fn new(kind: Kind, text: impl Into<String>) -> Self {
-        Issue { kind, text: text.into(), expression: None }
+        Issue { kind, text: text.into(), expression: None, sentence: None }
     }
 
     pub fn at(kind: Kind, expression: impl Into<String>, text: impl Into<String>) -> Self {
-        Issue { kind, text: text.into(), expression: Some(expression.into()) }
+        Issue { kind, text: text.into(), expression: Some(expression.into()), sentence: None }
     }
 }
 
@@ -137,6 +150,8 @@ impl Error {
                 None => prefix.to_owned(),
                 Some(inner) if inner.starts_with(prefix) => inner,
                 Some(inner) if inner.starts_with("request.") || inner == "fullUrl" => format!("{prefix}.{inner}"),
+                Some(inner) if inner == "resourceType" => format!("{prefix}.resource"),
+                Some(inner) if inner.starts_with("Bundle.entry.") => inner.replacen("Bundle.entry", prefix, 1),
                 Some(inner) => match inner.split_once('.') {
                     Some((root, rest)) if root.starts_with(|c: char| c.is_ascii_uppercase()) => {
                         format!("{prefix}.resource.{rest}")
@@ -187,7 +202,8 @@ mod tests {
     #[test]
     fn places_inside_a_bundle_are_fhirpath() {
         let check = |inner: Option<&str>, expected: &str| {
-            let issue = Issue { kind: Kind::Value, text: String::new(), expression: inner.map(str::to_owned) };
+            let mut issue = Issue::new(Kind::Value, "");
+            issue.expression = inner.map(str::to_owned);
             assert_eq!(
                 Error::all(vec![issue]).within("Bundle.entry[3]").issues[0].expression.as_deref(),
                 Some(expected)
@@ -196,7 +212,9 @@ mod tests {
         check(None, "Bundle.entry[3]");
         check(Some("Patient.name[0].family"), "Bundle.entry[3].resource.name[0].family");
         check(Some("request.url"), "Bundle.entry[3].request.url");
+        check(Some("resourceType"), "Bundle.entry[3].resource");
         check(Some("If-Match"), "Bundle.entry[3].request");
+        check(Some("Bundle.entry.link[0].url"), "Bundle.entry[3].link[0].url");
         check(Some("Bundle.entry[3].resource.subject"), "Bundle.entry[3].resource.subject");
     }
 }

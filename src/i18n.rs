@@ -15,14 +15,20 @@ pub enum Language {
 impl Language {
     /// The better of the two for an `Accept-Language` (RFC 9110, 12.5.4); Spanish when it names neither.
     pub fn accepted(header: &str) -> Language {
-        let mut best = (0_u32, Language::Es);
+        Language::preferred(header, Language::Es)
+    }
+
+    /// The better of the two for an `Accept-Language`; `otherwise` when it names neither.
+    pub fn preferred(header: &str, otherwise: Language) -> Language {
+        let mut best = (0_u32, otherwise);
         for range in header.split(',').take(20) {
             let mut parts = range.split(';').map(str::trim);
             let tag = parts.next().unwrap_or("").to_ascii_lowercase();
             let weight = parts.find_map(|part| part.strip_prefix("q=")).map_or(1_000, thousandths);
             let language = match tag.split('-').next() {
-                Some("es" | "*") => Language::Es,
+                Some("es") => Language::Es,
                 Some("en") => Language::En,
+                Some("*") => otherwise,
                 _ => continue,
             };
             if weight > best.0 {
@@ -165,5 +171,8 @@ mod tests {
         check("de", Language::Es);
         check("en;q=0", Language::Es);
         check("es;q=x, en;q=0.2", Language::En);
+        let of_program = |header: &str| Language::preferred(header, Language::En);
+        assert_eq!(["", "*", "fr"].map(of_program), [Language::En; 3]);
+        assert_eq!(["es", "es-CO, en;q=0.9"].map(of_program), [Language::Es; 2]);
     }
 }

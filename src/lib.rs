@@ -19,6 +19,8 @@ pub mod error;
 
 pub mod clock;
 
+pub mod lan;
+
 pub mod config;
 pub mod i18n;
 pub mod telemetry;

@@ -9,10 +9,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use sha2::{Digest, Sha256};
+
 /// `use crate::...` only from a line above one's own; names on one line do not know each other.
 const LAYERS: &[&[&str]] = &[
     &["error"],
     &["clock"],
+    &["lan"],
     &["config", "i18n", "telemetry"],
     &["fhir"],
     &["search"],
@@ -49,6 +52,7 @@ const WITH_IO: &[&str] = &[
     "telemetry.rs",
     "store/",
     "app.rs",
+    "app/",
     "audit.rs",
     "interaction/",
     "oauth/",
@@ -64,10 +68,11 @@ const LOCALS: &[Local] = &[
     local("actix_rt", &["http/"]),
     local("tokio_postgres", &["store/"]),
     local("bb8", &["store/"]),
-    local("fhirbolt", &["fhir/format.rs", "fhir/format/"]),
     local("hl7_parser", &["hl7v2/message.rs", "hl7v2/message/"]),
     local("handlebars", &["view/html.rs"]),
     local("printpdf", &["view/pdf.rs", "view/pdf/"]),
+    local("qrcode", &["view/connect.rs"]),
+    local("rcgen", &["lan/authority.rs"]),
     local("jsonwebtoken", &["oauth/"]),
     local("argon2", &["oauth/"]),
     local("toml", &["config.rs", "config/"]),
@@ -362,6 +367,61 @@ fn rust_files(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
+/// Every file in a folder and the folders in it, as paths from `root`.
+fn files_in(folder: &Path, root: &Path, found: &mut BTreeSet<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files_in(&path, root, found);
+        } else {
+            found.insert(path.strip_prefix(root).unwrap().to_str().unwrap().to_owned());
+        }
+    }
+}
+
+/// What is wrong with the technical document: `sums` is the text of docs/documento-tecnico.sum, `digest` gives a file's
+/// SHA-256 or nothing when it is not there.
+fn stale(sums: &str, expected: &BTreeSet<String>, digest: impl Fn(&str) -> Option<String>) -> Vec<String> {
+    let listed: Vec<(&str, &str)> = sums.lines().filter_map(|line| line.split_once("  ")).collect();
+    let names: BTreeSet<&str> = listed.iter().map(|(_, name)| *name).collect();
+    let unlisted = expected.iter().filter(|name| !names.contains(name.as_str())).map(|name| format!("{name}: new"));
+    let changed = listed.iter().filter(|(sum, name)| digest(name).as_deref() != Some(*sum));
+    unlisted.chain(changed.map(|(_, name)| format!("{name}: changed or gone"))).collect()
+}
+
+/// The document is set from its sources (`make docs`), and has a paragraph for each decision.
+#[test]
+fn the_technical_document_is_current() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut expected = BTreeSet::from([".ci/docs".to_owned(), "docs/documento-tecnico.pdf".to_owned()]);
+    files_in(&root.join("docs/documento"), root, &mut expected);
+    assert!(expected.len() > 20, "only {} files were found", expected.len());
+    let sums = fs::read_to_string(root.join("docs/documento-tecnico.sum")).unwrap();
+    let wrong = stale(&sums, &expected, |name| {
+        let bytes = fs::read(root.join(name)).ok()?;
+        Some(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
+    });
+    assert!(wrong.is_empty(), "docs/documento-tecnico.pdf is stale: run `make docs`\n{}\n", wrong.join("\n"));
+
+    let decisions = fs::read_to_string(root.join("docs/documento/05-decisiones.typ")).unwrap();
+    let mut records = BTreeSet::new();
+    files_in(&root.join("docs/adr"), root, &mut records);
+    let untold: Vec<&String> = records
+        .iter()
+        .filter(|path| !decisions.contains(&format!("#adr(\"{}\"", &path["docs/adr/".len()..][..4])))
+        .collect();
+    assert!(untold.is_empty(), "docs/documento/05-decisiones.typ has no paragraph for {untold:?}");
+}
+
+#[test]
+fn a_stale_document_is_found() {
+    let expected = BTreeSet::from(["a".to_owned(), "b".to_owned()]);
+    let digest = |name: &str| (name != "gone").then(|| "1".to_owned());
+    assert_eq!(stale("1  a\n1  b\n", &expected, digest), Vec::<String>::new());
+    assert_eq!(stale("1  a\n", &expected, digest), ["b: new"]);
+    assert_eq!(stale("1  a\n2  b\n1  gone\n", &expected, digest), ["b: changed or gone", "gone: changed or gone"]);
+}
+
 #[test]
 fn the_house_is_tidy() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -405,7 +465,6 @@ fn planted_violations_are_found() {
     clean("cli/dev.rs", "use crate::http; use crate::app;");
 
     caught("interaction/read.rs", "use tokio_postgres::Row;", "tokio_postgres only in store/");
-    caught("fhir/reference.rs", "fn f() { let x = fhirbolt::element::Element; }", "fhirbolt only in fhir/format.rs");
     caught("http/fhir.rs", "use jsonwebtoken::decode;", "jsonwebtoken only in oauth/");
     caught("app.rs", "fn f() { std::env::args(); }", "std::env only in config.rs");
     caught("app.rs", "use std::env; ", "std::env only in config.rs");
@@ -440,4 +499,101 @@ fn dependencies_need_a_reason() {
 fn layers_name_each_module_once() {
     let names: Vec<&str> = LAYERS.iter().flat_map(|names| names.iter().copied()).collect();
     assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
+}
+
+/// Where SQL may be put together: the generator of searches, and what names tables, nodes or settings, which no request does.
+const MAKES_SQL: &[&str] = &["search/sql", "store/cluster/", "store/copy.rs", "store/pool.rs"];
+
+/// Files that begin a text of SQL in `format!`.
+fn made_sql(path: &str, text: &str) -> Vec<String> {
+    let starts =
+        ["select ", "insert into ", "update ", "delete from ", "with ", "copy ", "create ", "alter ", "drop ", "set "];
+    let texts = text.split("format!(").skip(1).filter_map(|rest| rest.trim_start().strip_prefix('"'));
+    let made = texts.filter(|text| starts.iter().any(|start| text.to_lowercase().starts_with(start)));
+    let allowed = MAKES_SQL.iter().any(|place| path.starts_with(place));
+    made.filter(|_| !allowed).map(|text| format!("{path}: {}", text.chars().take(40).collect::<String>())).collect()
+}
+
+#[test]
+fn sql_is_made_in_few_places() {
+    assert_eq!(made_sql("store/a.rs", "let x = format!(\n    \"select {name}\");"), ["store/a.rs: select {name}\");"]);
+    assert!(made_sql("store/copy.rs", "format!(\"delete from {name}\")").is_empty());
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    rust_files(&root, &mut files);
+    let mut wrong = Vec::new();
+    for file in files {
+        let path = file.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+        if ["store/", "search/", "interaction/", "oauth/", "hl7v2/", "job/"]
+            .iter()
+            .any(|folder| path.starts_with(folder))
+        {
+            wrong.extend(made_sql(&path, &fs::read_to_string(&file).unwrap()));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Libraries that would open what `docs/security-coverage.md` says is shut: clients of HTTP, regular expressions of users,
+/// formats that make objects by their own word, archives, engines of HTML and scripts.
+const REFUSED_LIBRARIES: &[&str] = &[
+    "reqwest",
+    "hyper",
+    "ureq",
+    "curl",
+    "isahc",
+    "awc",
+    "regex",
+    "fancy-regex",
+    "bincode",
+    "serde_yaml",
+    "ron",
+    "rmp-serde",
+    "ciborium",
+    "serde-pickle",
+    "typetag",
+    "zip",
+    "tar",
+    "wasmtime",
+    "rhai",
+    "mlua",
+    "boa_engine",
+    "headless_chrome",
+];
+
+#[test]
+fn no_library_of_a_refused_kind_is_used() {
+    let manifest = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.toml")).unwrap();
+    let program = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    let used: Vec<&str> =
+        program.lines().filter_map(|line| line.split_once(" = ")).map(|(name, _)| name.trim()).collect();
+    assert!(used.len() > 20 && used.contains(&"serde_json"), "{used:?}");
+    let refused: Vec<&&str> = used.iter().filter(|name| REFUSED_LIBRARIES.contains(name)).collect();
+    assert!(refused.is_empty(), "{refused:?}");
+}
+
+/// Each row of `docs/security-coverage.md` names tests that there are, or says why there is none.
+#[test]
+fn the_page_on_security_is_true() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("docs/security-coverage.md")).unwrap();
+    let mut files = Vec::new();
+    ["src", "tests"].iter().for_each(|folder| rust_files(&root.join(folder), &mut files));
+    let code: String = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let wanted: BTreeSet<String> = (130..150).chain([154]).map(|n| format!("F{n}")).collect();
+    let mut seen = BTreeSet::new();
+    for line in page.lines().filter(|line| line.starts_with("| F")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        assert!(seen.insert(cells[0].to_owned()), "{} stands twice", cells[0]);
+        let names: Vec<&str> = cells[2].split('`').skip(1).step_by(2).collect();
+        if let Some(why) = cells[2].strip_prefix("no test:") {
+            assert!(why.len() > 20, "{}: why?", cells[0]);
+            continue;
+        }
+        assert!(!names.is_empty(), "{} names no test", cells[0]);
+        for name in names {
+            assert!(code.contains(&format!("fn {name}()")), "{}: there is no test {name}", cells[0]);
+        }
+    }
+    assert_eq!(seen, wanted);
 }

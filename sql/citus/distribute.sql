@@ -20,7 +20,7 @@ begin
         end if;
     end loop;
     -- Control tables: local to the coordinator but known to Citus, so that they commit with distributed writes.
-    foreach name in array array['installation', 'record', 'record_key', 'resource_directory', 'shape', 'credencial', 'session', 'oauth_client', 'hl7_receipt', 'form', 'draft', 'codigo', 'intento'] loop
+    foreach name in array array['installation', 'record', 'record_key', 'resource_directory', 'shape', 'credencial', 'session', 'oauth_client', 'hl7_receipt', 'form', 'draft', 'codigo', 'intento', 'search_generation', 'search_parameter', 'search_unfinished', 'reindex_job', 'instance'] loop
         if to_regclass(name) is not null and not exists (select 1 from citus_tables t where t.table_name = to_regclass(name)) then
             perform citus_add_local_table_to_metadata(name);
         end if;

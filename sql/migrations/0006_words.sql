@@ -1,2 +1,2 @@
 -- No table changes: the words of a resource and the positions of Locations are found by what stands in resource.keys and
--- search_range. Resources that were stored before have neither, so a database that holds some is refused.
+-- search_range. Resources that were stored before have neither: 0008 has them read again.

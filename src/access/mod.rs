@@ -11,6 +11,7 @@ pub mod role;
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
+use crate::i18n::Language;
 use crate::search::sql::{Guard, LabelRule};
 pub use role::{Column, Reach, Role};
 
@@ -24,6 +25,8 @@ pub struct Caller {
     pub documento_id: String,
     /// The one Patient a paciente account is bound to.
     pub patient: Option<String>,
+    /// In which problems are told to it.
+    pub language: Language,
     pub request_id: String,
 }
 
@@ -35,6 +38,7 @@ impl Caller {
             actor: format!("system/{what}"),
             documento_id: "-".to_owned(),
             patient: None,
+            language: Language::En,
             request_id,
         }
     }
@@ -112,6 +116,14 @@ pub fn may_explain(caller: &Caller) -> Result<()> {
     }
 }
 
+/// Whether the caller may have stored resources read again for searches, of which nothing is shown.
+pub fn may_reindex(caller: &Caller) -> Result<()> {
+    match caller.role {
+        Role::Admin => Ok(()),
+        _ => Err(Error::new(Kind::Forbidden, "the role may not have resources read again")),
+    }
+}
+
 /// For statements that are looked at from outside: they are those of a caller without bounds, and no row goes out.
 pub fn explain(caller: &Caller, resource_type: ResourceType) -> Result<Access> {
     may_explain(caller)?;
@@ -175,6 +187,7 @@ mod tests {
             actor: "usuario/x".into(),
             documento_id: "-".into(),
             patient: patient.map(Into::into),
+            language: Language::En,
             request_id: "r".into(),
         }
     }

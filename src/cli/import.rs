@@ -295,7 +295,7 @@ fn load_of(value: Value, file: &str, line: Option<u64>) -> Result<Load> {
             file: file.to_owned(),
             line,
             entries,
-            interaction: Arc::new(Interaction::Transaction { bundle: value }),
+            interaction: Arc::new(Interaction::Transaction { bundle: value, returns: None }),
         }),
         // Everything else that holds resources is loaded as one transaction of them.
         _ => {
@@ -317,7 +317,12 @@ fn load_of(value: Value, file: &str, line: Option<u64>) -> Result<Load> {
 fn transaction(entries: Vec<Value>, file: &str, line: Option<u64>) -> Load {
     let count = entries.len() as u64;
     let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": entries});
-    Load { file: file.to_owned(), line, entries: count, interaction: Arc::new(Interaction::Transaction { bundle }) }
+    Load {
+        file: file.to_owned(),
+        line,
+        entries: count,
+        interaction: Arc::new(Interaction::Transaction { bundle, returns: None }),
+    }
 }
 
 /// A resource with an id keeps it (PUT), one without gets one (POST).

@@ -2,6 +2,7 @@
 //!
 //! Exit: 0 done, 1 failed, 2 usage, 3 configuration (the message names the key), 4 database unreachable, 5 partly done.
 
+pub mod certs;
 pub mod client;
 pub mod cluster;
 pub mod config;
@@ -28,8 +29,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 /// Keys of the configuration that an error may name once the database is open.
-const CONFIGURED: [&str; 5] =
-    ["database.url", "database.migrate", "documento.systems", "http.tls_cert", "http.tls_key"];
+const CONFIGURED: [&str; 6] =
+    ["data_dir", "database.url", "database.migrate", "documento.systems", "http.tls_cert", "http.tls_key"];
 
 /// The codes of `roles` in the contract.
 pub const ROLES: [&str; 6] = ["paciente", "admisionista", "medico", "resultados", "admin", "integracion"];
@@ -54,6 +55,7 @@ pub enum Command {
     User(user::Arguments),
     Client(client::Arguments),
     Cluster(cluster::Arguments),
+    Certs(certs::Arguments),
     Health(health::Arguments),
     Config(config::Arguments),
 }
@@ -155,6 +157,7 @@ fn dispatch(cli: Cli, environment: &Environment) -> Result<Exit, Failure> {
         Command::User(arguments) => user::run(&arguments, file, environment),
         Command::Client(arguments) => client::run(&arguments, file, environment),
         Command::Cluster(arguments) => cluster::run(&arguments, file, environment),
+        Command::Certs(arguments) => certs::run(&arguments, file, environment),
         Command::Health(arguments) => health::run(&arguments, file, environment),
         Command::Config(arguments) => config::run(&arguments, file, environment),
     }

@@ -92,8 +92,10 @@ impl Ready {
     /// The block for people.
     pub fn block(&self) -> String {
         let mut text = String::from("\nhistoria is ready. Ctrl-C stops it.\n\n");
+        let phones = self.https.as_ref().map(|_| format!("{}/conectar", self.fhir.trim_end_matches("/fhir")));
         let rows = [
             ("web", self.https.as_deref().or(self.http.as_deref())),
+            ("phones", phones.as_deref()),
             ("FHIR", Some(self.fhir.as_str())),
             ("MLLP", self.mllp.as_deref()),
             ("metrics", self.ops.as_deref()),
@@ -178,5 +180,8 @@ mod tests {
         let members: Vec<&str> = value.as_object().unwrap().keys().map(String::as_str).collect();
         assert_eq!(members, ["pid", "postgres_pid", "http", "https", "fhir", "mllp", "ops", "database_url", "logins"]);
         assert!(ready(1).block().contains("medico") && ready(1).block().contains("http://127.0.0.1:8080/fhir"));
+        assert!(!ready(1).block().contains("conectar"));
+        let https = Ready { https: Some("https://x".to_owned()), fhir: "https://x/fhir".to_owned(), ..ready(1) };
+        assert!(https.block().contains("https://x/conectar"));
     }
 }

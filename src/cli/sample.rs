@@ -110,7 +110,7 @@ async fn execute_all(app: &Arc<App>, bundles: Vec<Value>) -> Result<()> {
 
 async fn execute(app: &Arc<App>, bundle: Value) -> Result<()> {
     let caller = Caller::system("dev", clock::uuid().to_string());
-    interaction::execute(app, &caller, &Interaction::Transaction { bundle }).await.map(drop)
+    interaction::execute(app, &caller, &Interaction::Transaction { bundle, returns: None }).await.map(drop)
 }
 
 /// A search for Patients.

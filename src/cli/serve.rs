@@ -2,7 +2,7 @@
 //! of a server as `dev` has it: bind, start the database, open, listen, tell that it is ready, stop in order.
 
 use super::ready::{Client, Login, Ready};
-use super::{Exit, Failure, say};
+use super::{Exit, Failure, certs, say};
 use crate::app::App;
 use crate::config::{Command as For, Config, ConfigError, Environment, LogFormat};
 use crate::error::Error;
@@ -39,7 +39,7 @@ pub fn run(file: Option<&Path>, environment: &Environment) -> Result<Exit, Failu
 const THREADS: usize = 2;
 
 /// Runs a server until it is told to stop.
-pub fn start(config: Config, environment: &Environment, dev: bool) -> Result<Exit, Failure> {
+pub fn start(mut config: Config, environment: &Environment, dev: bool) -> Result<Exit, Failure> {
     if config.mllp.tls_listen.is_some() {
         return Err(
             ConfigError::new("mllp.tls_listen", "MLLP over TLS is not in this version; set it to \"off\"").into()
@@ -55,6 +55,7 @@ pub fn start(config: Config, environment: &Environment, dev: bool) -> Result<Exi
             &config.data_dir,
             if config.database.url.is_some() { Tenant::OwnFiles } else { Tenant::PostgreSql },
         )?;
+        certs::prepare(&mut config, dev)?;
         live(config, data, &path, telemetry, dev).await
     })
 }
@@ -80,8 +81,7 @@ impl Listeners {
     }
 
     fn public_url(&self, config: &Config) -> String {
-        let own =
-            || Bound::url(self.http.tls.as_ref(), "https").or_else(|| Bound::url(self.http.plain.as_ref(), "http"));
+        let own = || certs::https(self.http.tls.as_ref()).or_else(|| Bound::url(self.http.plain.as_ref(), "http"));
         config.http.public_url.clone().or_else(own).unwrap_or_default()
     }
 }
@@ -133,7 +133,7 @@ async fn serve(
     let access = if dev { super::dev::prepare(&app).await? } else { DevAccess::default() };
     let _ = app.dev_logins.set(access.logins.iter().map(|login| login.usuario.clone()).collect());
     let ready = ready(&listeners, &app, embedded.as_ref(), &url, access);
-    let settings = settings(&app);
+    let (settings, lan) = (settings(&app), certs::served(config));
     let stop_mllp = CancellationToken::new();
     let mllp = listeners
         .mllp
@@ -149,9 +149,11 @@ async fn serve(
             hl7v2: settings,
             sendings: Sendings::default(),
             turns: Turns::default(),
+            lan,
         },
     )?;
     tokio::spawn(crate::job::upkeep::run(app.clone(), telemetry));
+    tokio::spawn(crate::job::reindex::run(app.clone()));
     ready.write(data.path()).map_err(|e| Failure::new(Exit::Failed, format!("cannot write ready.json: {e}")))?;
     say(&ready.block());
 
@@ -163,6 +165,8 @@ async fn serve(
     if let Some(mllp) = mllp {
         let _ = tokio::time::timeout(config.http.shutdown_timeout, mllp).await;
     }
+    // Without it the others wait some seconds for what is gone.
+    let _ = app.leave().await;
     result
 }
 
@@ -235,7 +239,7 @@ fn ready(listeners: &Listeners, app: &App, embedded: Option<&Embedded>, url: &st
         pid: std::process::id(),
         postgres_pid: embedded.map(Embedded::pid),
         http: Bound::url(listeners.http.plain.as_ref(), "http"),
-        https: Bound::url(listeners.http.tls.as_ref(), "https"),
+        https: certs::https(listeners.http.tls.as_ref()),
         fhir: app.base.clone(),
         mllp: Bound::url(listeners.mllp.as_ref(), "mllp"),
         ops: Bound::url(listeners.http.ops.as_ref(), "http"),

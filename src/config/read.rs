@@ -3,8 +3,8 @@
 use super::source::Layers;
 use super::value::{self, Network, Secret};
 use super::{
-    Cluster, Config, ConfigError, Database, Direct, DocumentoSystem, Fhir, Hl7v2, Http, Institution, Limits, Log,
-    LogFormat, Mllp, References, Sender, Sessions, Tokens,
+    Cluster, ConditionalDelete, Config, ConfigError, Database, Direct, DocumentoSystem, Fhir, Hl7v2, Http, Institution,
+    Limits, Log, LogFormat, Mllp, References, Sender, Sessions, Tokens,
 };
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -44,6 +44,10 @@ pub fn interpret(layers: Layers) -> Result<Config, ConfigError> {
         fhir: Fhir {
             references: read
                 .choice("fhir.references", &[("enforce", References::Enforce), ("off", References::Off)])?,
+            conditional_delete: read.choice(
+                "fhir.conditional_delete",
+                &[("single", ConditionalDelete::Single), ("multiple", ConditionalDelete::Multiple)],
+            )?,
         },
         documento_systems: documento_systems(&read)?,
         tokens: Tokens { login: read.duration("tokens.login")?, client: read.duration("tokens.client")? },
@@ -157,12 +161,15 @@ fn sessions(read: &Reader) -> Result<Sessions, ConfigError> {
 fn limits(read: &Reader) -> Result<Limits, ConfigError> {
     let limits = Limits {
         bundle_entries: read.count("limits.bundle_entries", 1, 1_000_000)?,
+        conditional_deletes: read.count("limits.conditional_deletes", 1, 10_000)?,
+        patch_operations: read.count("limits.patch_operations", 1, 100_000)?,
         body: read.size("limits.body")?,
         depth: read.count("limits.depth", 8, 100)?,
         string: read.size("limits.string")?,
         count_default: read.count("limits.count_default", 1, 10_000)?,
         count_max: read.count("limits.count_max", 1, 10_000)?,
         or_terms: read.count("limits.or_terms", 1, 10_000)?,
+        search_parameters: read.count("limits.search_parameters", 0, 1_000)?,
         parameters: read.count("limits.parameters", 1, 1_000)?,
         search_rows: read.count("limits.search_rows", 1, 1_000_000_000)?,
         chain_depth: read.count("limits.chain_depth", 1, 10)?,
@@ -171,10 +178,14 @@ fn limits(read: &Reader) -> Result<Limits, ConfigError> {
         includes: read.count("limits.includes", 1, 100_000)?,
         everything: read.count("limits.everything", 1, 1_000_000)?,
         url: read.size("limits.url")?,
+        headers: read.size("limits.headers")?,
         mllp_frame: read.size("limits.mllp_frame")?,
         bundles_at_once: read.count("limits.bundles_at_once", 1, 1_000)?,
         patients_per_resource: read.count("limits.patients_per_resource", 1, 1_000)?,
     };
+    if limits.headers > 128_000 {
+        return Err(read.wrong("limits.headers", "must not be more than 128 kB"));
+    }
     if limits.count_default > limits.count_max {
         return Err(read.wrong("limits.count_default", "must not be more than limits.count_max"));
     }

@@ -3,6 +3,8 @@
 //! It only translates: the texts were written where the problem was found, and hold no values of a record.
 
 use crate::error::{Error, Issue, Kind};
+use crate::fhir::resource::format_instant;
+use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// Issues beyond this many are counted, not listed, so that an outcome stays small.
@@ -24,8 +26,9 @@ pub fn status(kind: Kind) -> u16 {
         Kind::Deleted => 410,
         Kind::StaleVersion | Kind::MultipleMatches => 412,
         Kind::TooLong => 413,
+        Kind::HeadersTooLong => 431,
         Kind::UnsupportedMediaType => 415,
-        Kind::CodeInvalid | Kind::BusinessRule => 422,
+        Kind::CodeInvalid | Kind::BusinessRule | Kind::Invariant => 422,
         Kind::Throttled => 429,
         Kind::Exception => 500,
         Kind::Timeout | Kind::Transient => 503,
@@ -42,6 +45,7 @@ pub fn issue_code(kind: Kind) -> &'static str {
         Kind::TooCostly => "too-costly",
         Kind::CodeInvalid => "code-invalid",
         Kind::BusinessRule => "business-rule",
+        Kind::Invariant => "invariant",
         Kind::Login => "login",
         Kind::Forbidden => "forbidden",
         Kind::NotFound => "not-found",
@@ -51,7 +55,7 @@ pub fn issue_code(kind: Kind) -> &'static str {
         Kind::Deleted => "deleted",
         Kind::Conflict | Kind::StaleVersion => "conflict",
         Kind::MultipleMatches => "multiple-matches",
-        Kind::TooLong => "too-long",
+        Kind::TooLong | Kind::HeadersTooLong => "too-long",
         Kind::Throttled => "throttled",
         Kind::Timeout => "timeout",
         Kind::Transient => "transient",
@@ -88,6 +92,21 @@ pub fn to_bytes(error: &Error) -> Vec<u8> {
 /// An outcome that tells of success (`Prefer: return=OperationOutcome`).
 pub fn information(text: &str) -> Value {
     json!({"resourceType": "OperationOutcome", "issue": [entry("information", "informational", text, None)]})
+}
+
+/// What was found when a resource was judged; `well` is said when nothing is wrong.
+pub fn judged(errors: &[Issue], warnings: &[Issue], well: &str) -> Value {
+    let warning = |issue: &Issue| entry("warning", issue_code(issue.kind), &issue.text, issue.expression.as_deref());
+    let mut issues: Vec<Value> = errors.iter().map(issue).chain(warnings.iter().map(warning)).collect();
+    if errors.is_empty() {
+        issues.push(entry("information", "informational", well, None));
+    }
+    json!({"resourceType": "OperationOutcome", "issue": issues})
+}
+
+/// The outcome of a write.
+pub fn stored(at: Option<Timestamp>) -> Value {
+    information(&at.map_or_else(|| "done".to_owned(), |at| format!("stored at {}", format_instant(at))))
 }
 
 /// An outcome beside an answer: what of the request was left out (`Prefer: handling=lenient`), and what else is to be known.

@@ -1,79 +1,118 @@
 //! Structural validation of a resource (<https://hl7.org/fhir/R4/validation.html>): one pass, all problems at once.
 //!
 //! Judged: unknown elements, JSON kinds, cardinality, choices, primitive formats and their `_name` siblings, extensions,
-//! nested resources, types of reference targets, codes of closed required bindings. Not judged here: whether targets
-//! exist, profiles, the invariants that need FHIRPath (of them only ext-1, dom-2, ref-1), open and non-required bindings.
+//! nested and contained resources, types of reference targets, codes of closed required bindings, the rules of Bundles.
+//! Of the invariants: ext-1, ref-1, dom-2 to dom-5, bdl-1 to bdl-12, txt-1, txt-2. Not judged here: whether targets
+//! exist, profiles, the other invariants (they need FHIRPath), open and non-required bindings.
+
+mod bundle;
+mod contained;
 
 use crate::error::{Issue, Kind};
 use crate::fhir::definitions::{Definitions, ElementDef, ElementType, Max, ResourceType, TypeDef, TypeKind, ValueSet};
 use crate::fhir::primitive::{self, Broken};
 use crate::fhir::reference::{Reference, rest_type};
 use crate::fhir::resource::Place;
+use crate::fhir::rule;
 use serde_json::{Map, Value};
+use std::collections::HashMap;
 
 /// Further problems are not looked for: a person mends these first, and an outcome stays small.
 pub const MAX_ISSUES: usize = 100;
 
-/// What is wrong with a resource that must be a `t`; empty when nothing is. Problems of structure (400) come before
-/// those of content (422), so that the first tells the status.
-pub fn validate(definitions: &Definitions, t: ResourceType, resource: &Value) -> Vec<Issue> {
-    let mut walk = Walk { definitions, container: None, issues: Vec::new() };
+/// What is wrong with a resource that must be a `t`; empty when nothing is. `longest`: characters of a string. Problems of
+/// structure (400) come before those of content (422), so that the first tells the status.
+pub fn validate(definitions: &Definitions, t: ResourceType, resource: &Value, longest: usize) -> Vec<Issue> {
+    let mut walk = Walk::new(definitions, longest, false);
     walk.resource(Some(t), resource, &Place::Root(t.name()), false);
-    walk.issues.sort_by_key(|issue| matches!(issue.kind, Kind::CodeInvalid | Kind::BusinessRule));
-    walk.issues
+    walk.issues()
+}
+
+/// What is wrong with a Bundle to be executed, its entries aside: they are judged one by one ([`entry`]).
+pub fn envelope(definitions: &Definitions, bundle: &Value, longest: usize) -> Vec<Issue> {
+    let (Some(def), Some(members)) = (definitions.type_def("Bundle"), bundle.as_object()) else { return Vec::new() };
+    let mut walk = Walk::new(definitions, longest, true);
+    walk.members(def, members, &Place::Root("Bundle"));
+    walk.issues()
+}
+
+/// What is wrong with an entry of a Bundle to be executed, its resource aside; places are those of `Bundle.entry`.
+pub fn entry(definitions: &Definitions, entry: &Value, longest: usize) -> Vec<Issue> {
+    let Some(def) = definitions.type_def("Bundle.entry") else { return Vec::new() };
+    let mut walk = Walk::new(definitions, longest, true);
+    let root = Place::Root("Bundle");
+    let _ = walk.object(def, entry, &Place::Member(&root, "entry"));
+    walk.issues()
 }
 
 type Members = Map<String, Value>;
 
 struct Walk<'v> {
     definitions: &'v Definitions,
-    /// The resource whose `contained` a `#id` means.
+    /// Characters of a string.
+    longest: usize,
+    /// Only what is around the resources of a Bundle.
+    envelope: bool,
+    /// The resource whose `contained` a `#id` means, and these by their ids: looking through a list for each reference
+    /// would cost a large resource minutes.
     container: Option<&'v Members>,
+    inside: HashMap<&'v str, &'v Members>,
     issues: Vec<Issue>,
 }
 
 impl<'v> Walk<'v> {
-    fn issue(&mut self, kind: Kind, place: &Place, text: impl Into<String>) {
+    fn new(definitions: &'v Definitions, longest: usize, envelope: bool) -> Self {
+        Walk { definitions, longest, envelope, container: None, inside: HashMap::new(), issues: Vec::new() }
+    }
+
+    fn issues(mut self) -> Vec<Issue> {
+        let of_content = |kind| matches!(kind, Kind::CodeInvalid | Kind::BusinessRule | Kind::Invariant);
+        self.issues.sort_by_key(|issue| of_content(issue.kind));
+        self.issues
+    }
+
+    fn issue(&mut self, kind: Kind, place: &Place, key: &'static str) {
+        self.issue_with(kind, place, key, &[]);
+    }
+
+    fn issue_with(&mut self, kind: Kind, place: &Place, key: &'static str, places: &[(&'static str, &str)]) {
         if self.issues.len() < MAX_ISSUES {
-            self.issues.push(Issue::at(kind, place.to_string(), text));
+            self.issues.push(rule::issue(kind, place.to_string(), key, places));
         }
     }
 
     /// A resource by its own `resourceType`; `wanted` is what the address says it is.
     fn resource(&mut self, wanted: Option<ResourceType>, value: &'v Value, place: &Place, contained: bool) {
         let Value::Object(members) = value else {
-            return self.issue(Kind::Structure, place, "must be a JSON object");
+            return self.issue(Kind::Structure, place, "rule.object");
         };
         let Some(name) = members.get("resourceType") else {
-            return self.issue(Kind::Structure, place, "resourceType is missing");
+            return self.issue(Kind::Structure, place, "rule.type_missing");
         };
         let Some(t) = name.as_str().and_then(|name| self.definitions.resource_type(name)) else {
-            return self.issue(Kind::Structure, place, "resourceType is not a resource type of FHIR R4");
+            return self.issue(Kind::Structure, place, "rule.type_unknown");
         };
         if let Some(wanted) = wanted.filter(|wanted| *wanted != t) {
-            return self.issue(Kind::Structure, place, format!("resourceType must be {wanted}"));
+            return self.issue_with(Kind::Structure, place, "rule.type_other", &[("type", wanted.name())]);
         }
-        let outer = self.container;
         if contained {
-            if members.contains_key("contained") {
-                let place = Place::Member(place, "contained");
-                self.issue(Kind::BusinessRule, &place, "a contained resource must not contain resources (dom-2)");
-            }
-        } else {
-            self.container = Some(members);
+            self.contained_alone(members, place);
+            return self.members(self.definitions.resource(t), members, place);
         }
+        let outer = (self.container.replace(members), std::mem::replace(&mut self.inside, contained::by_id(members)));
         self.members(self.definitions.resource(t), members, place);
-        self.container = outer;
+        self.contained_together(members, place);
+        (self.container, self.inside) = outer;
     }
 
     /// An object that is no resource.
     fn object(&mut self, def: &'v TypeDef, value: &'v Value, place: &Place) -> Option<&'v Members> {
         let Value::Object(members) = value else {
-            self.issue(Kind::Structure, place, "must be a JSON object");
+            self.issue(Kind::Structure, place, "rule.object");
             return None;
         };
         if members.keys().all(|name| name == "id") {
-            self.issue(Kind::Structure, place, "must not be empty");
+            self.issue(Kind::Structure, place, "rule.empty");
             return None;
         }
         self.members(def, members, place);
@@ -97,9 +136,11 @@ impl<'v> Walk<'v> {
                 continue;
             }
             let plain = name.strip_prefix('_');
+            if self.envelope && is_resource && name == "entry" {
+                continue;
+            }
             let Some((element, element_type)) = def.member(plain.unwrap_or(name)) else {
-                let text = format!("is not an element of {}", def.name);
-                self.issue(Kind::Structure, &Place::Member(place, name), text);
+                self.issue_with(Kind::Structure, &Place::Member(place, name), "rule.unknown", &[("type", def.name)]);
                 continue;
             };
             let (value, sibling) = match plain {
@@ -112,15 +153,18 @@ impl<'v> Walk<'v> {
             let place = Place::Member(place, element.name);
             if element.choice {
                 if choices.contains(&element.name) {
-                    self.issue(Kind::Structure, &place, "must have one type only");
+                    self.issue(Kind::Structure, &place, "rule.one_type");
                 }
                 choices.push(element.name);
             }
             self.element(element, element_type, value, sibling, &place);
         }
         self.required(def, members, place);
-        if def.name == "Extension" {
-            self.extension(members, place);
+        match def.name {
+            "Extension" => self.extension(members, place),
+            "Bundle" => self.bundle(members, place),
+            "Bundle.entry" => self.bundle_entry(members, place),
+            _ => {}
         }
     }
 
@@ -130,7 +174,7 @@ impl<'v> Walk<'v> {
             let given =
                 |t: &ElementType| members.contains_key(t.json_name) || sibling_of(members, t.json_name).is_some();
             if !element.types.iter().any(given) {
-                self.issue(Kind::Required, &Place::Member(place, element.name), "is required");
+                self.issue(Kind::Required, &Place::Member(place, element.name), "rule.required");
             }
         }
     }
@@ -140,7 +184,7 @@ impl<'v> Walk<'v> {
         let nested = members.contains_key("extension");
         let value = members.keys().any(|name| name.trim_start_matches('_').starts_with("value"));
         if nested == value {
-            self.issue(Kind::BusinessRule, place, "must have either a value or extensions, not both (ext-1)");
+            self.issue(Kind::Invariant, place, "rule.ext1");
         }
     }
 
@@ -155,34 +199,34 @@ impl<'v> Walk<'v> {
     ) {
         let primitive = self.definitions.type_at(element_type.def).kind == TypeKind::Primitive;
         if sibling.is_some() && !primitive {
-            return self.issue(Kind::Structure, place, "is not primitive: '_' does not apply to it");
+            return self.issue(Kind::Structure, place, "rule.not_primitive");
         }
         if element.max == Max::Zero {
-            return self.issue(Kind::Structure, place, "is not allowed here");
+            return self.issue(Kind::Structure, place, "rule.not_here");
         }
         if !element.max.is_list() {
             if matches!(value, Some(Value::Array(_))) || matches!(sibling, Some(Value::Array(_))) {
-                return self.issue(Kind::Structure, place, "must not be an array: it has at most one value");
+                return self.issue(Kind::Structure, place, "rule.array_not");
             }
             return self.one(element, element_type, value, sibling, place);
         }
         let (items, siblings) = match (value, sibling) {
             (None | Some(Value::Array(_)), None | Some(Value::Array(_))) => (array(value), array(sibling)),
-            _ => return self.issue(Kind::Structure, place, "must be an array"),
+            _ => return self.issue(Kind::Structure, place, "rule.array"),
         };
         let length = items.unwrap_or_default().len().max(siblings.unwrap_or_default().len());
         if length == 0 || items.is_some_and(<[Value]>::is_empty) || siblings.is_some_and(<[Value]>::is_empty) {
-            return self.issue(Kind::Structure, place, "must not be empty");
+            return self.issue(Kind::Structure, place, "rule.empty");
         }
         if let (Some(items), Some(siblings)) = (items, siblings)
             && items.len() != siblings.len()
         {
-            return self.issue(Kind::Structure, place, "must have as many items as its '_' array");
+            return self.issue(Kind::Structure, place, "rule.array_as_many");
         }
         if let Max::AtMost(max) = element.max
             && length > usize::from(max)
         {
-            self.issue(Kind::Structure, place, format!("must have at most {max} values"));
+            self.issue_with(Kind::Structure, place, "rule.at_most", &[("max", &max.to_string())]);
         }
         for n in 0..length {
             let place = Place::Item(place, n);
@@ -206,7 +250,7 @@ impl<'v> Walk<'v> {
     ) {
         let def = self.definitions.type_at(element_type.def);
         if matches!(value, Some(Value::Null)) || (value.is_none() && sibling.is_none_or(Value::is_null)) {
-            return self.issue(Kind::Structure, place, "must not be null");
+            return self.issue(Kind::Structure, place, "rule.null");
         }
         if let Some(sibling) = sibling {
             self.sibling(def, sibling, value.is_some(), place);
@@ -214,12 +258,13 @@ impl<'v> Walk<'v> {
         let Some(value) = value else { return };
         match def.kind {
             TypeKind::Primitive => self.primitive(element, def.name, value, place),
+            TypeKind::Resource if self.envelope => {}
             TypeKind::Resource => self.resource(None, value, place, element.name == "contained"),
             TypeKind::Complex | TypeKind::Backbone => {
                 let Some(members) = self.object(def, value, place) else { return };
                 match def.name {
                     "Reference" => self.reference(element_type.targets, members, place),
-                    "Coding" | "CodeableConcept" => self.coded(element, value, place),
+                    "CodeableConcept" => self.coded(element, members, place),
                     _ => {}
                 }
             }
@@ -227,9 +272,11 @@ impl<'v> Walk<'v> {
     }
 
     fn primitive(&mut self, element: &ElementDef, type_name: &str, value: &Value, place: &Place) {
-        match primitive::check(type_name, value) {
+        match primitive::check(type_name, value, self.longest) {
             Err(Broken::Kind(rule)) => self.issue(Kind::Structure, place, rule),
-            Err(Broken::Format(rule)) => self.issue(Kind::Value, place, rule),
+            Err(Broken::Format(rule)) => {
+                self.issue_with(Kind::Value, place, rule, &[("limit", &self.longest.to_string())]);
+            }
             Ok(()) => {
                 if type_name == "code"
                     && let Some(set) = element.binding
@@ -243,20 +290,20 @@ impl<'v> Walk<'v> {
     }
 
     fn not_in(&mut self, set: &ValueSet, place: &Place) {
-        self.issue(Kind::CodeInvalid, place, format!("must have a code of the value set {}", set.url));
+        self.issue_with(Kind::CodeInvalid, place, "rule.value_set", &[("url", set.url)]);
     }
 
-    /// A required binding of a Coding or CodeableConcept (<https://hl7.org/fhir/R4/terminologies.html#required>): one of
-    /// its codings must be in the set. A concept without any coding that has both system and code is left alone.
-    fn coded(&mut self, element: &ElementDef, value: &Value, place: &Place) {
+    /// A required binding of a CodeableConcept (<https://hl7.org/fhir/R4/terminologies.html#required>; no Coding has one):
+    /// one of its codings must be in the set. A concept that says by extensions alone why it is absent is left alone.
+    fn coded(&mut self, element: &ElementDef, concept: &Members, place: &Place) {
         let Some(set) = element.binding.filter(|set| !set.is_open()) else { return };
-        let codings = value.get("coding").and_then(Value::as_array);
-        let codings = codings.map_or(std::slice::from_ref(value), Vec::as_slice);
-        let parts = |coding: &'_ Value| -> Option<bool> {
-            Some(set.contains(coding.get("system")?.as_str()?, coding.get("code")?.as_str()?))
+        let codings = concept.get("coding").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let inside = |coding: &Value| {
+            let text = |name: &str| coding.get(name).and_then(Value::as_str);
+            text("system").zip(text("code")).is_some_and(|(system, code)| set.contains(system, code))
         };
-        let mut judged = codings.iter().filter_map(parts).peekable();
-        if judged.peek().is_some() && !judged.any(|inside| inside) {
+        let absent = concept.contains_key("extension") && codings.is_empty();
+        if !absent && !codings.iter().any(inside) {
             self.not_in(set, place);
         }
     }
@@ -268,14 +315,14 @@ impl<'v> Walk<'v> {
         let target = match Reference::parse(text, "") {
             // An empty or spaced text has its own issue from the primitive.
             None if text.is_empty() => return,
-            None => return self.issue(Kind::Value, &place, "must be Type/id, an absolute address or #id"),
+            None => return self.issue(Kind::Value, &place, "rule.reference"),
             Some(Reference::Relative { resource_type, .. } | Reference::Conditional { resource_type, .. }) => {
                 Some(resource_type)
             }
             Some(Reference::Absolute(address)) => rest_type(address),
             Some(Reference::Urn(_)) => None,
             Some(Reference::Fragment(id)) => match self.contained(id) {
-                None => return self.issue(Kind::BusinessRule, &place, "must name a contained resource (ref-1)"),
+                None => return self.issue(Kind::Invariant, &place, "rule.ref1"),
                 Some(resource) => resource.get("resourceType").and_then(Value::as_str).and_then(ResourceType::parse),
             },
         };
@@ -283,18 +330,13 @@ impl<'v> Walk<'v> {
             && !targets.is_empty()
             && !targets.contains(&target)
         {
-            self.issue(Kind::Value, &place, format!("must not refer to {target}"));
+            self.issue_with(Kind::Value, &place, "rule.target", &[("type", target.name())]);
         }
     }
 
     /// The contained resource that `#id` means; the container itself for `#`.
     fn contained(&self, id: &str) -> Option<&'v Members> {
-        let container = self.container?;
-        if id.is_empty() {
-            return Some(container);
-        }
-        let resources = container.get("contained")?.as_array()?.iter().filter_map(Value::as_object);
-        resources.into_iter().find(|resource| resource.get("id").is_some_and(|own| own == id))
+        if id.is_empty() { self.container } else { self.inside.get(id).copied() }
     }
 }
 

@@ -3,11 +3,12 @@
 use super::*;
 use crate::fhir::definitions::r4;
 use crate::fhir::format::{Limits, parse_json};
+use crate::fhir::primitive::MAX_STRING as LONGEST;
 
 fn issues(json: &str) -> Vec<String> {
     let value = parse_json(json.as_bytes(), &Limits::default()).expect(json);
     let t = crate::fhir::resource::resource_type(&value).expect(json);
-    validate(r4(), t, &value).iter().map(shown).collect()
+    validate(r4(), t, &value, LONGEST).iter().map(shown).collect()
 }
 
 fn shown(issue: &Issue) -> String {
@@ -51,8 +52,12 @@ fn unknown_elements_and_json_kinds() {
     patient(r#""_contact":[{"id":"x"}]"#, "Structure Patient.contact: is not primitive");
     patient(r#""_nombre":{"id":"x"}"#, "Structure Patient._nombre: is not an element");
     patient(r#""name":[{"resourceType":"HumanName","family":"x"}]"#, "Structure Patient.name[0].resourceType: is not");
-    let wrong =
-        validate(r4(), ResourceType::parse("Observation").unwrap(), &serde_json::json!({"resourceType": "Patient"}));
+    let wrong = validate(
+        r4(),
+        ResourceType::parse("Observation").unwrap(),
+        &serde_json::json!({"resourceType": "Patient"}),
+        LONGEST,
+    );
     assert_eq!(
         wrong.iter().map(shown).collect::<Vec<_>>(),
         ["Structure Observation: resourceType must be Observation"]
@@ -104,7 +109,7 @@ fn primitive_formats() {
     );
     patient(
         r#""text":{"status":"empty","div":"<div><script>x</script></div>"}"#,
-        "Value Patient.text.div: must hold no scripts",
+        "Value Patient.text.div: must hold only the elements",
     );
     check(
         &of("Observation", r#""status":"final","code":{"text":"x"},"valueQuantity":{"value":"1"}"#),
@@ -163,10 +168,10 @@ fn choices() {
 #[test]
 fn extensions() {
     patient(r#""extension":[{"valueString":"x"}]"#, "Required Patient.extension[0].url: is required");
-    patient(r#""extension":[{"url":"u"}]"#, "BusinessRule Patient.extension[0]: must have either");
+    patient(r#""extension":[{"url":"u"}]"#, "Invariant Patient.extension[0]: must have either");
     patient(
         r#""extension":[{"url":"u","valueString":"x","extension":[{"url":"v","valueCode":"y"}]}]"#,
-        "BusinessRule Patient.extension[0]: must have either",
+        "Invariant Patient.extension[0]: must have either",
     );
     patient(
         r#""extension":[{"url":"u","valueFoo":"x"}]"#,
@@ -202,7 +207,7 @@ fn references_by_the_type_of_their_target() {
     subject("Patient?identifier=1", &["Value Observation.encounter.reference: must not refer to Patient"]);
     subject("Encounter/bad_id", &["Value Observation.encounter.reference: must be Type/id"]);
     subject("Besuch/1", &["Value Observation.encounter.reference: must be Type/id"]);
-    subject("#e", &["BusinessRule Observation.encounter.reference: must name a contained resource"]);
+    subject("#e", &["Invariant Observation.encounter.reference: must name a contained resource"]);
     subject("", &["Value Observation.encounter.reference: must not be empty"]);
     patient(
         r#""generalPractitioner":[{"reference":"Patient/1"}]"#,
@@ -214,19 +219,25 @@ fn references_by_the_type_of_their_target() {
 
 #[test]
 fn nested_resources() {
-    patient(
-        r#""contained":[{"resourceType":"Organization","nombre":"x"}]"#,
-        "Structure Patient.contained[0].nombre: is not",
+    let contained = |contained: &str, expected: &[&str]| {
+        let rest = format!(r##""contained":[{contained}],"managingOrganization":{{"reference":"#o"}}"##);
+        check(&of("Patient", &rest), expected);
+    };
+    contained(r#"{"resourceType":"Organization","id":"o"}"#, &[]);
+    contained(
+        r#"{"resourceType":"Organization","id":"o","nombre":"x"}"#,
+        &["Structure Patient.contained[0].nombre: is not"],
     );
-    patient(
-        r#""contained":[{"resourceType":"Foo"}]"#,
-        "Structure Patient.contained[0]: resourceType is not a resource type",
+    let unnamed = "Invariant Patient.managingOrganization.reference: must name a contained resource (ref-1)";
+    contained(r#""x""#, &["Structure Patient.contained[0]: must be a JSON object", unnamed]);
+    contained(
+        r#"{"resourceType":"Foo","id":"o"}"#,
+        &["Structure Patient.contained[0]: resourceType is not a resource type"],
     );
-    patient(r#""contained":[{"id":"x"}]"#, "Structure Patient.contained[0]: resourceType is missing");
-    patient(r#""contained":["x"]"#, "Structure Patient.contained[0]: must be a JSON object");
-    patient(
-        r#""contained":[{"resourceType":"Organization","contained":[{"resourceType":"Basic","code":{"text":"x"}}]}]"#,
-        "BusinessRule Patient.contained[0].contained: a contained resource must not contain",
+    contained(r#"{"id":"o"}"#, &["Structure Patient.contained[0]: resourceType is missing"]);
+    contained(
+        r#"{"resourceType":"Organization","id":"o","contained":[{"resourceType":"Basic","code":{"text":"x"}}]}"#,
+        &["Invariant Patient.contained[0].contained: a contained resource must not contain"],
     );
     let entry = r#""type":"collection","entry":[{"resource":{"resourceType":"Patient","gender":"F"}}]"#;
     check(&of("Bundle", entry), &["CodeInvalid Bundle.entry[0].resource.gender: must have a code of the value set"]);
@@ -236,6 +247,123 @@ fn nested_resources() {
         &of("Binary", r#""contentType":"text/plain","extension":[{"url":"u","valueCode":"x"}]"#),
         &["Structure Binary.extension: is not"],
     );
+}
+
+#[test]
+fn contained_resources_hang_together() {
+    let of_list = |contained: &str, item: &str, expected: &[&str]| {
+        let rest = format!(
+            r##""status":"current","mode":"working","contained":[{contained}],"entry":[{{"item":{{"reference":"{item}"}}}}]"##
+        );
+        check(&of("List", &rest), expected);
+    };
+    const A: &str = r#"{"resourceType":"Basic","id":"a","code":{"text":"x"}}"#;
+    let unnamed = "Invariant List.contained[0]: a contained resource must be referred to";
+    of_list(A, "#a", &[]);
+    of_list(A, "Basic/a", &[unnamed]);
+    // Named by another contained one; naming the container; named as a canonical.
+    let b = r##"{"resourceType":"Basic","id":"b","code":{"text":"x"},"subject":{"reference":"#a"}}"##;
+    of_list(&format!("{A},{b}"), "#b", &[]);
+    of_list(&A.replace("\"code\"", r##""subject":{"reference":"#"},"code""##), "Basic/1", &[]);
+    of_list(&A.replace("\"id\":\"a\",", ""), "Basic/1", &[unnamed]);
+    check(
+        &of(
+            "CarePlan",
+            r##""status":"active","intent":"plan","subject":{"display":"x"},"contained":[{"resourceType":"PlanDefinition","id":"p","status":"draft"}],"instantiatesCanonical":["#p"]"##,
+        ),
+        &[],
+    );
+    let meta = |meta: &str| A.replace("\"code\"", &format!(r#""meta":{meta},"code""#));
+    of_list(&meta(r#"{"profile":["http://a"]}"#), "#a", &[]);
+    of_list(
+        &meta(r#"{"versionId":"1"}"#),
+        "#a",
+        &["Invariant List.contained[0].meta: a contained resource must have neither"],
+    );
+    of_list(
+        &meta(r#"{"lastUpdated":"2020-01-01T00:00:00Z"}"#),
+        "#a",
+        &["Invariant List.contained[0].meta: a contained"],
+    );
+    of_list(
+        &meta(r#"{"security":[{"code":"R"}]}"#),
+        "#a",
+        &["Invariant List.contained[0].meta.security: a contained resource must have no security label"],
+    );
+}
+
+#[test]
+fn bundles_by_their_type() {
+    let of_type = |kind: &str, rest: &str, expected: &[&str]| {
+        check(&of("Bundle", &format!(r#""type":"{kind}"{}{rest}"#, if rest.is_empty() { "" } else { "," })), expected);
+    };
+    const P: &str = r#""resource":{"resourceType":"Patient","id":"a"}"#;
+    const REQUEST: &str = r#""request":{"method":"GET","url":"Patient"}"#;
+    const RESPONSE: &str = r#""response":{"status":"200"}"#;
+    let entries = |entries: &[&str]| {
+        format!(r#""entry":[{}]"#, entries.iter().map(|e| format!("{{{e}}}")).collect::<Vec<_>>().join(","))
+    };
+    of_type("searchset", r#""total":1"#, &[]);
+    of_type("collection", r#""total":1"#, &["Invariant Bundle.total: must not have a total"]);
+    of_type("searchset", &entries(&[&format!(r#"{P},"search":{{"mode":"match"}}"#)]), &[]);
+    of_type(
+        "collection",
+        &entries(&[&format!(r#"{P},"search":{{"mode":"match"}}"#)]),
+        &["Invariant Bundle.entry[0].search: must not have a search"],
+    );
+    of_type("batch", &entries(&[&format!("{P},{REQUEST}")]), &[]);
+    of_type("batch", &entries(&[P]), &["Invariant Bundle.entry[0]: must have a request"]);
+    of_type("collection", &entries(&[&format!("{P},{REQUEST}")]), &["Invariant Bundle.entry[0].request: must not"]);
+    of_type("batch-response", &entries(&[RESPONSE]), &[]);
+    of_type("batch-response", &entries(&[P]), &["Invariant Bundle.entry[0]: must have a response"]);
+    of_type("collection", &entries(&[&format!("{P},{RESPONSE}")]), &["Invariant Bundle.entry[0].response: must not"]);
+    of_type("history", &entries(&[&format!("{P},{REQUEST},{RESPONSE}")]), &[]);
+    of_type(
+        "collection",
+        &entries(&[r#""fullUrl":"http://a/Patient/1""#]),
+        &["Invariant Bundle.entry[0]: must have a resource"],
+    );
+    let twice = format!(r#""fullUrl":"http://a/Patient/a",{P}"#);
+    of_type("collection", &entries(&[&twice, &twice]), &["Invariant Bundle.entry[1].fullUrl: must not be the fullUrl"]);
+    let second = twice.replace(r#""id":"a""#, r#""id":"a","meta":{"versionId":"2"}"#);
+    of_type("collection", &entries(&[&twice, &second]), &[]);
+    of_type(
+        "collection",
+        &entries(&[&format!(r#""fullUrl":"http://a/Patient/a/_history/1",{P}"#)]),
+        &["Invariant Bundle.entry[0].fullUrl: must not name a version"],
+    );
+    of_type(
+        "document",
+        "",
+        &[
+            "Invariant Bundle.identifier: a document must have an identifier",
+            "Invariant Bundle.timestamp: a document must have a timestamp",
+            "Invariant Bundle.entry: the first resource of a document",
+        ],
+    );
+    of_type("message", &entries(&[P]), &["Invariant Bundle.entry: the first resource of a message"]);
+    let header =
+        r##""resource":{"resourceType":"MessageHeader","eventUri":"http://a","source":{"endpoint":"http://b"}}"##;
+    of_type("message", &entries(&[header]), &[]);
+}
+
+#[test]
+fn what_is_around_the_resources_of_a_bundle() {
+    let json = |text: &str| parse_json(text.as_bytes(), &Limits::default()).unwrap();
+    let around = |text: &str| envelope(r4(), &json(text), LONGEST).iter().map(shown).collect::<Vec<_>>();
+    let bundle = r#"{"resourceType":"Bundle","type":"batch","nombre":1,"total":1,"entry":[{"resource":{"x":1}}]}"#;
+    let found = around(bundle);
+    assert_eq!(found.len(), 2, "{found:?}");
+    assert!(found[0].starts_with("Structure Bundle.nombre: is not") && found[1].starts_with("Invariant Bundle.total"));
+    assert_eq!(around(r#"{"resourceType":"Bundle","type":"batch","entry":[]}"#), [""; 0]);
+    let one = |text: &str| entry(r4(), &json(text), LONGEST).iter().map(shown).collect::<Vec<_>>();
+    let request = r#""request":{"method":"POST","url":"Patient"}"#;
+    assert_eq!(one(&format!(r#"{{"resource":{{"x":1}},{request}}}"#)), [""; 0]);
+    let found = one(&format!(r#"{{"resouce":{{}},{request}}}"#));
+    assert!(found.len() == 1 && found[0].starts_with("Structure Bundle.entry.resouce: is not"), "{found:?}");
+    let found = one(r#"{"request":{"method":"BREW"}}"#);
+    assert!(found.len() == 2 && found[0].starts_with("Required Bundle.entry.request.url"), "{found:?}");
+    assert!(one("1")[0].starts_with("Structure Bundle.entry: must be a JSON object"));
 }
 
 #[test]
@@ -256,13 +384,23 @@ fn codes_of_closed_required_bindings() {
         "CodeInvalid Patient.gender: must have a code of the value set http://hl7.org/fhir/ValueSet/administrative-gender",
     );
     patient(r#""name":[{"use":"nickname-x"}]"#, "CodeInvalid Patient.name[0].use: must have a code");
+    let account = |currency: &str, expected: &[&str]| {
+        check(
+            &of("Invoice", &format!(r#""status":"issued","totalNet":{{"value":1,"currency":"{currency}"}}"#)),
+            expected,
+        );
+    };
+    account("COP", &[]);
+    account("pesos", &["CodeInvalid Invoice.totalNet.currency: must have a code of the value set"]);
     let condition = |coding: &str, expected: &[&str]| {
         check(&of("Condition", &format!(r#""subject":{{"display":"x"}},"clinicalStatus":{coding}"#)), expected);
     };
     const ACTIVE: &str = r#"{"system":"http://terminology.hl7.org/CodeSystem/condition-clinical","code":"active"}"#;
     condition(&format!(r#"{{"coding":[{ACTIVE}]}}"#), &[]);
     condition(&format!(r#"{{"coding":[{{"system":"http://own","code":"a"}},{ACTIVE}]}}"#), &[]);
-    condition(r#"{"text":"active"}"#, &[]);
+    condition(r#"{"extension":[{"url":"u","valueCode":"unknown"}]}"#, &[]);
+    condition(r#"{"text":"active"}"#, &["CodeInvalid Condition.clinicalStatus: must"]);
+    condition(r#"{"coding":[{"code":"active"}]}"#, &["CodeInvalid Condition.clinicalStatus: must"]);
     condition(
         &format!(r#"{{"coding":[{}]}}"#, ACTIVE.replace("active", "aktiv")),
         &["CodeInvalid Condition.clinicalStatus: must"],
@@ -278,7 +416,7 @@ fn all_problems_at_once_structure_first_and_bounded() {
             "Value Patient.birthDate",
             "Structure Patient.nombre",
             "CodeInvalid Patient.gender",
-            "BusinessRule Patient.extension[0]",
+            "Invariant Patient.extension[0]",
         ],
     );
     let many = format!(r#""name":[{}]"#, vec![r#"{"x":1}"#; 500].join(","));
@@ -301,7 +439,7 @@ fn texts_hold_no_values() {
 fn any_node_may_be_anything() {
     let good = of(
         "Patient",
-        r##""id":"a","active":true,"name":[{"given":["x",null],"_given":[null,{"extension":[{"url":"u","valueString":"y"}]}]}],"contact":[{"period":{"start":"2015"}}],"deceasedBoolean":false,"contained":[{"resourceType":"Organization","id":"o"}],"managingOrganization":{"reference":"#o"},"text":{"status":"generated","div":"<div/>"}"##,
+        r##""id":"a","active":true,"name":[{"given":["x",null],"_given":[null,{"extension":[{"url":"u","valueString":"y"}]}]}],"contact":[{"period":{"start":"2015"}}],"deceasedBoolean":false,"contained":[{"resourceType":"Organization","id":"o"}],"managingOrganization":{"reference":"#o"},"text":{"status":"generated","div":"<div>x</div>"}"##,
     );
     check(&good, &[]);
     let good = parse_json(good.as_bytes(), &Limits::default()).unwrap();
@@ -315,7 +453,8 @@ fn any_node_may_be_anything() {
             let mut resource = good.clone();
             *resource.pointer_mut(place).unwrap() = serde_json::from_str(odd).unwrap();
             runs += 1;
-            refused += usize::from(!validate(r4(), ResourceType::parse("Patient").unwrap(), &resource).is_empty());
+            refused +=
+                usize::from(!validate(r4(), ResourceType::parse("Patient").unwrap(), &resource, LONGEST).is_empty());
         }
     }
     // The rest: a string where any string will do, a Patient without content as the resource itself.

@@ -289,6 +289,7 @@ impl Irregularity {
             | Of::Invalid
             | Of::CodeInvalid
             | Of::BusinessRule
+            | Of::Invariant
             | Of::TooLong => Kind::Refused,
             Of::Conflict | Of::StaleVersion => Kind::Locked,
             Of::MultipleMatches => Kind::SeveralPatients,

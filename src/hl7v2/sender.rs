@@ -11,6 +11,7 @@ use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::audit::{Event, Outcome};
 use crate::clock;
+use crate::i18n::Language;
 use bytes::Bytes;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -91,6 +92,7 @@ fn caller(sender: &str) -> Caller {
         actor: format!("mllp/{sender}"),
         documento_id: "-".to_owned(),
         patient: None,
+        language: Language::En,
         request_id: clock::uuid().to_string(),
     }
 }

@@ -1,13 +1,18 @@
 //! `/fhir`: authenticate, negotiate, parse, execute, respond. Everything FHIR is decided in `interaction`.
 
 use crate::access::{Caller, Role};
+use crate::config::Limits;
 use crate::error::{Error, Kind, Result};
-use crate::fhir::format::{self, parse_json};
-use crate::http::{State, body, negotiate, request_id, respond};
+use crate::fhir::format::{self, Format, parse_json, parse_xml};
+use crate::fhir::patch::Patch;
+use crate::fhir::rule;
+use crate::http::shape::Shape;
+use crate::http::{State, binary, body, negotiate, request_id, respond};
+use crate::i18n::Language;
 use crate::interaction::operation;
 use crate::interaction::request::{self, Conditions, Method, pairs};
-use crate::interaction::{self, Interaction};
-use actix_web::http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue};
+use crate::interaction::{self, Interaction, Return};
+use actix_web::http::header::{ACCEPT_LANGUAGE, ALLOW, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderValue};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::BytesMut;
 use serde_json::Value;
@@ -24,16 +29,20 @@ pub async fn handle(request: HttpRequest, payload: web::Payload, state: web::Dat
         let allow = allowed(request.match_info().query("tail"));
         return HttpResponse::NoContent().insert_header((ALLOW, allow)).finish();
     }
-    match serve(&request, payload, &state).await {
+    let parameters = pairs(request.query_string()).unwrap_or_default();
+    let mut shape = Shape::wanted(&request, &parameters).unwrap_or_default();
+    let response = match serve(&request, payload, &state, &mut shape).await {
         Ok(response) => response,
         Err(error) => {
+            let error = rule::told_in(language(&request), error);
             let mut response = respond::error(&request, &error);
             if error.kind == Kind::MethodNotAllowed {
                 response.headers_mut().insert(ALLOW, allowed(request.match_info().query("tail")));
             }
             response
         }
-    }
+    };
+    shape.give(&request, response).await
 }
 
 /// The methods of an address.
@@ -41,49 +50,67 @@ fn allowed(path: &str) -> HeaderValue {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
     let methods = match segments.as_slice() {
         [.., operation] if operation.starts_with('$') => operation::methods(operation),
+        ["$reindex", _] => "GET, HEAD, DELETE, OPTIONS",
         [.., "_search"] => "POST, OPTIONS",
         [.., "_history"] | ["metadata"] => "GET, HEAD, OPTIONS",
-        [] | [_] => "GET, HEAD, POST, OPTIONS",
-        [_, _] => "GET, HEAD, PUT, DELETE, OPTIONS",
+        [] => "GET, HEAD, POST, OPTIONS",
+        [_] => "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS",
+        [_, _] => "GET, HEAD, PUT, PATCH, DELETE, OPTIONS",
         _ => "GET, HEAD, OPTIONS",
     };
     HeaderValue::from_static(methods)
 }
 
-async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> Result<HttpResponse> {
+async fn serve(request: &HttpRequest, payload: web::Payload, state: &State, shape: &mut Shape) -> Result<HttpResponse> {
     let app = &state.app;
     let path = request.match_info().query("tail");
     let raw_query = request.query_string();
-    if request.uri().path_and_query().is_some_and(|whole| whole.as_str().len() > app.config.limits.url) {
-        return Err(Error::new(
-            Kind::TooCostly,
-            format!("the address is longer than {} bytes (limits.url)", app.config.limits.url),
-        ));
-    }
+    head(request, &app.config.limits)?;
     let caller = match path.trim_end_matches('/') {
         "metadata" => anonymous(request),
-        _ => caller(request, state).await?,
+        _ => Caller { language: language(request), ..caller(request, state).await? },
     };
     let method = method(request)?;
     let is_search = path.trim_end_matches('/').ends_with("_search") && method == Method::Post;
     let mut query = raw_query.to_owned();
     let body = match method {
-        Method::Post | Method::Put => body::read(request, payload, app.config.limits.body, "limits.body").await?,
+        Method::Post | Method::Put | Method::Patch => {
+            body::read(request, payload, app.config.limits.body, "limits.body").await?
+        }
         Method::Get | Method::Delete => BytesMut::new(),
     };
     if is_search {
         add_form(request, &body, &mut query)?;
     }
-    let format = pairs(&query)?.into_iter().find(|(name, _)| name == "_format").map(|(_, value)| value);
-    negotiate::wants(request, format.as_deref())?;
+    let refused = match Shape::wanted(request, &pairs(&query)?) {
+        Ok(wanted) => {
+            *shape = wanted;
+            None
+        }
+        // What a Binary holds may be what is wanted.
+        Err(error) if method == Method::Get && binary::is_one(path) => Some(error),
+        Err(error) => return Err(error),
+    };
+    let (body, patch) = match method {
+        Method::Patch => (BytesMut::new(), Some(patched(request, state, body).await?)),
+        _ => (body, None),
+    };
     let value = match method {
         // The parameters of an operation may all stand in the address.
         Method::Post if body.is_empty() && path.contains('$') => None,
-        Method::Post | Method::Put if !is_search => Some(parsed(request, state, body).await?),
+        Method::Post | Method::Put if !is_search => Some(match binary::wrapped(request, path, &body) {
+            Some(binary) => binary,
+            None => parsed(request, state, body).await?,
+        }),
         _ => None,
     };
-    let conditions = Conditions { lenient: negotiate::is_lenient(request), ..conditions(request.headers())? };
-    let interaction = request::parse(method, path, &query, &conditions, value)?;
+    let returns = negotiate::prefers(request);
+    let lenient = negotiate::is_lenient(request);
+    let conditions = Conditions { lenient, returns, ..conditions(request.headers())? };
+    let interaction = match patch {
+        Some(patch) => request::patch(path, &query, &conditions, patch)?,
+        None => request::parse(method, path, &query, &conditions, value)?,
+    };
     let _bundle = match interaction {
         Interaction::Transaction { .. } | Interaction::Batch { .. } => {
             let busy = || Error::new(Kind::Transient, "too many Bundles are in work (limits.bundles_at_once)");
@@ -93,7 +120,31 @@ async fn serve(request: &HttpRequest, payload: web::Payload, state: &State) -> R
         _ => None,
     };
     let answer = interaction::execute(app, &caller, &interaction).await?;
-    Ok(respond::answer(&app.base, answer, negotiate::prefers(request)))
+    let response = respond::answer(&app.base, answer, returns.unwrap_or(Return::Representation));
+    if method == Method::Get && binary::is_one(path) {
+        return binary::unwrapped(request, response, refused);
+    }
+    Ok(response)
+}
+
+/// The language in which problems are told: English unless the client asks for Spanish.
+fn language(request: &HttpRequest) -> Language {
+    let header = request.headers().get(ACCEPT_LANGUAGE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    Language::preferred(header, Language::En)
+}
+
+/// The address and the headers within their limits.
+fn head(request: &HttpRequest, limits: &Limits) -> Result<()> {
+    if request.uri().path_and_query().is_some_and(|whole| whole.as_str().len() > limits.url) {
+        let text = format!("the address is longer than {} bytes (limits.url)", limits.url);
+        return Err(Error::new(Kind::TooCostly, text));
+    }
+    let headers: usize = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+    if headers > limits.headers {
+        let text = format!("the headers are longer than {} bytes (limits.headers)", limits.headers);
+        return Err(Error::new(Kind::HeadersTooLong, text));
+    }
+    Ok(())
 }
 
 /// Who asks for what is open to all.
@@ -103,6 +154,7 @@ fn anonymous(request: &HttpRequest) -> Caller {
         actor: "anonymous".to_owned(),
         documento_id: "-".to_owned(),
         patient: None,
+        language: Language::En,
         request_id: request_id::of(request),
     }
 }
@@ -146,13 +198,40 @@ fn add_form(request: &HttpRequest, body: &BytesMut, query: &mut String) -> Resul
     Ok(())
 }
 
+/// A patch, by its media type (<https://hl7.org/fhir/R4/http.html#patch>).
+async fn patched(request: &HttpRequest, state: &State, body: BytesMut) -> Result<Patch> {
+    let limits = interaction::patch_limits(&state.app);
+    let media = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    match media.split(';').next().unwrap_or_default().trim().to_ascii_lowercase().as_str() {
+        "application/json-patch+json" => Patch::json(read(state, Format::Json, body).await?, &limits),
+        "application/merge-patch+json" => Patch::merge(read(state, Format::Json, body).await?),
+        "application/xml-patch+xml" => Patch::xml(&body, &limits),
+        media => {
+            let document = parsed(request, state, body).await?;
+            // What is no resource, and is not said to be FHIR, is what clients mean by "these elements only".
+            if media == "application/json" && document.is_object() && document.get("resourceType").is_none() {
+                return Patch::merge(document);
+            }
+            Patch::fhirpath(&document, &limits)
+        }
+    }
+}
+
 async fn parsed(request: &HttpRequest, state: &State, body: BytesMut) -> Result<Value> {
-    negotiate::sends(request)?;
+    let format = negotiate::sends(request)?;
+    read(state, format, body).await
+}
+
+async fn read(state: &State, format: Format, body: BytesMut) -> Result<Value> {
+    let parse = match format {
+        Format::Json => parse_json,
+        Format::Xml => parse_xml,
+    };
     let limits = format::Limits { depth: state.app.config.limits.depth, ..format::Limits::default() };
     if body.len() < LARGE {
-        return parse_json(&body, &limits);
+        return parse(&body, &limits);
     }
-    let work = web::block(move || parse_json(&body, &limits)).await;
+    let work = web::block(move || parse(&body, &limits)).await;
     work.map_err(|_| Error::new(Kind::Transient, "the server is stopping"))?
 }
 
@@ -173,5 +252,6 @@ fn conditions(headers: &HeaderMap) -> Result<Conditions> {
         if_none_match: several("if-none-match")?,
         if_modified_since: text("if-modified-since")?,
         lenient: false,
+        returns: None,
     })
 }

@@ -4,11 +4,12 @@
 //! |---|---|
 //! | `/fhir/...` | [`fhir`] |
 //! | `/oauth/token`, `/oauth/jwks` | [`oauth`] |
-//! | pages: `/`, `/login`, `/cuenta`, `/admin`, `/paciente/{id}`, `/assets/...` | [`web`] |
+//! | pages: `/`, `/login`, `/cuenta`, `/admin`, `/paciente/{id}`, `/conectar`, `/assets/...` | [`web`] |
 //! | `/hl7v2` | [`hl7v2`] |
 //! | `/openapi.json` | [`openapi`] |
 //! | `/livez`, `/readyz`, `/metrics` | [`health`] |
 
+pub mod binary;
 pub mod body;
 pub mod cors;
 pub mod fhir;
@@ -20,6 +21,7 @@ pub mod openapi;
 pub mod origin;
 pub mod request_id;
 pub mod respond;
+pub mod shape;
 pub mod tls;
 pub mod web;
 
@@ -54,6 +56,8 @@ pub struct State {
     pub sendings: web::screen::Sendings,
     /// Of the pages.
     pub turns: web::turn::Turns,
+    /// Of the certificate that is served, when it is our own.
+    pub lan: Option<crate::lan::authority::Authority>,
 }
 
 /// The routes for people and programs.

@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use std::sync::OnceLock;
 
 const FHIR: &str = "application/fhir+json";
+const XML: &str = "application/fhir+xml";
 
 pub fn routes(config: &mut web::ServiceConfig) {
     let only = || async { HttpResponse::MethodNotAllowed().insert_header(("allow", "GET, HEAD")).finish() };
@@ -150,11 +151,15 @@ fn operation(id: &str, tag: &str, interaction: &str, parameters: &[Value], body:
     if let (Some(media), Value::Object(members)) = (body, &mut operation) {
         let schema = match media {
             FHIR => reference("schemas", "Resource"),
+            JSON_PATCH => json!({"type": "array", "items": {"type": "object"}}),
             _ => json!({"type": "object", "additionalProperties": {"type": "string"}}),
         };
         let mut content = Map::new();
+        if media == FHIR {
+            content.insert(XML.into(), json!({"schema": schema}));
+        }
         content.insert(media.into(), json!({"schema": schema}));
-        members.insert("requestBody".into(), json!({"required": media == FHIR, "content": content}));
+        members.insert("requestBody".into(), json!({"required": media != FORM, "content": content}));
     }
     operation
 }
@@ -189,6 +194,7 @@ const fn send(
 }
 
 const FORM: &str = "application/x-www-form-urlencoded";
+const JSON_PATCH: &str = "application/json-patch+json";
 const OF_TYPE: &[&str] = &["type"];
 const OF_ID: &[&str] = &["type", "id"];
 const OF_VERSION: &[&str] = &["type", "id", "version"];
@@ -211,6 +217,12 @@ const ADDRESSES: &[Address] = &[
     get("/fhir/{type}/$meta", "metaType", "operation", &[OF_TYPE]),
     get("/fhir/{type}/{id}", "read", "read", &[OF_ID, UNCHANGED, PART]),
     send(("put", "/fhir/{type}/{id}"), "update", "update", &[OF_ID, &["IfMatch", "Prefer"]], Some(FHIR)),
+    send(("patch", "/fhir/{type}/{id}"), "patch", "patch", &[OF_ID, &["IfMatch", "Prefer"]], Some(JSON_PATCH)),
+    send(("put", "/fhir/{type}"), "updateBy", "update", &[OF_TYPE, &["IfMatch", "Prefer"]], Some(FHIR)),
+    send(("patch", "/fhir/{type}"), "patchBy", "patch", &[OF_TYPE, &["IfMatch", "Prefer"]], Some(JSON_PATCH)),
+    send(("delete", "/fhir/{type}"), "deleteBy", "delete", &[OF_TYPE, &["IfMatch"]], None),
+    send(("post", "/fhir/{type}/$validate"), "validate", "operation", &[OF_TYPE], Some(FHIR)),
+    send(("post", "/fhir/{type}/{id}/$validate"), "validateOne", "operation", &[OF_ID], Some(FHIR)),
     send(("delete", "/fhir/{type}/{id}"), "delete", "delete", &[OF_ID, &["IfMatch"]], None),
     get("/fhir/{type}/{id}/_history", "historyInstance", "history-instance", &[OF_ID, VERSIONS, PART]),
     get("/fhir/{type}/{id}/_history/{version}", "vread", "read", &[OF_VERSION, UNCHANGED, PART]),
@@ -238,7 +250,10 @@ fn generic() -> Map<String, Value> {
 }
 
 fn responses() -> Value {
-    let content = |schema: &str| json!({FHIR: {"schema": reference("schemas", schema)}});
+    let content = |schema: &str| {
+        let schema = json!({"schema": reference("schemas", schema)});
+        json!({FHIR: schema, XML: schema})
+    };
     let text = |name: &str| json!({"schema": {"type": "string"}, "description": name});
     json!({
         "Resource": {

@@ -1,10 +1,11 @@
-//! `X-Request-Id`: taken when it is harmless, else made; always returned. Also the log line and the metrics of a request.
+//! `X-Request-Id`: taken when it is harmless, else made; always returned. Also the log line and the metrics of a request, and
+//! the header that every answer has.
 
 use crate::clock;
 use crate::telemetry::metric;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue, X_CONTENT_TYPE_OPTIONS};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage, HttpRequest};
 use std::time::Instant;
@@ -46,6 +47,8 @@ pub async fn middleware(
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HEADER, value);
     }
+    // No browser takes an answer for a page because of what stands in it.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     // The template, never the path: ids and search values are personal.
     let route = response.request().match_pattern().unwrap_or_else(|| "none".to_owned());
     let status = response.status().as_u16();

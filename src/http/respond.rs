@@ -2,9 +2,9 @@
 
 use crate::error::{Error, Kind};
 use crate::fhir::outcome;
-use crate::fhir::resource::format_instant;
 use crate::http::request_id;
 use crate::interaction::Answer;
+pub use crate::interaction::Return;
 use crate::oauth::token::challenge;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{
@@ -14,14 +14,6 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use jiff::Timestamp;
 
 pub const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
-
-/// What the client wants back of a write (`Prefer: return=...`, <https://hl7.org/fhir/R4/http.html#ops>).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Return {
-    Minimal,
-    Representation,
-    OperationOutcome,
-}
 
 /// An error as OperationOutcome.
 pub fn error(request: &HttpRequest, error: &Error) -> HttpResponse {
@@ -80,12 +72,14 @@ pub fn answer(base: &str, answer: Answer, wanted: Return) -> HttpResponse {
             response.insert_header((CONTENT_LOCATION, location));
         }
     }
+    if let Some(location) = &answer.content_location {
+        response.insert_header((CONTENT_LOCATION, format!("{base}/{location}")));
+    }
     match (wanted, answer.body) {
         (_, None) => response.finish(),
         (Return::Minimal, _) if answer.is_write => response.finish(),
         (Return::OperationOutcome, _) if answer.is_write => {
-            let text = answer.updated.map(|at| format!("stored at {}", format_instant(at))).unwrap_or_default();
-            response.insert_header((CONTENT_TYPE, FHIR_JSON)).body(outcome::information(&text).to_string())
+            response.insert_header((CONTENT_TYPE, FHIR_JSON)).body(outcome::stored(answer.updated).to_string())
         }
         (_, Some(body)) => response.insert_header((CONTENT_TYPE, FHIR_JSON)).body(body),
     }

@@ -5,9 +5,9 @@
 
 use crate::access::Column;
 use crate::access::role;
-use crate::config::References;
+use crate::config::{ConditionalDelete, Fhir, References};
 use crate::error::{Error, Kind, Result};
-use crate::fhir::definitions::{self, ResourceType, SearchKind};
+use crate::fhir::definitions::{self, Definitions, ResourceType, SearchKind};
 use crate::interaction::Answer;
 use crate::interaction::request::pairs;
 use crate::interaction::unit::Unit;
@@ -15,6 +15,14 @@ use crate::search::compartment::KINDS;
 use crate::search::{include, parse};
 use serde_json::{Value, json};
 
+/// Media types of patches.
+const PATCHES: [&str; 5] = [
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/xml-patch+xml",
+    "application/fhir+json",
+    "application/fhir+xml",
+];
 /// The date of the statement's content: when what it says changed.
 const DATE: &str = "2026-11-24";
 
@@ -95,7 +103,8 @@ fn terminology(unit: &Unit<'_>) -> Value {
 
 fn statement(unit: &Unit<'_>) -> Value {
     let app = unit.app;
-    let resources: Vec<Value> = ResourceType::all().map(|ty| resource(ty, app.config.fhir.references)).collect();
+    let definitions = app.search_context().definitions;
+    let resources: Vec<Value> = ResourceType::all().map(|ty| resource(definitions, ty, &app.config.fhir)).collect();
     json!({
         "resourceType": "CapabilityStatement",
         "url": format!("{}/metadata", app.base),
@@ -107,7 +116,9 @@ fn statement(unit: &Unit<'_>) -> Value {
         "software": {"name": "historia", "version": env!("CARGO_PKG_VERSION")},
         "implementation": {"description": "historia: health-record server", "url": app.base},
         "fhirVersion": "4.0.1",
-        "format": ["application/fhir+json", "json"],
+        "format": ["application/fhir+json", "application/fhir+xml", "json", "xml"],
+        // Those of FHIR itself are FHIRPath Patch: a Parameters resource.
+        "patchFormat": PATCHES,
         "rest": [{
             "mode": "server",
             "security": {
@@ -134,36 +145,23 @@ fn everywhere() -> Vec<Value> {
     all.map(|(name, kind)| json!({"name": name, "type": kind})).to_vec()
 }
 
-fn resource(ty: ResourceType, references: References) -> Value {
+fn resource(definitions: &'static Definitions, ty: ResourceType, fhir: &Fhir) -> Value {
     let create_only = role::column(ty) == Column::Audit;
     let codes: &[&str] = if create_only {
         &["read", "vread", "history-instance", "history-type", "create", "search-type"]
     } else {
-        &["read", "vread", "history-instance", "history-type", "create", "update", "delete", "search-type"]
+        &["read", "vread", "history-instance", "history-type", "create", "update", "patch", "delete", "search-type"]
     };
     let interactions: Vec<Value> = codes.iter().map(|code| json!({"code": code})).collect();
-    let policy: &[&str] = match references {
+    let policy: &[&str] = match fhir.references {
         References::Enforce => &["literal", "enforced"],
         References::Off => &["literal"],
     };
-    let r4 = definitions::r4();
-    let parameters: Vec<Value> = parse::supported(r4, ty)
+    let parameters: Vec<Value> = parse::supported(definitions, ty)
         .iter()
         .map(|parameter| json!({"name": parameter.code, "definition": parameter.url, "type": kind(parameter.kind)}))
         .collect();
-    let mut resource = json!({
-        "type": ty.name(),
-        "interaction": interactions,
-        "versioning": if create_only { "versioned" } else { "versioned-update" },
-        "readHistory": true,
-        "updateCreate": !create_only,
-        "conditionalCreate": true,
-        "conditionalRead": "full-support",
-        "conditionalUpdate": false,
-        "conditionalDelete": "not-supported",
-        "referencePolicy": policy,
-    });
-    let mut operations = vec![operation("meta", "Resource-meta")];
+    let mut operations = vec![operation("meta", "Resource-meta"), operation("validate", "Resource-validate")];
     if !create_only {
         operations.push(operation("meta-add", "Resource-meta-add"));
         operations.push(operation("meta-delete", "Resource-meta-delete"));
@@ -173,11 +171,25 @@ fn resource(ty: ResourceType, references: References) -> Value {
         "Encounter" => operations.push(operation("everything", "Encounter-everything")),
         _ => {}
     }
-    if let Value::Object(members) = &mut resource {
-        members.insert("operation".to_owned(), operations.into());
-    }
+    let mut resource = json!({
+        "type": ty.name(),
+        "interaction": interactions,
+        "conditionalUpdate": !create_only,
+        "conditionalDelete": match (create_only, fhir.conditional_delete) {
+            (true, _) => "not-supported",
+            (false, ConditionalDelete::Single) => "single",
+            (false, ConditionalDelete::Multiple) => "multiple",
+        },
+        "versioning": if create_only { "versioned" } else { "versioned-update" },
+        "readHistory": true,
+        "updateCreate": !create_only,
+        "conditionalCreate": true,
+        "conditionalRead": "full-support",
+        "referencePolicy": policy,
+        "operation": operations,
+    });
     if let (false, Value::Object(members)) = (parameters.is_empty(), &mut resource) {
-        let (forward, reverse) = (include::forward_paths(r4, ty), include::reverse_paths(r4, ty));
+        let (forward, reverse) = (include::forward_paths(definitions, ty), include::reverse_paths(definitions, ty));
         if !forward.is_empty() {
             members.insert("searchInclude".to_owned(), forward.into());
         }

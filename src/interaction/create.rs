@@ -17,7 +17,7 @@ pub(super) async fn run(
     placed: Option<Place>,
 ) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Create, resource_type)?;
-    resource.check(resource_type)?;
+    resource.check(unit.app, resource_type)?;
     if let Some(criteria) = if_none_exist {
         let readable = access::authorize(unit.caller, Action::Search, resource_type)?;
         if let Some(answer) = existing(unit, &readable, criteria).await? {

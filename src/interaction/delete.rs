@@ -1,19 +1,18 @@
 //! delete (<https://hl7.org/fhir/R4/http.html#delete>): the history stays readable, the current version is a tombstone.
 //!
-//! What is referenced elsewhere is not deleted (409) unless `fhir.references = off`. References are known by the
-//! reference parameters of the search index: an element that no parameter covers does not hold its target.
+//! What is referenced elsewhere is not deleted (409) unless `fhir.references = off`: the unit looks for that when all that
+//! it does is done. References are known by the reference parameters of the search index: an element that no parameter
+//! covers does not hold its target.
 
 use crate::access::{self, Action};
 use crate::audit::Event;
 use crate::clock;
-use crate::config::References;
-use crate::error::{Error, Kind, Result};
+use crate::error::Result;
 use crate::fhir::definitions::ResourceType;
-use crate::interaction::Answer;
 use crate::interaction::read::not_found;
 use crate::interaction::unit::Unit;
 use crate::interaction::update::stale;
-use crate::search::index;
+use crate::interaction::{Answer, custom};
 use crate::store;
 use crate::store::resource::Found;
 use crate::store::session::Holder;
@@ -28,10 +27,7 @@ pub(super) async fn run(
     let current = match unit.find_to_write(&access, id).await? {
         Found::Here(current) => *current,
         Found::Hidden => return Err(not_found(resource_type)),
-        Found::Nothing => {
-            unit.audit(Event::new(unit.caller, "delete").of(resource_type).instance(id, None));
-            return Ok(Answer { status: 204, ..Answer::default() });
-        }
+        Found::Nothing => return Ok(nothing(unit, resource_type, Some(id))),
     };
     stale(if_match, current.version)?;
     if current.deleted {
@@ -45,17 +41,21 @@ pub(super) async fn run(
         answer.location = None;
         return Ok(answer);
     }
-    if unit.app.config.fhir.references == References::Enforce {
-        let keys = index::reference_keys(&unit.app.search_context(), resource_type, id);
-        let holder = unit.with(async |conn| store::search::holder(conn, &access, &keys, id).await).await?;
-        if let Some(holder) = holder {
-            return Err(Error::new(Kind::Conflict, format!("this {resource_type} is referenced by a {holder}")));
-        }
-    }
     if resource_type.name() == "Patient" {
         close_accounts(unit, id).await?;
     }
+    custom::kept(unit, resource_type, id, None).await?;
     unit.bury(&access, &current)
+}
+
+/// The answer of a delete of what is not there.
+pub(super) fn nothing(unit: &mut Unit<'_>, resource_type: ResourceType, id: Option<&str>) -> Answer {
+    let event = Event::new(unit.caller, "delete").of(resource_type);
+    unit.audit(match id {
+        Some(id) => event.instance(id, None),
+        None => event,
+    });
+    Answer { status: 204, ..Answer::default() }
 }
 
 /// Who was bound to a Patient that is deleted may not sign in any more, and is signed out everywhere with the commit.

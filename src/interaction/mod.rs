@@ -4,12 +4,16 @@
 
 mod batch;
 mod capabilities;
+mod conditional;
 mod create;
+mod custom;
 mod delete;
+mod entry;
 mod history;
 mod includes;
 mod links;
 pub mod operation;
+mod patch;
 mod places;
 mod planned;
 mod read;
@@ -27,9 +31,11 @@ use crate::access::Caller;
 use crate::app::App;
 use crate::audit::{Event, Outcome};
 use crate::error::{Error, Kind, Result};
-use crate::fhir::definitions::{self, ResourceType};
+use crate::fhir::definitions::ResourceType;
+use crate::fhir::patch::Patch;
+use crate::fhir::reference::Id;
 use crate::fhir::subset::Subset;
-use crate::fhir::{outcome, validate};
+use crate::fhir::{outcome, resource};
 use crate::search::compartment::Compartment;
 use crate::store;
 use crate::telemetry::metric;
@@ -61,9 +67,9 @@ impl Content {
     }
 
     /// Judges the structure: all problems at once.
-    pub fn check(&mut self, resource_type: ResourceType) -> Result<()> {
+    pub fn check(&mut self, app: &App, resource_type: ResourceType) -> Result<()> {
         if !self.checked {
-            let issues = validate::validate(definitions::r4(), resource_type, &self.value);
+            let issues = operation::problems(app, resource_type, &self.value);
             if !issues.is_empty() {
                 return Err(Error::all(issues));
             }
@@ -71,7 +77,36 @@ impl Content {
         }
         Ok(())
     }
+
+    /// The content itself, where what is left behind is not looked at again.
+    fn take(&mut self) -> Content {
+        Content { value: self.value.take(), checked: self.checked }
+    }
+
+    /// Gives what was checked its id: it stays as valid as it was.
+    fn identify(&mut self, id: &Id) {
+        resource::set_id(&mut self.value, id);
+    }
 }
+
+/// What becomes of the resource that the criteria of a conditional interaction pick.
+#[derive(Clone, Debug)]
+pub enum Change {
+    Update { resource: Content, if_match: Option<i64> },
+    Patch { patch: Patch, if_match: Option<i64> },
+    Delete { if_match: Option<i64> },
+}
+
+/// How much of what was written comes back (`Prefer: return=...`, <https://hl7.org/fhir/R4/http.html#ops>).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Return {
+    Minimal,
+    Representation,
+    OperationOutcome,
+}
+
+/// The version of what is not there: with it as `if_match` an update creates or fails (`If-None-Match: *`).
+pub const NO_VERSION: i64 = 0;
 
 /// One interaction, closed.
 #[derive(Clone, Debug)]
@@ -127,10 +162,22 @@ pub enum Interaction {
         resource: Content,
         if_match: Option<i64>,
     },
+    Patch {
+        resource_type: ResourceType,
+        id: String,
+        patch: Patch,
+        if_match: Option<i64>,
+    },
     Delete {
         resource_type: ResourceType,
         id: String,
         if_match: Option<i64>,
+    },
+    /// `PUT`, `PATCH` or `DELETE Type?criteria`
+    Conditional {
+        resource_type: ResourceType,
+        criteria: String,
+        change: Change,
     },
     /// `Patient/{id}/$everything`, `Encounter/{id}/$everything`
     Everything {
@@ -148,15 +195,22 @@ pub enum Interaction {
         unless: Option<Unless>,
         subset: Option<Subset>,
     },
+    /// `$validate`, of a type or of an instance.
+    Validate(Box<operation::Validate>),
     /// `$explain?url=..`
     Explain {
         query: String,
     },
+    /// `$reindex`
+    Reindex(operation::Reindex),
+    /// `returns`: what each entry's response carries of what it wrote; nothing when it is not said.
     Transaction {
         bundle: Value,
+        returns: Option<Return>,
     },
     Batch {
         bundle: Value,
+        returns: Option<Return>,
     },
 }
 
@@ -176,12 +230,15 @@ impl Interaction {
             }
             Interaction::SearchSystem { .. } | Interaction::SearchCompartment { .. } => "search-system",
             Interaction::Create { .. } => "create",
-            Interaction::Update { .. } => "update",
-            Interaction::Delete { .. } => "delete",
+            Interaction::Update { .. } | Interaction::Conditional { change: Change::Update { .. }, .. } => "update",
+            Interaction::Patch { .. } | Interaction::Conditional { change: Change::Patch { .. }, .. } => "patch",
+            Interaction::Delete { .. } | Interaction::Conditional { change: Change::Delete { .. }, .. } => "delete",
             Interaction::Everything { .. }
             | Interaction::Meta(_)
             | Interaction::MetaChange(_)
-            | Interaction::Explain { .. } => "operation",
+            | Interaction::Validate(_)
+            | Interaction::Explain { .. }
+            | Interaction::Reindex(_) => "operation",
             Interaction::Transaction { .. } => "transaction",
             Interaction::Batch { .. } => "batch",
         }
@@ -195,16 +252,20 @@ impl Interaction {
             | Interaction::SearchType { resource_type, .. }
             | Interaction::Create { resource_type, .. }
             | Interaction::Update { resource_type, .. }
-            | Interaction::Delete { resource_type, .. } => Some(*resource_type),
+            | Interaction::Patch { resource_type, .. }
+            | Interaction::Delete { resource_type, .. }
+            | Interaction::Conditional { resource_type, .. } => Some(*resource_type),
             Interaction::Everything { kind, .. } => Some(*kind),
             Interaction::MetaChange(change) => Some(change.resource_type),
             Interaction::Meta(labels) => labels.resource_type(),
+            Interaction::Validate(validate) => Some(validate.resource_type),
             Interaction::SearchCompartment { resource_type, .. } | Interaction::HistoryMany { resource_type, .. } => {
                 *resource_type
             }
             Interaction::Refined { interaction, .. } => interaction.resource_type(),
             Interaction::Capabilities { .. }
             | Interaction::Explain { .. }
+            | Interaction::Reindex(_)
             | Interaction::SearchSystem { .. }
             | Interaction::Transaction { .. }
             | Interaction::Batch { .. } => None,
@@ -217,11 +278,13 @@ impl Interaction {
             | Interaction::Vread { id, .. }
             | Interaction::HistoryInstance { id, .. }
             | Interaction::Update { id, .. }
+            | Interaction::Patch { id, .. }
             | Interaction::Delete { id, .. }
             | Interaction::Everything { id, .. } => Some(id),
             Interaction::MetaChange(change) => Some(&change.id),
             Interaction::Meta(labels) => labels.id(),
             Interaction::Refined { interaction, .. } => interaction.id(),
+            Interaction::Validate(validate) => validate.id.as_deref(),
             _ => None,
         }
     }
@@ -237,6 +300,8 @@ pub struct Answer {
     pub updated: Option<Timestamp>,
     /// `Type/id/_history/version`, relative to the base, of what was written.
     pub location: Option<String>,
+    /// Where the state of what goes on is asked, relative to the base.
+    pub content_location: Option<String>,
     /// Whether it tells of a write: then the client chooses how much comes back.
     pub is_write: bool,
 }
@@ -251,6 +316,7 @@ impl Answer {
             version: Some(version),
             updated: Some(updated),
             location: Some(location),
+            content_location: None,
             is_write: false,
         }
     }
@@ -260,13 +326,18 @@ impl Answer {
     }
 }
 
+/// What a patch may cost.
+pub fn patch_limits(app: &App) -> crate::fhir::patch::Limits {
+    patch::limits(&app.config.limits)
+}
+
 /// Runs one interaction as a unit of its own. What fails is audited too, before the answer.
 pub async fn execute(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> Result<Answer> {
     if app.is_draining() {
         return Err(Error::new(Kind::Transient, "the server is stopping"));
     }
     let result = match interaction {
-        Interaction::Batch { bundle } => batch::execute(app, caller, bundle).await,
+        Interaction::Batch { bundle, returns } => batch::execute(app, caller, bundle, *returns).await,
         _ => attempt(app, caller, interaction).await,
     };
     let kind = result.as_ref().err().map_or("ok", |error| outcome::issue_code(error.kind));
@@ -279,6 +350,7 @@ pub async fn execute(app: &Arc<App>, caller: &Caller, interaction: &Interaction)
 
 async fn attempt(app: &Arc<App>, caller: &Caller, interaction: &Interaction) -> Result<Answer> {
     for attempt in 0..ATTEMPTS {
+        app.may_search().await?;
         let mut unit = Unit::begin(app, caller);
         if attempt > 0 {
             unit.lock_what_is_read();

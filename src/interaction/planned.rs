@@ -76,7 +76,7 @@ impl Unit<'_> {
             .ok_or_else(|| Error::at(Kind::Required, "id", "the planned resource has no id"))?
             .to_owned();
         let mut content = Content::new(value);
-        content.check(access.resource_type())?;
+        content.check(self.app, access.resource_type())?;
         let place = Place { id, documento_id: buried.map_or(documento_id, |b| &b.documento_id).to_owned() };
         self.keep(access, "POST", place, content, buried).await
     }
@@ -87,7 +87,7 @@ impl Unit<'_> {
             .ok_or_else(|| Error::at(Kind::Required, "id", "the planned resource has no id"))?
             .to_owned();
         let mut content = Content::new(value);
-        content.check(access.resource_type())?;
+        content.check(self.app, access.resource_type())?;
         let current = self.current(access, &id).await?.ok_or_else(crate::store::race)?;
         let place = Place { id, documento_id: current.documento_id.clone() };
         self.keep(access, "PUT", place, content, Some(&current)).await

@@ -3,8 +3,9 @@
 
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{ResourceType, r4};
+use crate::fhir::patch::Patch;
 use crate::fhir::reference::is_id;
-use crate::interaction::{Content, Interaction, Mode, operation, refined};
+use crate::interaction::{Change, Content, Interaction, Mode, NO_VERSION, Return, operation, refined};
 use crate::search::compartment::Compartment;
 use percent_encoding::percent_decode_str;
 use serde_json::Value;
@@ -14,6 +15,7 @@ pub enum Method {
     Get,
     Post,
     Put,
+    Patch,
     Delete,
 }
 
@@ -23,6 +25,7 @@ impl Method {
             "GET" => Some(Method::Get),
             "POST" => Some(Method::Post),
             "PUT" => Some(Method::Put),
+            "PATCH" => Some(Method::Patch),
             "DELETE" => Some(Method::Delete),
             _ => None,
         }
@@ -39,6 +42,8 @@ pub struct Conditions {
     pub if_modified_since: Option<String>,
     /// `Prefer: handling=lenient` (<https://hl7.org/fhir/R4/search.html#errors>).
     pub lenient: bool,
+    /// `Prefer: return=...` of a Bundle: what the responses of its entries carry.
+    pub returns: Option<Return>,
 }
 
 /// `path` is relative to the base, without a slash at its start; `query` without its question mark, undecoded.
@@ -54,6 +59,9 @@ pub fn parse(
 
 fn plain(method: Method, path: &str, query: &str, conditions: &Conditions, body: Option<Value>) -> Result<Interaction> {
     let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    if let ["$reindex", job] = segments.as_slice() {
+        return operation::job(method, job);
+    }
     if let [place @ .., operation] = segments.as_slice()
         && operation.starts_with('$')
     {
@@ -61,7 +69,7 @@ fn plain(method: Method, path: &str, query: &str, conditions: &Conditions, body:
     }
     match (method, segments.as_slice()) {
         (Method::Get, ["metadata"]) => Ok(Interaction::Capabilities { mode: Mode::parse(query)? }),
-        (Method::Post, []) => bundle(required(body)?),
+        (Method::Post, []) => bundle(required(body)?, conditions.returns),
         (Method::Get, []) | (Method::Post, ["_search"]) => {
             Ok(Interaction::SearchSystem { query: query.to_owned(), lenient: conditions.lenient })
         }
@@ -85,21 +93,24 @@ fn typed(
     conditions: &Conditions,
     body: Option<Value>,
 ) -> Result<Interaction> {
-    if conditions.if_none_match.is_some() && method != Method::Get {
-        return Err(Error::at(Kind::NotSupported, "If-None-Match", "If-None-Match is supported on reads only"));
+    if conditions.if_none_match.is_some() && !matches!(method, Method::Get | Method::Put) {
+        let text = "If-None-Match is supported on reads and updates only";
+        return Err(Error::at(Kind::NotSupported, "If-None-Match", text));
     }
     match (method, rest) {
         (Method::Get, []) | (Method::Post, ["_search"]) => {
             Ok(Interaction::SearchType { resource_type, query: query.to_owned(), lenient: conditions.lenient })
         }
         (Method::Post, []) => Ok(Interaction::Create {
-            resource_type,
+            resource_type: without_criteria(query).map(|()| resource_type)?,
             resource: content(resource_type, body)?,
             if_none_exist: conditions.if_none_exist.clone(),
         }),
-        (Method::Put | Method::Delete, []) => {
-            Err(Error::new(Kind::NotSupported, "conditional update and delete are not supported"))
+        (Method::Put, []) => {
+            let change = Change::Update { resource: content(resource_type, body)?, if_match: expected(conditions)? };
+            conditional(resource_type, query, change)
         }
+        (Method::Delete, []) => conditional(resource_type, query, Change::Delete { if_match: if_match(conditions)? }),
         (Method::Get, ["_history"]) => {
             Ok(Interaction::HistoryMany { resource_type: Some(resource_type), query: query.to_owned() })
         }
@@ -109,7 +120,7 @@ fn typed(
             resource_type,
             id: checked(id)?,
             resource: content(resource_type, body)?,
-            if_match: if_match(conditions)?,
+            if_match: expected(conditions)?,
         }),
         (Method::Delete, [id]) => {
             Ok(Interaction::Delete { resource_type, id: checked(id)?, if_match: if_match(conditions)? })
@@ -133,6 +144,31 @@ fn typed(
     }
 }
 
+/// `PATCH Type/id` and `PATCH Type?criteria`.
+pub fn patch(path: &str, query: &str, conditions: &Conditions, patch: Patch) -> Result<Interaction> {
+    let segments: Vec<&str> = path.split('/').filter(|s| !s.is_empty()).collect();
+    if conditions.if_none_match.is_some() {
+        return Err(Error::at(Kind::NotSupported, "If-None-Match", "If-None-Match is not supported on a patch"));
+    }
+    let if_match = if_match(conditions)?;
+    match segments.as_slice() {
+        [name] if *name != "metadata" && !name.starts_with(['$', '_']) => {
+            conditional(resource_type(name)?, query, Change::Patch { patch, if_match })
+        }
+        [name, id] if !id.starts_with(['$', '_']) => {
+            Ok(Interaction::Patch { resource_type: resource_type(name)?, id: checked(id)?, patch, if_match })
+        }
+        _ => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
+    }
+}
+
+fn conditional(resource_type: ResourceType, query: &str, change: Change) -> Result<Interaction> {
+    if query.is_empty() {
+        return Err(Error::new(Kind::Invalid, "the address needs an id or criteria (Type/id, Type?criteria)"));
+    }
+    Ok(Interaction::Conditional { resource_type, criteria: query.to_owned(), change })
+}
+
 /// `Patient/{id}/Observation`, `Encounter/{id}/*` (<https://hl7.org/fhir/R4/http.html#vsearch>).
 fn compartment(kind: ResourceType, id: &str, name: &str, query: &str, lenient: bool) -> Result<Interaction> {
     let there_is_none = || Error::new(Kind::NotFound, "there is no such address");
@@ -147,13 +183,13 @@ fn compartment(kind: ResourceType, id: &str, name: &str, query: &str, lenient: b
     Ok(Interaction::SearchCompartment { compartment, resource_type, query: query.to_owned(), lenient })
 }
 
-fn bundle(body: Value) -> Result<Interaction> {
+fn bundle(body: Value, returns: Option<Return>) -> Result<Interaction> {
     if body.get("resourceType").and_then(Value::as_str) != Some("Bundle") {
         return Err(Error::at(Kind::Invalid, "Bundle", "a Bundle is expected here"));
     }
     match body.get("type").and_then(Value::as_str) {
-        Some("transaction") => Ok(Interaction::Transaction { bundle: body }),
-        Some("batch") => Ok(Interaction::Batch { bundle: body }),
+        Some("transaction") => Ok(Interaction::Transaction { bundle: body, returns }),
+        Some("batch") => Ok(Interaction::Batch { bundle: body, returns }),
         _ => Err(Error::at(Kind::Invalid, "Bundle.type", "the type must be transaction or batch")),
     }
 }
@@ -175,6 +211,23 @@ fn content(resource_type: ResourceType, body: Option<Value>) -> Result<Content> 
     }
 }
 
+/// A create takes no parameters: criteria that were meant as a condition would be lost, and a twin be made.
+fn without_criteria(query: &str) -> Result<()> {
+    let format = ["_format", "_pretty", "_summary", "_elements"];
+    match pairs(query)?.into_iter().find(|(name, _)| !format.contains(&name.as_str())) {
+        None => Ok(()),
+        Some((name, _)) => {
+            let text = "a create has no parameters: the criteria of a conditional create stand in If-None-Exist";
+            Err(Error::at(Kind::NotSupported, shown(&name), text))
+        }
+    }
+}
+
+/// The name of a parameter as it may be shown.
+pub(super) fn shown(name: &str) -> String {
+    name.chars().filter(|c| c.is_ascii_graphic()).take(64).collect()
+}
+
 pub(super) fn resource_type(name: &str) -> Result<ResourceType> {
     ResourceType::parse(name).ok_or_else(|| Error::new(Kind::NotFound, "there is no such resource type"))
 }
@@ -193,7 +246,17 @@ pub(super) fn if_match(conditions: &Conditions) -> Result<Option<i64>> {
     let opaque = text.strip_prefix("W/").unwrap_or(text);
     let inner = opaque.strip_prefix('"').and_then(|t| t.strip_suffix('"'));
     let inner = inner.ok_or_else(|| Error::at(Kind::Value, "If-Match", "If-Match must be an ETag such as W/\"1\""))?;
-    Ok(Some(inner.parse().unwrap_or(-1)))
+    Ok(Some(inner.parse().ok().filter(|version| *version > NO_VERSION).unwrap_or(-1)))
+}
+
+/// What an update expects: the version of If-Match, or with `If-None-Match: *` none.
+fn expected(conditions: &Conditions) -> Result<Option<i64>> {
+    match (conditions.if_none_match.as_deref().map(str::trim), if_match(conditions)?) {
+        (None, wanted) => Ok(wanted),
+        (Some("*"), None) => Ok(Some(NO_VERSION)),
+        (Some("*"), Some(_)) => Err(Error::at(Kind::Invalid, "If-None-Match", "goes with no If-Match")),
+        (Some(_), _) => Err(Error::at(Kind::NotSupported, "If-None-Match", "of an update is * only")),
+    }
 }
 
 /// The decoded pairs of a query, in order (`application/x-www-form-urlencoded`).
@@ -215,11 +278,18 @@ pub fn pairs(query: &str) -> Result<Vec<(String, String)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fhir::patch;
     use serde_json::json;
 
     fn check(method: &str, path: &str, expected: &str) {
         let body = matches!(method, "POST" | "PUT").then(|| json!({"resourceType": "Patient"}));
-        let shown = match parse(Method::parse(method).unwrap(), path, "", &Conditions::default(), body) {
+        let method_of = Method::parse(method).unwrap();
+        let patch = Patch::json(json!([]), &patch::Limits { operations: 1, depth: 1, bytes: 1 }).unwrap();
+        let parsed = match method_of {
+            Method::Patch => super::patch(path, "", &Conditions::default(), patch),
+            _ => parse(method_of, path, "", &Conditions::default(), body),
+        };
+        let shown = match parsed {
             Ok(interaction) => interaction.code().to_owned(),
             Err(error) => format!("{:?}", error.kind),
         };
@@ -246,6 +316,11 @@ mod tests {
         check("GET", "Patient/1", "read");
         check("PUT", "Patient/1", "update");
         check("DELETE", "Patient/1", "delete");
+        check("PUT", "Patient", "Invalid");
+        check("DELETE", "Patient", "Invalid");
+        check("PATCH", "Patient/1/_history/1", "MethodNotAllowed");
+        check("PATCH", "metadata", "MethodNotAllowed");
+        check("PATCH", "", "MethodNotAllowed");
         check("GET", "Patient/1/_history", "history-instance");
         check("GET", "Patient/1/_history/2", "vread");
         check("GET", "Patient/1/_history/x", "NotFound");
@@ -258,9 +333,21 @@ mod tests {
         check("POST", "Patient/1/$everything", "Invalid");
         check("PUT", "Patient/1/$everything", "MethodNotAllowed");
         check("GET", "Patient/a%20b/$everything", "Value");
+        check("POST", "Patient/$validate", "operation");
+        check("GET", "Patient/1/$validate", "operation");
+        check("GET", "Patient/$validate", "MethodNotAllowed");
+        check("DELETE", "Patient/1/$validate", "MethodNotAllowed");
+        check("POST", "Patiente/$validate", "NotFound");
+        check("POST", "Patient/a%20b/$validate", "Value");
+        check("POST", "$validate", "NotFound");
         check("GET", "$explain", "operation");
         check("POST", "$explain", "MethodNotAllowed");
         check("GET", "Patient/$explain", "NotFound");
+        check("GET", "$reindex", "operation");
+        check("GET", "$reindex/1", "operation");
+        check("DELETE", "$reindex/1", "operation");
+        check("DELETE", "$reindex", "MethodNotAllowed");
+        check("GET", "$reindex/1/2", "NotFound");
         check("GET", "Encounter/1/$everything", "operation");
         check("GET", "Observation/1/$everything", "NotFound");
         check("GET", "Patient/1/$everything/x", "NotFound");
@@ -297,11 +384,26 @@ mod tests {
     }
 
     #[test]
+    fn a_create_has_no_criteria_in_its_address() {
+        let create = |query: &str| {
+            let body = json!({"resourceType": "Patient"});
+            parse(Method::Post, "Patient", query, &Conditions::default(), Some(body))
+                .map(|interaction| interaction.code())
+        };
+        assert_eq!(create("_format=json&_pretty=true").unwrap(), "create");
+        assert_eq!(create("identifier=x").unwrap_err().kind, Kind::NotSupported);
+    }
+
+    #[test]
     fn if_match_forms() {
         let of = |text: &str| if_match(&Conditions { if_match: Some(text.into()), ..Conditions::default() });
         assert_eq!(of("W/\"3\"").unwrap(), Some(3));
         assert_eq!(of("\"3\"").unwrap(), Some(3));
         assert_eq!(of("W/\"abc\"").unwrap(), Some(-1));
+        assert_eq!(of("W/\"0\"").unwrap(), Some(-1));
         assert!(of("3").is_err());
+        let none = |text: &str| expected(&Conditions { if_none_match: Some(text.into()), ..Conditions::default() });
+        assert_eq!(none("*").unwrap(), Some(NO_VERSION));
+        assert!(none("W/\"1\"").is_err());
     }
 }

@@ -23,7 +23,7 @@ use crate::store::resource::Stored;
 use crate::store::search::Page;
 use jiff::Timestamp;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 /// Two matches are as many as more: the condition picks no one.
 pub(super) const PICKS: u32 = 2;
@@ -352,19 +352,23 @@ pub(super) async fn matches_at(
 pub(super) async fn lock_criteria(unit: &mut Unit<'_>, all: &[(ResourceType, &str)]) -> Result<()> {
     let mut keys = Vec::with_capacity(all.len());
     for (resource_type, raw) in all {
-        // What is asked for, not how it is written: two spellings of one condition are one lock.
-        let mut canonical: Vec<String> =
-            criteria(unit, *resource_type, raw)?.clauses.iter().map(|clause| format!("{clause:?}")).collect();
-        canonical.sort();
-        let parts: Vec<&str> = canonical.iter().map(String::as_str).collect();
-        keys.push(unit.app.hasher.key(resource_type.name(), "criteria", Form::Exact, &parts));
+        keys.push(criteria_key(unit, *resource_type, raw)?);
     }
     unit.transaction().await?;
     unit.with(async |conn| store::search::advisory_locks(conn, &mut keys).await).await
 }
 
-/// The matches (up to two or more) of many criteria: those that are one key are answered by one query together.
-pub(super) async fn resolve(unit: &mut Unit<'_>, all: &[(ResourceType, &str)]) -> Result<Vec<Vec<Stored>>> {
+/// The key of what criteria ask for, not of how they are written: two spellings of one condition are one.
+pub(super) fn criteria_key(unit: &Unit<'_>, resource_type: ResourceType, raw: &str) -> Result<i64> {
+    let mut canonical: Vec<String> =
+        criteria(unit, resource_type, raw)?.clauses.iter().map(|clause| format!("{clause:?}")).collect();
+    canonical.sort();
+    let parts: Vec<&str> = canonical.iter().map(String::as_str).collect();
+    Ok(unit.app.hasher.key(resource_type.name(), "criteria", Form::Exact, &parts))
+}
+
+/// The matches (up to `most` or more) of many criteria: those that are one key are answered by one query together.
+pub(super) async fn resolve(unit: &mut Unit<'_>, all: &[(ResourceType, &str)], most: u32) -> Result<Vec<Vec<Stored>>> {
     let mut answers: Vec<Vec<Stored>> = all.iter().map(|_| Vec::new()).collect();
     let mut keyed: Vec<(usize, i64)> = Vec::new();
     let mut accesses = Vec::new();
@@ -377,7 +381,7 @@ pub(super) async fn resolve(unit: &mut Unit<'_>, all: &[(ResourceType, &str)]) -
                 accesses.push(access);
             }
             _ => {
-                let found = matches(unit, &access, raw, PICKS).await?;
+                let found = matches(unit, &access, raw, most).await?;
                 if let Some(slot) = answers.get_mut(n) {
                     *slot = found;
                 }
@@ -389,11 +393,13 @@ pub(super) async fn resolve(unit: &mut Unit<'_>, all: &[(ResourceType, &str)]) -
     }
     let keys: Vec<i64> = keyed.iter().map(|(_, key)| *key).collect();
     let rows = unit.with_own(async |conn| store::search::by_keys(conn, &accesses, &keys).await).await?;
+    let mut askers: HashMap<i64, Vec<usize>> = HashMap::new();
+    for (n, key) in &keyed {
+        askers.entry(*key).or_default().push(*n);
+    }
     for (_, row, carried) in &rows {
-        for (n, key) in &keyed {
-            if carried.contains(key)
-                && let Some(slot) = answers.get_mut(*n)
-            {
+        for n in carried.iter().filter_map(|key| askers.get(key)).flatten() {
+            if let Some(slot) = answers.get_mut(*n) {
                 slot.push(row.clone());
             }
         }

@@ -7,31 +7,30 @@
 use crate::access::{self, Access, Caller};
 use crate::app::App;
 use crate::audit::Event;
-use crate::config::References;
-use crate::error::{Error, Issue, Kind, Result};
+use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
-use crate::fhir::reference::{self, Id, Reference};
+use crate::fhir::reference::Id;
 use crate::fhir::{resource, subset};
-use crate::interaction::places::{at_places, existing_at};
+use crate::interaction::places::at_places;
 use crate::interaction::{
-    Answer, Content, Interaction, capabilities, create, delete, history, operation, read, refined, search,
-    search_system, transaction, update,
+    Answer, Content, Interaction, capabilities, conditional, create, custom, delete, history, operation, patch, read,
+    refined, search, search_system, transaction, update,
 };
-use crate::search::index;
+use crate::search::{Context, Extraction, index};
 use crate::store::horizon::Running;
 use crate::store::placement::Record;
 use crate::store::pool::Pooled;
 use crate::store::resource::{Found, Stored};
 use crate::store::write::{Set, Version};
 use crate::store::{self, Conn, Tx};
-use serde_json::Value;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::ops::Deref;
 use std::sync::Arc;
 use uuid::Uuid;
 
 mod near;
 mod place;
+mod references;
 mod time;
 
 pub struct Unit<'a> {
@@ -53,12 +52,20 @@ pub struct Unit<'a> {
     written: HashSet<(ResourceType, String)>,
     /// References that must point at something, with their place.
     targets: Vec<(ResourceType, String, String)>,
+    /// What is deleted, which nothing may point at, with the entry that says so.
+    released: Vec<(ResourceType, String, Option<String>)>,
+    /// The versions that criteria have picked: another one is not written.
+    pinned: HashMap<(ResourceType, String), i64>,
     /// Before the places of issues, while a Bundle entry is in work.
     pub(super) place: Option<String>,
     /// Whether answers of writes carry the resource.
     pub(super) wants_body: bool,
     /// Sessions that end with the commit.
     ended: Vec<Uuid>,
+    /// What its columns are extracted and its searches read by, held until it has ended.
+    extraction: Arc<Extraction>,
+    /// Whether it changes what is extracted.
+    pub(super) redefines: bool,
     /// That it writes, once it does.
     running: Option<Running>,
 }
@@ -104,9 +111,13 @@ impl<'a> Unit<'a> {
             records: HashMap::new(),
             written: HashSet::new(),
             targets: Vec::new(),
+            released: Vec::new(),
+            pinned: HashMap::new(),
             place: None,
             wants_body: true,
             ended: Vec::new(),
+            extraction: app.extracting.current(),
+            redefines: false,
             running: None,
         }
     }
@@ -143,14 +154,22 @@ impl<'a> Unit<'a> {
             Interaction::Update { resource_type, id, resource, if_match } => {
                 update::run(self, *resource_type, id, resource.clone(), *if_match).await
             }
+            Interaction::Patch { resource_type, id, patch, if_match } => {
+                patch::run(self, *resource_type, id, patch, *if_match).await
+            }
             Interaction::Delete { resource_type, id, if_match } => {
                 delete::run(self, *resource_type, id, *if_match).await
+            }
+            Interaction::Conditional { resource_type, criteria, change } => {
+                conditional::run(self, *resource_type, criteria, change).await
             }
             Interaction::Everything { kind, id, query } => operation::everything(self, *kind, id, query).await,
             Interaction::Meta(labels) => operation::meta(self, labels).await,
             Interaction::MetaChange(change) => operation::meta_change(self, change).await,
+            Interaction::Validate(asked) => operation::validate(self, asked).await,
             Interaction::Explain { query } => operation::explain(self, query).await,
-            Interaction::Transaction { bundle } => Box::pin(transaction::run(self, bundle)).await,
+            Interaction::Reindex(ask) => operation::reindex(self, ask).await,
+            Interaction::Transaction { bundle, returns } => Box::pin(transaction::run(self, bundle, *returns)).await,
             Interaction::Batch { .. } => Err(Error::new(Kind::Invalid, "a batch is not one unit of work")),
         }
     }
@@ -229,7 +248,23 @@ impl<'a> Unit<'a> {
     /// For a write: as [`Unit::find`], locking when an attempt was lost before.
     pub(super) async fn find_to_write(&mut self, access: &Access, id: &str) -> Result<Found> {
         self.access = Some(access.clone());
-        self.find(access, id).await
+        let found = self.find(access, id).await?;
+        if let (Found::Here(here), false) = (&found, self.pinned.is_empty())
+            && self.pinned.get(&(access.resource_type(), id.to_owned())).is_some_and(|picked| *picked != here.version)
+        {
+            return Err(store::race());
+        }
+        Ok(found)
+    }
+
+    /// Whether what is read to be written is locked.
+    pub(super) fn locks(&self) -> bool {
+        self.locks
+    }
+
+    /// Holds fast which version criteria have picked: when another one is met, the unit is done again.
+    pub(super) fn pin(&mut self, resource_type: ResourceType, found: &Stored) {
+        self.pinned.insert((resource_type, found.id.clone()), found.version);
     }
 
     /// Keeps the current version that a search has found, which does not tell its method, for the next read of its id.
@@ -245,6 +280,8 @@ impl<'a> Unit<'a> {
             return Ok(());
         }
         let resource_type = access.resource_type();
+        let is_known = |id: &str| self.ahead.contains_key(&(resource_type, id.to_owned()));
+        let ids: Vec<&str> = ids.iter().copied().filter(|id| !is_known(id)).collect();
         let typed: Vec<(ResourceType, &str)> = ids.iter().map(|id| (resource_type, *id)).collect();
         let placement = &self.app.placement;
         let candidates = self.with(async |conn| placement.candidates(conn, &typed).await).await?;
@@ -256,7 +293,7 @@ impl<'a> Unit<'a> {
         found.extend(more);
         let mut by_id: HashMap<String, Stored> = found.into_iter().map(|s| (s.id.clone(), s)).collect();
         for id in ids {
-            self.ahead.insert((resource_type, (*id).to_owned()), by_id.remove(*id));
+            self.ahead.insert((resource_type, id.to_owned()), by_id.remove(id));
         }
         Ok(())
     }
@@ -297,7 +334,8 @@ impl<'a> Unit<'a> {
         resource::set_meta(&mut value, u64::try_from(version).unwrap_or(1), updated);
 
         let base = &self.app.base;
-        let columns = index::columns(&self.app.search_context(), resource_type, &value)?;
+        let context = Context { definitions: self.extraction.definitions, ..self.app.search_context() };
+        let columns = index::columns(&context, resource_type, &value)?;
         let owner = access::compartment::owner(resource_type, &value, base);
         let labels = access::compartment::labels(resource_type, &value);
         access.may_write(&labels)?;
@@ -306,7 +344,8 @@ impl<'a> Unit<'a> {
         }
         self.take_targets(&value)?;
         self.spread(resource_type, &columns.patient, &place.documento_id).await?;
-        self.know_shape(resource_type, &columns.shape).await?;
+        self.app.know_shape(resource_type, &columns.shape).await?;
+        custom::kept(self, resource_type, &place.id, Some(&value)).await?;
         if !self.written.insert((resource_type, place.id.clone())) {
             return Err(Error::new(Kind::Invalid, "the same resource is written twice in one transaction"));
         }
@@ -315,7 +354,11 @@ impl<'a> Unit<'a> {
         answer.is_write = true;
         answer.body = self.wants_body.then(|| body.clone());
         let whose = owner.first().or(columns.patient.first()).map(String::as_str);
-        let action = if current.is_none() && method == "POST" { "create" } else { "update" };
+        let action = match (method, current) {
+            ("POST", None) => "create",
+            ("PATCH", _) => "patch",
+            _ => "update",
+        };
         let event = Event::new(self.caller, action)
             .of(resource_type)
             .instance(&place.id, Some(version))
@@ -335,6 +378,7 @@ impl<'a> Unit<'a> {
             owner,
             labels,
             body,
+            extraction: self.extraction.clone(),
         });
         Ok(answer)
     }
@@ -346,6 +390,7 @@ impl<'a> Unit<'a> {
         if !self.written.insert((resource_type, current.id.clone())) {
             return Err(Error::new(Kind::Invalid, "the same resource is written twice in one transaction"));
         }
+        self.release(resource_type, &current.id);
         let (version, updated) = (current.version + 1, self.time_after(Some(current)));
         let event = Event::new(self.caller, "delete").of(resource_type).instance(&current.id, Some(version));
         self.events.push(event.record(&current.documento_id, current.whose()));
@@ -364,6 +409,7 @@ impl<'a> Unit<'a> {
             owner: current.owner.clone(),
             labels: current.labels.clone(),
             body: Vec::new(),
+            extraction: self.extraction.clone(),
         });
         let mut answer = Answer::of(204, resource_type, &current.id, version, updated);
         answer.location = None;
@@ -398,96 +444,6 @@ impl<'a> Unit<'a> {
         Ok(())
     }
 
-    /// A set of parameters is known in `shape` before the first row that carries its key.
-    async fn know_shape(&mut self, resource_type: ResourceType, parameters: &[&'static str]) -> Result<()> {
-        let key = index::shape_key(&self.app.hasher, resource_type, parameters);
-        if self.app.shapes.lock().is_ok_and(|known| known.contains(&key)) {
-            return Ok(());
-        }
-        let conn = self.app.pool.lane().await?;
-        self.app.pool.within(store::write::shape(&conn, resource_type, key, parameters)).await?;
-        if let Ok(mut known) = self.app.shapes.lock() {
-            known.insert(key);
-        }
-        Ok(())
-    }
-
-    /// Remembers the references of a resource that must point at something.
-    fn take_targets(&mut self, value: &Value) -> Result<()> {
-        if self.app.config.fhir.references == References::Off {
-            return Ok(());
-        }
-        let base = &self.app.base;
-        let prefix = self.place.as_deref();
-        let mut wrong: Vec<Issue> = Vec::new();
-        let mut targets = Vec::new();
-        reference::walk_references(value, &mut |place, text| {
-            let at = || {
-                let place = place.to_string();
-                match (prefix, place.split_once('.')) {
-                    (Some(prefix), Some((_, inside))) => format!("{prefix}.{inside}"),
-                    _ => place,
-                }
-            };
-            match Reference::parse(text, base) {
-                Some(Reference::Relative { resource_type, id, .. }) => {
-                    targets.push((resource_type, id.to_owned(), at()))
-                }
-                Some(Reference::Urn(_)) => {
-                    wrong.push(Issue::at(Kind::BusinessRule, at(), "the reference points at nothing in this Bundle"))
-                }
-                Some(Reference::Conditional { .. }) => {
-                    wrong.push(Issue::at(
-                        Kind::BusinessRule,
-                        at(),
-                        "a conditional reference is resolved in transactions only",
-                    ));
-                }
-                // Another server's, or inside the resource; what is none of these was refused by validation.
-                Some(Reference::Absolute(_) | Reference::Fragment(_)) | None => {}
-            }
-        });
-        if !wrong.is_empty() {
-            return Err(Error::all(wrong));
-        }
-        self.targets.extend(targets);
-        Ok(())
-    }
-
-    /// Every reference points at something that is there and that the caller may read: one query a place.
-    async fn check_targets(&mut self) -> Result<()> {
-        let mut open: BTreeMap<(ResourceType, String), String> = BTreeMap::new();
-        for (resource_type, id, place) in std::mem::take(&mut self.targets) {
-            if !self.written.contains(&(resource_type, id.clone())) {
-                open.entry((resource_type, id)).or_insert(place);
-            }
-        }
-        let Some(access) = self.access.clone() else { return Ok(()) };
-        if open.is_empty() {
-            return Ok(());
-        }
-        let wanted: Vec<(ResourceType, &str)> = open
-            .keys()
-            .filter(|(ty, _)| access::may_read(self.caller, *ty))
-            .map(|(ty, id)| (*ty, id.as_str()))
-            .collect();
-        let placement = &self.app.placement;
-        let candidates = self.with(async |conn| placement.candidates(conn, &wanted).await).await?;
-        let mut found = existing_at(self, &access, wanted.iter().copied().zip(candidates)).await?;
-        let rest: Vec<(ResourceType, &str)> =
-            wanted.iter().copied().filter(|(ty, id)| !found.contains(&(*ty, (*id).to_owned()))).collect();
-        let directory = self.with(async |conn| placement.directory(conn, &rest).await).await?;
-        found.extend(existing_at(self, &access, rest.iter().copied().zip(directory)).await?);
-        let missing: Vec<Issue> = open
-            .into_iter()
-            .filter(|(target, _)| !found.contains(target))
-            .map(|((ty, _), place)| {
-                Issue::at(Kind::BusinessRule, place, format!("the reference points at a {ty} that is not there"))
-            })
-            .collect();
-        if missing.is_empty() { Ok(()) } else { Err(Error::all(missing)) }
-    }
-
     // ------------------------------------------------------------------ ending
 
     /// Before a search: what this unit has written so far must be found.
@@ -502,22 +458,29 @@ impl<'a> Unit<'a> {
         let set = std::mem::take(&mut self.set);
         self.transaction().await?;
         let Some(tx) = &self.tx else { return Err(Error::internal("no transaction")) };
-        if self.app.pool.within(store::write::all(tx.conn(), &set, &events)).await? {
-            return Ok(());
+        if !self.app.pool.within(store::write::all(tx.conn(), &set, &events)).await? {
+            return Err(store::race());
         }
-        Err(store::race())
+        self.check_holders().await
     }
 
     /// Makes everything durable, the audit records included. Fails with a race (`store::is_race`) when somebody else
     /// was faster; nothing was written then.
     pub async fn commit(mut self) -> Result<()> {
-        let done = self.make_durable().await;
-        if done.is_err() {
+        if let Err(error) = self.make_durable().await {
             self.abandon().await;
-        } else if !self.ended.is_empty() {
+            return Err(error);
+        }
+        if !self.ended.is_empty() {
             self.app.sessions.let_all_hear(&self.ended).await;
         }
-        done
+        if self.redefines {
+            let app = self.app;
+            // It would wait for itself.
+            drop(self);
+            app.settle().await;
+        }
+        Ok(())
     }
 
     /// Rolls back. A unit that is dropped instead costs its connection.
@@ -533,6 +496,10 @@ impl<'a> Unit<'a> {
         if self.set.is_empty() && self.tx.is_none() {
             return self.app.audit.record(std::mem::take(&mut self.events)).await;
         }
+        self.app.may_store(&self.extraction).await?;
+        if self.tx.is_none() && self.set.versions.len() == 1 {
+            self.check_holders().await?;
+        }
         if let (None, true, true, Some(access)) =
             (&self.tx, self.set.is_one(), self.app.group.serves(), self.access.clone())
         {
@@ -543,7 +510,7 @@ impl<'a> Unit<'a> {
         }
         self.check_targets().await?;
         // Again after a lost race it goes the way that knows all.
-        if self.tx.is_none() && !self.locks {
+        if self.tx.is_none() && !self.locks && self.released.is_empty() {
             self.go_near().await?;
         }
         let done = self.flush_and_commit().await;

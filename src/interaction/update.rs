@@ -3,10 +3,10 @@
 use crate::access::{self, Action};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
-use crate::fhir::resource;
+use crate::fhir::{resource, rule};
 use crate::interaction::read::not_found;
 use crate::interaction::unit::{Place, Unit};
-use crate::interaction::{Answer, Content};
+use crate::interaction::{Answer, Content, NO_VERSION};
 use crate::store::placement::NOBODY;
 use crate::store::resource::Found;
 
@@ -18,13 +18,9 @@ pub(super) async fn run(
     if_match: Option<i64>,
 ) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Update, resource_type)?;
-    resource.check(resource_type)?;
+    resource.check(unit.app, resource_type)?;
     if resource::id(resource.value()) != Some(id) {
-        return Err(Error::at(
-            Kind::Value,
-            format!("{resource_type}.id"),
-            "the id of the resource must be the id of the address",
-        ));
+        return Err(Error::all(vec![rule::issue(Kind::Value, format!("{resource_type}.id"), "rule.id_address", &[])]));
     }
     let current = match unit.find_to_write(&access, id).await? {
         Found::Here(current) => *current,
@@ -32,7 +28,10 @@ pub(super) async fn run(
         Found::Hidden => return Err(not_found(resource_type)),
         Found::Nothing => return create(unit, resource_type, id, resource, if_match).await,
     };
-    stale(if_match, current.version)?;
+    // What was deleted has no version that could be in the way of a new one.
+    if !(current.deleted && if_match == Some(NO_VERSION)) {
+        stale(if_match, current.version)?;
+    }
     let place = Place { id: current.id.clone(), documento_id: current.documento_id.clone() };
     let mut answer = unit.keep(&access, "PUT", place, resource, Some(&current)).await?;
     answer.status = if current.deleted { 201 } else { 200 };
@@ -47,7 +46,7 @@ async fn create(
     if_match: Option<i64>,
 ) -> Result<Answer> {
     let access = access::authorize(unit.caller, Action::Create, resource_type)?;
-    if if_match.is_some() {
+    if if_match.is_some_and(|wanted| wanted != NO_VERSION) {
         return Err(Error::at(Kind::StaleVersion, "If-Match", "there is no version to match"));
     }
     let place = if resource_type.name() == "Patient" {
@@ -75,6 +74,7 @@ async fn create(
 /// If-Match against the current version.
 pub(super) fn stale(if_match: Option<i64>, current: i64) -> Result<()> {
     match if_match {
+        Some(NO_VERSION) => Err(Error::at(Kind::StaleVersion, "If-None-Match", "the resource is there already")),
         Some(wanted) if wanted != current => {
             Err(Error::at(Kind::StaleVersion, "If-Match", "the resource has another version by now"))
         }

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::ResourceType;
 use crate::fhir::documento::DocumentoId;
+use crate::i18n::Language;
 use crate::interaction::{self, Interaction};
 use crate::oauth::account::changed;
 use crate::oauth::attempt::Attempts;
@@ -169,6 +170,7 @@ async fn open(
         actor: actor_of_usuario(account.id),
         documento_id: account.documento_id.clone(),
         patient: Some(id.clone()),
+        language: Language::En,
         request_id: request_id.to_owned(),
     };
     let event = Event::new(&caller, "register").instance(&actor_of_usuario(account.id), None);

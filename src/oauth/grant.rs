@@ -6,6 +6,7 @@
 use crate::access::{Caller, Role};
 use crate::audit::Event;
 use crate::error::Result;
+use crate::i18n::Language;
 use crate::oauth::form::{self, Form};
 use crate::oauth::token::{self, Authority, Issued};
 use crate::oauth::{refused, scope};
@@ -111,6 +112,7 @@ fn issue(client: &OauthClient, rol: Role, request_id: &str) -> Event {
         actor: token::actor_of_client(&client.id),
         documento_id: "-".to_owned(),
         patient: None,
+        language: Language::En,
         request_id: request_id.to_owned(),
     };
     Event::new(&caller, "token")

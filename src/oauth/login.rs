@@ -9,6 +9,7 @@ use crate::audit::Event;
 use crate::clock;
 use crate::error::Result;
 use crate::fhir::documento::DocumentoId;
+use crate::i18n::Language;
 use crate::oauth::attempt::Attempts;
 use crate::oauth::token::{self, Authority, Identity, Issued};
 use crate::oauth::{account, password, refused};
@@ -154,6 +155,7 @@ async fn record(conn: &Conn, usuario: &Usuario, kind: &str, request_id: &str) ->
         actor: token::actor_of_usuario(usuario.id),
         documento_id: usuario.documento_id.clone(),
         patient: usuario.paciente_id.clone(),
+        language: Language::En,
         request_id: request_id.to_owned(),
     };
     let event = Event { detail: Some(kind.to_owned()), ..Event::new(&caller, "login") };

@@ -23,6 +23,7 @@ pub mod token;
 
 use crate::access::{Caller, Role};
 use crate::audit::{Event, Outcome};
+use crate::i18n::Language;
 pub use token::{Authority, Issued};
 
 /// An audit record of somebody who is not known: a refused sign-in or token request. Nothing of what was typed is in it.
@@ -32,6 +33,7 @@ fn refused(action: &'static str, detail: &'static str, request_id: &str) -> Even
         actor: "anonymous".to_owned(),
         documento_id: "-".to_owned(),
         patient: None,
+        language: Language::En,
         request_id: request_id.to_owned(),
     };
     let event = Event::new(&nobody, action).ended(Outcome::Minor, detail);

@@ -7,6 +7,7 @@ use crate::access::{Caller, Role};
 use crate::app::App;
 use crate::clock;
 use crate::error::{Error, Kind, Result};
+use crate::i18n::Language;
 use crate::oauth::form_key::FormKeys;
 use crate::oauth::keys::Keys;
 use crate::oauth::scope;
@@ -119,6 +120,7 @@ impl Identity {
             actor: self.actor.clone(),
             documento_id: self.documento_id.clone(),
             patient: self.patient.clone(),
+            language: Language::En,
             request_id: request_id.to_owned(),
         }
     }

@@ -153,8 +153,10 @@ impl Asked {
 }
 
 fn references(definitions: &'static Definitions, t: ResourceType) -> impl Iterator<Item = &'static SearchParameter> {
-    let all = definitions.search_parameters(t).iter();
-    all.filter(|one| one.kind == SearchKind::Reference && one.expression.is_some())
+    let all = definitions.search_parameters(t).iter().copied();
+    all.filter(move |one| {
+        one.kind == SearchKind::Reference && one.expression.is_some() && definitions.unfinished(t, one.code).is_none()
+    })
 }
 
 /// The values that `_include` takes in a search of a type, but those that name a target: what the CapabilityStatement may

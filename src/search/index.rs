@@ -13,6 +13,7 @@ use crate::search::param::{composite, date, near, number, quantity, reference, s
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use serde_json::Value;
+use std::cmp::Ordering;
 
 /// More values of one kind are refused rather than left out: what is not indexed would never be found.
 const MOST: usize = 20_000;
@@ -50,6 +51,14 @@ pub struct Range {
     pub hi: f64,
     /// Keys of what else is said of the value: the unit as written, the system of a code. Sorted.
     pub marks: Vec<i64>,
+}
+
+impl Range {
+    /// The order in which [`Columns`] holds them.
+    pub fn order(a: &Range, b: &Range) -> Ordering {
+        let ends = a.lo.total_cmp(&b.lo).then(a.hi.total_cmp(&b.hi));
+        a.key.cmp(&b.key).then(ends).then_with(|| a.marks.cmp(&b.marks))
+    }
 }
 
 /// The parameter whose one quantity stands in the columns of the row.
@@ -238,10 +247,7 @@ impl Columns {
             range.marks.sort_unstable();
             range.marks.dedup();
         }
-        self.ranges.sort_unstable_by(|a, b| {
-            let ends = a.lo.total_cmp(&b.lo).then(a.hi.total_cmp(&b.hi));
-            a.key.cmp(&b.key).then(ends).then_with(|| a.marks.cmp(&b.marks))
-        });
+        self.ranges.sort_unstable_by(Range::order);
         self.ranges.dedup();
         self.patient.sort_unstable();
         self.patient.dedup();

@@ -38,7 +38,8 @@ const SEVERAL: [&str; 1] = ["Substance"];
 /// The main date parameter of a type; none when the type has no date parameter of its own.
 pub fn main_date(definitions: &'static Definitions, t: ResourceType) -> Option<&'static SearchParameter> {
     let rank = |code: &str| PREFERRED.iter().position(|preferred| *preferred == code).unwrap_or(PREFERRED.len());
-    let dates = definitions.search_parameters(t).iter();
+    // Those of an installation come and go; the columns stay what they are.
+    let dates = definitions.standard_parameters(t).iter().copied();
     dates
         .filter(|parameter| parameter.kind == SearchKind::Date && parameter.code != "_lastUpdated")
         .min_by_key(|parameter| rank(parameter.code))

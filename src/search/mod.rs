@@ -32,6 +32,20 @@ pub mod ucum;
 use crate::fhir::definitions::Definitions;
 use hash::Hasher;
 
+/// What one generation of the registry says: what is written and asked by it holds it until that is over.
+pub struct Extraction {
+    pub generation: i64,
+    /// How often this server was taken for gone: what began before such a time must not be stored after it.
+    pub lapse: u64,
+    pub definitions: &'static Definitions,
+}
+
+impl std::fmt::Debug for Extraction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Extraction({})", self.generation)
+    }
+}
+
 /// What index and parse need to know of the installation; both must be given the same.
 #[derive(Clone, Copy)]
 pub struct Context<'a> {

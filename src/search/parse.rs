@@ -22,7 +22,7 @@ use crate::search::param::bad_value;
 use crate::search::param::composite::{self, Way};
 use crate::search::query::{Clause, FIRST_YEAR, LAST_YEAR, Query, Sort, SortBy, Total};
 use jiff::Timestamp;
-use known::shown;
+use known::{finished, shown};
 use percent_encoding::percent_decode_str;
 pub use several::{Several, several};
 
@@ -73,7 +73,8 @@ pub fn supported(definitions: &'static Definitions, t: ResourceType) -> Vec<&'st
         SearchKind::Composite => composite::way(parameter, t) != Way::Unsupported,
         _ => parameter.expression.is_some(),
     };
-    definitions.search_parameters(t).iter().filter(takes).collect()
+    let finished = definitions.search_parameters(t).iter().copied();
+    finished.filter(|one| definitions.unfinished(t, one.code).is_none()).filter(takes).collect()
 }
 
 /// Reads the query of a URL or of a form body, as it came (percent-encoded). `now` is for the prefix `ap`.
@@ -263,6 +264,7 @@ impl Parser<'_> {
             if code.contains('.') {
                 return Err(Error::at(Kind::NotSupported, "_sort", "a chained parameter gives no order here"));
             }
+            finished(self.context.definitions, self.t, "_sort", code)?;
             let Some(by) = self.sort_by(code) else {
                 let text =
                     format!("{} can be sorted by {}, each also with - before it", self.t, self.sortable().join(", "));

@@ -19,7 +19,7 @@ pub const STATEMENTS: &[&str] = &[FOREIGN, BEGUN, EMPTY, COLUMNS];
 pub const RECORDS: [&str; 7] =
     ["usuario", "resource", "resource_history", "search_string", "search_range", "audit_event", "hl7_message"];
 /// What lies on the coordinator alone.
-pub const CONTROL: [&str; 13] = [
+pub const CONTROL: [&str; 17] = [
     "installation",
     "record",
     "record_key",
@@ -33,6 +33,10 @@ pub const CONTROL: [&str; 13] = [
     "draft",
     "codigo",
     "intento",
+    "search_generation",
+    "search_parameter",
+    "search_unfinished",
+    "reindex_job",
 ];
 
 /// Rows of one transaction, to the end of the documento_id they reach.

@@ -1,8 +1,9 @@
 //! Migrations: forward only, each in a transaction of its own, under an advisory lock so that instances may start at once.
 
+use crate::clock;
 use crate::error::{Error, Kind, Result};
-use crate::store::cluster;
 use crate::store::pool::{Conn, Pool};
+use crate::store::{cluster, reindex};
 
 /// The migrations of this version, in order.
 pub const MIGRATIONS: &[(&str, &str)] = &[
@@ -13,10 +14,18 @@ pub const MIGRATIONS: &[(&str, &str)] = &[
     ("0005_sent", include_str!("../../sql/migrations/0005_sent.sql")),
     ("0006_words", include_str!("../../sql/migrations/0006_words.sql")),
     ("0007_history", include_str!("../../sql/migrations/0007_history.sql")),
+    ("0008_reindex", include_str!("../../sql/migrations/0008_reindex.sql")),
 ];
 
-/// What is extracted of a resource changed with these: rows that are there would not be found by everything they have.
-const EXTRACTION: &[&str] = &["0004_search", "0006_words"];
+/// What is extracted of a resource changed with this in nearly every parameter, so that nothing could be asked while a job
+/// reads what is there.
+const EXTRACTION: &[&str] = &["0004_search"];
+/// From here on a migration that changes what is extracted leaves the work to a job.
+const JOBS: &str = "0008_reindex";
+/// The migration that brought the words of resources and the places of Locations, when it came.
+const WORDS: &str = "select applied from migration where name = '0006_words'";
+const WITHOUT_WORDS: &str = "select distinct resource_type from resource where updated < $1 and not deleted";
+const WAIT: &str = "insert into search_unfinished (resource_type, code) select * from unnest($1::text[], $2::text[])";
 const HAS_ROWS: &str = "select exists (select 1 from resource)";
 
 /// Chosen once; any number that nobody else in the database uses.
@@ -64,6 +73,9 @@ async fn apply(conn: &Conn) -> Result<Vec<&'static str>> {
             for statement in statements(sql) {
                 conn.batch(statement).await?;
             }
+            if *name == JOBS {
+                words(conn).await?;
+            }
             conn.execute(DONE, &[name]).await?;
             conn.batch("commit").await?;
             now.push(*name);
@@ -74,6 +86,27 @@ async fn apply(conn: &Conn) -> Result<Vec<&'static str>> {
         conn.batch(cluster::DISTRIBUTE).await?;
     }
     Ok(now)
+}
+
+/// What was stored before the words were extracted is read again; until then they cannot be asked.
+async fn words(conn: &Conn) -> Result<()> {
+    let Some(applied) = conn.query_opt(WORDS, &[]).await? else { return Ok(()) };
+    let applied: jiff::Timestamp = applied.get(0);
+    let types: Vec<String> = conn.query(WITHOUT_WORDS, &[&applied]).await?.iter().map(|row| row.get(0)).collect();
+    if types.is_empty() {
+        return Ok(());
+    }
+    let (mut names, mut codes) = (Vec::new(), Vec::new());
+    for name in &types {
+        let near = (name == "Location").then_some("near");
+        for code in ["_content", "_text"].into_iter().chain(near) {
+            names.push(name.as_str());
+            codes.push(code);
+        }
+    }
+    conn.execute(WAIT, &[&names, &codes]).await?;
+    let types: Vec<&str> = types.iter().map(String::as_str).collect();
+    reindex::add(conn, clock::uuid(), "0006_words", &types).await
 }
 
 /// The statements of a script. Each is sent by itself: Citus hands the whole text of a message to the nodes, and they take

@@ -13,6 +13,7 @@ pub mod copy;
 pub mod embedded;
 pub mod everything;
 pub mod explain;
+pub mod extraction;
 pub mod form;
 pub mod group;
 pub mod history;
@@ -24,6 +25,7 @@ pub mod message;
 pub mod migrate;
 pub mod placement;
 pub mod pool;
+pub mod reindex;
 pub mod resource;
 pub mod search;
 pub mod session;
@@ -44,17 +46,20 @@ pub const STATEMENTS: &[(&str, &[&str])] = &[
     ("copy", copy::STATEMENTS),
     ("form", form::STATEMENTS),
     ("everything", everything::STATEMENTS),
+    ("extraction", extraction::STATEMENTS),
     ("horizon", horizon::STATEMENTS),
     ("installation", installation::STATEMENTS),
     ("link", link::STATEMENTS),
     ("message", message::STATEMENTS),
     ("placement", placement::STATEMENTS),
+    ("reindex", reindex::STATEMENTS),
     ("resource", resource::STATEMENTS),
     ("search", search::STATEMENTS),
     ("session", session::STATEMENTS),
     ("statistics", statistics::STATEMENTS),
     ("trail", trail::STATEMENTS),
     ("write", write::STATEMENTS),
+    ("write::again", write::again::STATEMENTS),
     ("write::rows", write::rows::STATEMENTS),
 ];
 

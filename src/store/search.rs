@@ -12,7 +12,7 @@ use std::collections::HashSet;
 use tokio_postgres::Row;
 use tokio_postgres::types::{ToSql, Type};
 
-pub const STATEMENTS: &[&str] = &[BY_KEYS, SHAPES, TYPES, HOLDER, ADVISORY_LOCKS, CLEAN_PENDING, BYTES];
+pub const STATEMENTS: &[&str] = &[BY_KEYS, SHAPES, TYPES, HOLDERS, ADVISORY_LOCKS, CLEAN_PENDING, BYTES];
 
 /// Matches of a set of keys that are looked at; more is no condition that picks one.
 const BY_KEYS_MOST: usize = 10_000;
@@ -266,14 +266,17 @@ pub async fn by_keys(conn: &Conn, _: &[Access], keys: &[i64]) -> Result<Vec<(Str
     Ok(rows.iter().map(|row| (row.get(0), of(row), row.get(8))).collect())
 }
 
-const HOLDER: &str = "select r.resource_type from resource r where r.keys && $1 and not r.deleted and not (r.resource_type = $2 and r.id = $3) limit 1000";
+// A look-up for each key: as one overlap thousands of keys are guessed to match so much that the whole table is read.
+const HOLDERS: &str = "\
+select w.key, r.resource_type from unnest($1::int8[]) w(key) join resource r on r.keys @> array[w.key]
+where not r.deleted and (r.resource_type || '/' || r.id) <> all($2) limit 1000";
 
-/// The first type of what points at a resource; `keys` are those of all references to it. The first of a thousand: so that
-/// it is the same one wherever the rows lie, and yet not all of what points at a hospital is read.
-pub async fn holder(conn: &Conn, access: &Access, keys: &[i64], id: &str) -> Result<Option<String>> {
+/// What points at resources, but for these themselves: keys and types; `keys` are those of all references to them. A
+/// thousand: so that the first is the same one wherever the rows lie, and yet not all of what points at a hospital is read.
+pub async fn holders(conn: &Conn, _: &Access, keys: &[i64], own: &[String]) -> Result<Vec<(i64, String)>> {
     conn.reach_all()?;
-    let rows = conn.query(HOLDER, &[&keys, &access.resource_type().name(), &id]).await?;
-    Ok(rows.iter().map(|row| row.get(0)).min())
+    let rows = conn.query(HOLDERS, &[&keys, &own]).await?;
+    Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
 }
 
 // In the order of the keys, so that two units never wait for each other.

@@ -5,16 +5,19 @@
 //! ([`all`]). Both compare-and-set: a version is replaced only while it is the one that was read. A create writes no
 //! history row; `resource_history` holds superseded versions only.
 
+pub mod again;
 pub mod rows;
 
 use crate::access::Access;
 use crate::error::Result;
 use crate::fhir::definitions::ResourceType;
+use crate::search::Extraction;
 use crate::search::index::{Columns, Range};
 use crate::store::audit::{Batch, Event};
 use crate::store::pool::Conn;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use tokio_postgres::types::ToSql;
 
 pub const STATEMENTS: &[&str] = &[
@@ -22,6 +25,7 @@ pub const STATEMENTS: &[&str] = &[
     UPDATE_ONE,
     CREATE,
     HISTORY,
+    UPDATES,
     UPDATE,
     CLEAR_STRING,
     CLEAR_RANGE,
@@ -58,6 +62,8 @@ pub struct Version {
     pub labels: Vec<String>,
     /// The final JSON text, empty for a tombstone.
     pub body: Vec<u8>,
+    /// What the columns were extracted by, held until they are stored.
+    pub extraction: Arc<Extraction>,
 }
 
 /// A record that is opened.
@@ -195,8 +201,17 @@ from resource r join unnest($2::text[], $3::text[], $4::int8[]) k(resource_type,
 where r.documento_id = $1
 for no key update of r on conflict do nothing returning 1";
 
-// One version a statement: as a set, patient, owner, labels and keys would travel as array literals, and Citus refuses an
-// UPDATE that casts a column of its source to an array (a stable function). Pipelined it costs no more.
+const UPDATES: &str = "\
+update resource r set version = k.version, method = k.method, updated = k.updated, deleted = k.deleted, patient = k.patient::text[], owner = k.owner::text[],
+    labels = k.labels::text[], sort_date = coalesce(k.sort_date, '-infinity'::timestamptz), date_lo = k.date_lo, date_hi = k.date_hi,
+    num_lo = k.num_lo, num_hi = k.num_hi, raw_lo = k.raw_lo, raw_hi = k.raw_hi, keys = k.keys::int8[], body = k.body, encoding = 0
+from unnest($2::text[], $3::text[], $4::int8[], $5::text[], $6::timestamptz[], $7::bool[], $8::text[], $9::text[], $10::text[], $11::timestamptz[],
+    $12::timestamptz[], $13::timestamptz[], $14::float8[], $15::float8[], $16::float8[], $17::float8[], $18::text[], $19::bytea[], $20::int8[])
+  k(resource_type, id, version, method, updated, deleted, patient, owner, labels, sort_date, date_lo, date_hi, num_lo, num_hi, raw_lo, raw_hi, keys, body, replaces)
+where r.documento_id = $1 and r.resource_type = k.resource_type and r.id = k.id and r.version = k.replaces";
+
+// On a cluster one version a statement: Citus refuses an UPDATE that casts a column of its source to an array (a stable
+// function), as the literals of patient, owner, labels and keys are. Pipelined it costs no more.
 const UPDATE: &str = "\
 update resource set version = $4, method = $5, updated = $6, deleted = $7, patient = $8, owner = $9, labels = $10,
     sort_date = coalesce($11, '-infinity'::timestamptz), date_lo = $12, date_hi = $13, num_lo = $14, num_hi = $15, raw_lo = $16, raw_hi = $17, keys = $18, body = $19, encoding = 0
@@ -274,7 +289,7 @@ pub async fn all(conn: &Conn, set: &Set, events: &[Event]) -> Result<bool> {
         if one_by_one {
             updates.iter().for_each(|version| rows::replace(version, &mut steps));
         } else if !updates.is_empty() {
-            replacing(documento_id, updates, &mut steps);
+            replacing(documento_id, updates, !conn.is_citus(), &mut steps);
         }
         match one_by_one {
             true => rows::search(creates.iter().chain(updates).copied(), &mut steps),
@@ -399,14 +414,20 @@ fn replacement(v: &Version) -> Vec<Box<dyn ToSql + Sync + Send + '_>> {
 }
 
 /// History, compare-and-set and the clearing of the search rows of versions that replace others.
-fn replacing<'a>(documento_id: &'a str, updates: &[&'a Version], steps: &mut Vec<Step<'a>>) {
+/// `as_set`: in one statement.
+fn replacing<'a>(documento_id: &'a str, updates: &[&'a Version], as_set: bool, steps: &mut Vec<Step<'a>>) {
     let count = Some(updates.len() as u64);
     let types = || Box::new(updates.iter().map(|v| v.resource_type.name()).collect::<Vec<_>>());
     let ids = || Box::new(updates.iter().map(|v| v.id.as_str()).collect::<Vec<_>>());
     let replaces = || Box::new(updates.iter().filter_map(|v| v.replaces).collect::<Vec<_>>());
     steps.push(Step { sql: HISTORY, params: vec![Box::new(documento_id), types(), ids(), replaces()], rows: count });
-    for version in updates {
-        steps.push(Step { sql: UPDATE, params: replacement(version), rows: Some(1) });
+    if as_set {
+        let mut params = versions(documento_id, updates);
+        params.push(replaces());
+        steps.push(Step { sql: UPDATES, params, rows: count });
+    } else {
+        let one = |version: &&'a Version| Step { sql: UPDATE, params: replacement(version), rows: Some(1) };
+        steps.extend(updates.iter().map(one));
     }
     steps.push(Step { sql: CLEAR_STRING, params: vec![Box::new(documento_id), types(), ids()], rows: None });
     steps.push(Step { sql: CLEAR_RANGE, params: vec![Box::new(documento_id), types(), ids()], rows: None });

@@ -28,13 +28,17 @@ fn words(kind: Kind) -> (&'static str, &'static str) {
         Kind::Transient | Kind::Timeout => ("error.transient", "error.transient_help"),
         Kind::Throttled => ("error.throttled", "error.throttled_help"),
         Kind::Conflict | Kind::StaleVersion | Kind::MultipleMatches => ("error.conflict", "error.conflict_help"),
-        Kind::TooLong | Kind::TooCostly => ("error.too_long", "error.too_long_help"),
+        Kind::TooLong | Kind::HeadersTooLong | Kind::TooCostly => ("error.too_long", "error.too_long_help"),
         Kind::MethodNotAllowed | Kind::NotAcceptable | Kind::UnsupportedMediaType => {
             ("error.method", "error.method_help")
         }
-        Kind::Structure | Kind::Required | Kind::Value | Kind::Invalid | Kind::CodeInvalid | Kind::BusinessRule => {
-            ("error.invalid", "error.invalid_help")
-        }
+        Kind::Structure
+        | Kind::Required
+        | Kind::Value
+        | Kind::Invalid
+        | Kind::CodeInvalid
+        | Kind::BusinessRule
+        | Kind::Invariant => ("error.invalid", "error.invalid_help"),
         Kind::Exception => ("error.internal", "error.internal_help"),
     }
 }

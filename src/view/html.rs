@@ -53,6 +53,7 @@ const PAGES: &[(&str, &str)] = templates![
     "account",
     "conflict",
     "forgotten",
+    "connect",
     // patients without an account
     "register",
     // admission

@@ -140,7 +140,7 @@ pub fn led(next: &str) -> Option<&str> {
 /// Where a choice of the browser leads back: also to the pages of somebody who is not signed in.
 pub fn back(next: &str) -> Option<&str> {
     let path = local(next)?.split(['?', '#']).next()?;
-    if matches!(path, "/login" | "/login/olvido" | "/registro") { Some(next) } else { led(next) }
+    if matches!(path, "/conectar" | "/login" | "/login/olvido" | "/registro") { Some(next) } else { led(next) }
 }
 
 #[cfg(test)]

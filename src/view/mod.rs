@@ -45,6 +45,7 @@ pub mod allergy;
 pub mod bed;
 pub mod chart;
 pub mod conflict;
+pub mod connect;
 pub mod contact;
 pub mod correct;
 pub mod desk_patient;

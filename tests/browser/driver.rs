@@ -6,7 +6,7 @@
 use crate::person::Size;
 use historia::i18n::Language;
 use serde_json::{Value, json};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
@@ -35,12 +35,13 @@ rm -rf "$folder"
 
 struct Driver {
     root: String,
+    folder: PathBuf,
     /// Holds the pipe.
     _guard: Child,
 }
 
 /// The program of this name on the path.
-fn program(name: &str) -> Option<PathBuf> {
+pub fn program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
@@ -63,7 +64,13 @@ fn driver() -> &'static Driver {
         let out = std::fs::File::create(&said).expect("a file");
         let mut command = Command::new("sh");
         command.args(["-c", GUARD, "guard"]).arg(&folder).args(["chromedriver", "--port=0"]);
-        command.env("TMPDIR", &folder).stdin(Stdio::piped()).stdout(out.try_clone().expect("a file")).stderr(out);
+        // A home of its own too: browsers find there whom they trust.
+        command
+            .env("TMPDIR", &folder)
+            .env("HOME", &folder)
+            .stdin(Stdio::piped())
+            .stdout(out.try_clone().expect("a file"))
+            .stderr(out);
         // It is waited for by nobody: it ends when the pipe to this process closes.
         #[allow(clippy::zombie_processes)]
         let guard = command.spawn().expect("the guard starts");
@@ -72,12 +79,25 @@ fn driver() -> &'static Driver {
             let text = std::fs::read_to_string(&said).unwrap_or_default();
             if let Some(port) = text.split("started successfully on port ").nth(1) {
                 let port: u16 = port.trim().trim_end_matches('.').parse().expect("a port");
-                return Driver { root: format!("http://127.0.0.1:{port}"), _guard: guard };
+                return Driver { root: format!("http://127.0.0.1:{port}"), folder, _guard: guard };
             }
             assert!(started.elapsed() < Duration::from_secs(60), "chromedriver does not start: {text}");
             std::thread::sleep(Duration::from_millis(20));
         }
     })
+}
+
+/// Browsers that are opened from now on trust an authority, as phones do on which it was installed.
+pub fn trust(authority: &Path) {
+    let database = driver().folder.join(".pki/nssdb");
+    std::fs::create_dir_all(&database).expect("a folder for certificates");
+    let place = format!("sql:{}", database.display());
+    let certutil = |arguments: &[&str]| {
+        let output = Command::new("certutil").args(["-d", &place]).args(arguments).output().expect("certutil runs");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    certutil(&["-N", "--empty-password"]);
+    certutil(&["-A", "-t", "C,,", "-n", "historia", "-i", authority.to_str().expect("a path")]);
 }
 
 /// One browser with a profile of its own.

@@ -11,6 +11,7 @@ mod driver;
 #[allow(dead_code, unused_imports)]
 #[path = "../it/harness/mod.rs"]
 mod harness;
+mod lan;
 mod page;
 #[path = "../../benches/http/page_list.rs"]
 mod page_list;

@@ -18,7 +18,7 @@ const DESKS: [u32; 3] = [1024, 1280, 1366];
 /// Answers that are a page of their own, and that Chromium writes on the console.
 const SPOKEN: [&str; 5] = ["401", "403", "404", "409", "422"];
 
-fn target() -> PathBuf {
+pub fn target() -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).parent().expect("a target folder").to_owned()
 }
 

@@ -39,6 +39,8 @@ pub struct Person {
     pub session: Session,
     pub size: Size,
     pub language: Language,
+    /// The address of the server.
+    base: String,
     step: RefCell<String>,
     steps: Cell<usize>,
     /// Pages that were judged.
@@ -53,11 +55,7 @@ pub fn play(name: &str, day: &str, size: Size, language: Language, work: impl As
     // Before the browser: its start takes long.
     server();
     run(async {
-        let session = Session::open(language).await;
-        session.screen(size, size.width(), 0).await;
-        let person =
-            Person { session, size, language, step: RefCell::default(), steps: Cell::new(0), seen: Cell::new(0) };
-        page::prefers(&person, "light").await;
+        let person = Person::at(server().http(), size, language).await;
         let started = Instant::now();
         work(&person).await;
         person.session.close().await;
@@ -95,6 +93,16 @@ fn holds(shown: &str, parts: &[String]) -> bool {
 }
 
 impl Person {
+    /// Somebody with a new browser in front of a server.
+    pub async fn at(base: String, size: Size, language: Language) -> Person {
+        let session = Session::open(language).await;
+        session.screen(size, size.width(), 0).await;
+        let (step, steps, seen) = (RefCell::default(), Cell::new(0), Cell::new(0));
+        let person = Person { session, size, language, base, step, steps, seen };
+        page::prefers(&person, "light").await;
+        person
+    }
+
     /// What is done next: for the count, and for the message of what fails.
     pub fn step(&self, what: &str) {
         self.steps.set(self.steps.get() + 1);
@@ -151,7 +159,7 @@ impl Person {
 
     /// Types an address.
     pub async fn open(&self, path: &str) {
-        let url = format!("{}{path}", server().http());
+        let url = format!("{}{path}", self.base);
         if let Err(error) = self.session.call("POST", "url", &json!({"url": url})).await {
             self.fail(&error).await;
         }

@@ -46,6 +46,13 @@ const WIDE: &[(&str, &str)] = &[
     ),
     ("select not exists (select 1 from resource) and not exists", "`historia copy`: whether the target is empty"),
     ("select r.resource_type from resource r where r.keys && $1", "deletion: anything may point at a resource"),
+    ("select count(*) from resource where resource_type = any($1)", "`$reindex` counts what it will read"),
+    ("select documento_id, resource_type, id, version, patient, nullif(", "`$reindex` reads the rows of all patients"),
+    ("select s.documento_id, s.resource_type, s.id, s.key, s.value", "`$reindex`: the texts of the rows that it reads"),
+    (
+        "select s.documento_id, s.resource_type, s.id, s.key, s.lo",
+        "`$reindex`: the intervals of the rows that it reads",
+    ),
 ];
 
 /// Rows of several documents in one statement: each goes to the shard of its document.

@@ -331,8 +331,16 @@ fn addresses_methods_and_media_types_are_refused_by_their_status() {
         medico.get("Patient/a_b").await.refused(400, "value");
         medico.get(&format!("{path}/$everything/x")).await.refused(404, "not-found");
         medico.raw("POST", &path, &[], &body).await.refused(405, "not-supported");
-        let allow = medico.send("PATCH", "Patient", &[], None).await.expect(405);
-        assert!(allow.header("allow").contains("POST"), "{}", allow.header("allow"));
+        let allow = medico
+            .send(
+                "PATCH",
+                &format!("{path}/_history/1"),
+                &[("content-type", "application/json-patch+json")],
+                Some(b"[]".to_vec()),
+            )
+            .await
+            .expect(405);
+        assert!(allow.header("allow").contains("GET"), "{}", allow.header("allow"));
         medico.send("TRACE", &path, &[], None).await.expect(405);
         medico.get_with(&path, &[("accept", "text/turtle")]).await.refused(406, "not-supported");
         medico.get(&format!("{path}?_format=ttl")).await.refused(406, "not-supported");
@@ -343,7 +351,7 @@ fn addresses_methods_and_media_types_are_refused_by_their_status() {
             .await
             .refused(415, "not-supported");
         medico.send("POST", "Patient", &[], Some(body.clone().into_bytes())).await.refused(415, "not-supported");
-        let packed = [("content-type", "application/fhir+json"), ("content-encoding", "gzip")];
+        let packed = [("content-type", "application/fhir+json"), ("content-encoding", "br")];
         medico.send("POST", "Patient", &packed, Some(body.into_bytes())).await.refused(415, "not-supported");
         medico.get("nada/nada/nada/nada/nada").await.refused(404, "not-found");
         // HEAD is GET without its body.
@@ -406,12 +414,21 @@ fn the_capability_statement_says_what_works() {
         let patient = resources.iter().find(|r| r["type"] == "Patient").unwrap();
         let codes: Vec<&str> =
             patient["interaction"].as_array().unwrap().iter().filter_map(|i| i["code"].as_str()).collect();
-        for code in ["read", "vread", "update", "delete", "history-instance", "create", "search-type"] {
+        for code in ["read", "vread", "update", "patch", "delete", "history-instance", "create", "search-type"] {
             assert!(codes.contains(&code), "{code}");
         }
-        assert_eq!(patient["conditionalUpdate"], false);
+        assert_eq!((&patient["conditionalUpdate"], &patient["conditionalDelete"]), (&json!(true), &json!("single")));
+        assert_eq!(
+            statement["patchFormat"],
+            json!([
+                "application/json-patch+json",
+                "application/merge-patch+json",
+                "application/xml-patch+xml",
+                "application/fhir+json",
+                "application/fhir+xml"
+            ])
+        );
         let medico = fhir("medico").await;
-        medico.put("Patient?identifier=x", &patient_with("1")).await.refused(400, "not-supported");
         // Every include that it names, of a few types.
         for name in ["Patient", "Observation", "Location"] {
             let resource = resources.iter().find(|r| r["type"] == name).unwrap();

@@ -16,9 +16,18 @@ use std::path::{Path, PathBuf};
 const BATCH: usize = 200;
 
 /// Examples that the standard itself forbids, and the place that says why.
-const REFUSED: &[(&str, &str)] = &[
+pub const REFUSED: &[(&str, &str)] = &[
+    (
+        "ActivityDefinition-blood-tubes-supply.json",
+        "ActivityDefinition.text.div must have some text or an image (txt-2)",
+    ),
+    (
+        "ActivityDefinition-heart-valve-replacement.json",
+        "ActivityDefinition.text.div must have some text or an image (txt-2)",
+    ),
     ("DeviceMetric-example.json", "DeviceMetric.parent.reference must not refer to DeviceDefinition"),
     ("DeviceUseStatement-example.json", "DeviceUseStatement.reasonReference[0].reference must not refer to Procedure"),
+    ("EventDefinition-example.json", "EventDefinition.text.div must have some text or an image (txt-2)"),
     ("ImplementationGuide-fhir.json", "ImplementationGuide.name ImplementationGuide.status"),
     (
         "MedicationRequest-medrx0301.json",
@@ -26,6 +35,10 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     ("Observation-clinical-gender.json", "Observation.performer[0].reference must not refer to Encounter"),
     ("Questionnaire-qs1.json", "Questionnaire.item[0].item[0].linkId"),
+    (
+        "Questionnaire-zika-virus-exposure-assessment.json",
+        "Questionnaire.text.div must have some text or an image (txt-2)",
+    ),
     ("ig-r4.json", "ImplementationGuide.name ImplementationGuide.status"),
 ];
 

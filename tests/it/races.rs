@@ -32,11 +32,11 @@ fn down_from(n: i64) -> Vec<i64> {
 }
 
 #[test]
-fn r008_fifty_conditional_creates_of_one_identifier_leave_one() {
+fn r008_a_hundred_conditional_creates_of_one_identifier_leave_one() {
     run(async {
         let medico = fhir("medico").await;
         let number = unique();
-        let results = at_once(50, |_| {
+        let results = at_once(100, |_| {
             let (medico, number) = (medico.clone(), number.clone());
             async move {
                 let criteria = format!("identifier=https://www.registraduria.gov.co|{number}");
@@ -46,9 +46,63 @@ fn r008_fifty_conditional_creates_of_one_identifier_leave_one() {
         })
         .await;
         assert_eq!(results.iter().filter(|(status, _)| *status == 201).count(), 1, "{results:?}");
-        assert_eq!(results.iter().filter(|(status, _)| *status == 200).count(), 49);
+        assert_eq!(results.iter().filter(|(status, _)| *status == 200).count(), 99);
         assert_eq!(results.iter().map(|(_, id)| id).collect::<BTreeSet<_>>().len(), 1);
         assert_eq!(medico.get(&format!("Patient?identifier={number}")).await.expect(200).ids().len(), 1);
+    });
+}
+
+#[test]
+fn a_hundred_conditional_updates_of_one_identifier_leave_one() {
+    run(async {
+        let medico = fhir("medico").await;
+        let number = unique();
+        let results = at_once(100, |n| {
+            let (medico, number) = (medico.clone(), number.clone());
+            async move {
+                let mut one = patient_with(&number);
+                one["birthDate"] = format!("19{:02}-01-01", n).into();
+                let target = format!("Patient?identifier=https://www.registraduria.gov.co|{number}");
+                let reply = match n % 4 {
+                    0 => medico.post("", &bundle("transaction", vec![entry("PUT", &target, None, Some(one))])).await,
+                    _ => medico.put(&target, &one).await,
+                };
+                match (n % 4, reply.status) {
+                    (0, 200) => reply.json()["entry"][0]["response"]["status"].as_str().unwrap()[..3].to_owned(),
+                    (_, status) => status.to_string(),
+                }
+            }
+        })
+        .await;
+        assert_eq!(results.iter().filter(|status| *status == "201").count(), 1, "{results:?}");
+        assert_eq!(results.iter().filter(|status| *status == "200").count(), 99, "{results:?}");
+        let ids = medico.get(&format!("Patient?identifier={number}")).await.expect(200).ids();
+        assert_eq!(ids.len(), 1);
+        assert_eq!(versions(&medico, &format!("Patient/{}", ids[0])).await, down_from(100));
+    });
+}
+
+#[test]
+fn patches_at_once_lose_nothing() {
+    run(async {
+        let medico = fhir("medico").await;
+        let number = unique();
+        let one = medico.create(patient_with(&number)).await;
+        let path = format!("Patient/{}", one["id"].as_str().unwrap());
+        let statuses = at_once(60, |n| {
+            let (medico, path, number) = (medico.clone(), path.clone(), number.clone());
+            async move {
+                let add = format!(r#"[{{"op":"add","path":"/name/-","value":{{"text":"{n}"}}}}]"#);
+                let target = if n % 2 == 0 { path } else { format!("Patient?identifier={number}") };
+                let media = [("content-type", "application/json-patch+json")];
+                medico.send("PATCH", &target, &media, Some(add.into_bytes())).await.status
+            }
+        })
+        .await;
+        assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
+        let read = medico.get(&path).await.expect(200);
+        assert_eq!(read.json()["name"].as_array().unwrap().len(), 61);
+        assert_eq!(versions(&medico, &path).await, down_from(61));
     });
 }
 
@@ -77,29 +131,29 @@ fn r008_conditional_creates_in_transactions_leave_one_too() {
 }
 
 #[test]
-fn r006_fifty_updates_with_if_match_win_each_version_once() {
+fn r006_a_hundred_updates_with_if_match_win_each_version_once() {
     run(async {
         let medico = fhir("medico").await;
         let one = medico.create(patient()).await;
         let path = format!("Patient/{}", one["id"].as_str().unwrap());
         // All at version 1: one wins.
-        let statuses = at_once(50, |_| {
+        let statuses = at_once(100, |_| {
             let (medico, path, one) = (medico.clone(), path.clone(), one.clone());
             async move { medico.put_with(&path, &[("if-match", "W/\"1\"")], &one).await.status }
         })
         .await;
         assert_eq!(statuses.iter().filter(|status| **status == 200).count(), 1, "{statuses:?}");
-        assert_eq!(statuses.iter().filter(|status| **status == 412).count(), 49, "{statuses:?}");
+        assert_eq!(statuses.iter().filter(|status| **status == 412).count(), 99, "{statuses:?}");
         assert_eq!(versions(&medico, &path).await, [2, 1]);
         // Each with what it has read: whoever is told 200 for a version is the only one.
-        let won = at_once(50, |n| {
+        let won = at_once(100, |n| {
             let (medico, path) = (medico.clone(), path.clone());
             async move {
                 let mut won = Vec::new();
                 for _ in 0..3 {
                     let mut read = medico.get(&path).await.expect(200).json();
                     let version = read["meta"]["versionId"].as_str().unwrap().to_owned();
-                    read["birthDate"] = format!("19{:02}-01-01", 50 + n % 50).into();
+                    read["birthDate"] = format!("19{:02}-01-01", n).into();
                     let reply = medico.put_with(&path, &[("if-match", &format!("W/\"{version}\""))], &read).await;
                     match reply.status {
                         200 => won.push((version.parse::<i64>().unwrap(), reply.version())),

@@ -1,6 +1,7 @@
 //! From the text under `fhir-profiles/r4` to the registry; the form is described in `src/bin/definitions.rs`.
 
-use super::{Definitions, ElementDef, ElementType, Max, ResourceType, SearchKind, TypeDef, TypeId, TypeKind, ValueSet};
+use super::currency;
+use super::{ElementDef, ElementType, Max, ResourceType, SearchKind, Standard, TypeDef, TypeId, TypeKind, ValueSet};
 use crate::error::{Error, Result};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
@@ -53,8 +54,8 @@ struct ValueSetFact {
     codes: Option<BTreeMap<&'static str, Vec<&'static str>>>,
 }
 
-pub(super) fn read() -> Result<Definitions> {
-    let mut registry = Definitions { value_sets: value_sets(parse(VALUE_SETS)?), ..Definitions::default() };
+pub(super) fn read() -> Result<Standard> {
+    let mut registry = Standard { value_sets: value_sets(parse(VALUE_SETS)?), ..Standard::default() };
     types(parse(TYPES)?, &mut registry)?;
     parameters(parse(SEARCH_PARAMETERS)?, &mut registry);
     compartments(parse(COMPARTMENTS)?, &mut registry);
@@ -70,7 +71,11 @@ fn broken(fact: &str) -> Error {
 }
 
 fn value_sets(facts: Vec<ValueSetFact>) -> HashMap<&'static str, &'static ValueSet> {
-    let read = |fact: ValueSetFact| {
+    let read = |mut fact: ValueSetFact| {
+        if fact.url == currency::VALUE_SET && fact.codes.is_none() {
+            let codes = currency::CODES.split_whitespace().collect();
+            fact.codes = Some(BTreeMap::from([(currency::SYSTEM, codes)]));
+        }
         let mut systems = Vec::new();
         let codes = fact.codes.map(|by_system| {
             systems.extend(by_system.keys().copied());
@@ -88,7 +93,7 @@ fn value_sets(facts: Vec<ValueSetFact>) -> HashMap<&'static str, &'static ValueS
     facts.into_iter().map(read).collect()
 }
 
-fn types(facts: Vec<TypeFact>, registry: &mut Definitions) -> Result<()> {
+fn types(facts: Vec<TypeFact>, registry: &mut Standard) -> Result<()> {
     for (place, fact) in facts.iter().enumerate() {
         let id = TypeId(u16::try_from(place).map_err(Error::internal)?);
         registry.by_name.insert(fact.name, id);
@@ -221,7 +226,7 @@ fn choice_name(name: &str, code: &str) -> &'static str {
     String::leak(text)
 }
 
-fn parameters(facts: Vec<ParameterFact>, registry: &mut Definitions) {
+fn parameters(facts: Vec<ParameterFact>, registry: &mut Standard) {
     registry.parameter_by_url = facts.iter().enumerate().map(|(place, fact)| (fact.url, place)).collect();
     registry.parameters_of = vec![Vec::new(); registry.resources.len()];
     registry.compiled = registry.resources.iter().map(|_| OnceLock::new()).collect();
@@ -240,7 +245,7 @@ fn parameters(facts: Vec<ParameterFact>, registry: &mut Definitions) {
 }
 
 /// A parameter of `Resource` or `DomainResource` belongs to every type made from it.
-fn inherit(registry: &mut Definitions, base: &str, place: usize) {
+fn inherit(registry: &mut Standard, base: &str, place: usize) {
     for t in registry.resource_types() {
         if registry.is_a(registry.resource(t).name, base) {
             registry.parameters_of.get_mut(t.index()).into_iter().for_each(|list| list.push(place));
@@ -248,7 +253,7 @@ fn inherit(registry: &mut Definitions, base: &str, place: usize) {
     }
 }
 
-fn compartments(facts: Vec<CompartmentFact>, registry: &mut Definitions) {
+fn compartments(facts: Vec<CompartmentFact>, registry: &mut Standard) {
     for fact in facts {
         let mut types = vec![Vec::new(); registry.resources.len()];
         for (name, mut codes) in fact.resources {

@@ -4,25 +4,47 @@
 //! embedded here; [`r4`] reads them once. Everything handed out is `'static`, so nothing has to be cloned.
 //! Not here: prose, invariants, profiles, operations, preferred and extensible bindings.
 
+mod currency;
+mod custom;
 mod facts;
 mod resource_type;
 
+pub use custom::{Custom, Unfinished};
 pub use resource_type::ResourceType;
 
 use crate::fhir::path::Expression;
 use std::collections::HashMap;
+use std::ops::Deref;
 use std::sync::{LazyLock, OnceLock};
 
 /// The definitions of R4.
 pub fn r4() -> &'static Definitions {
     // The text is part of the program and a test reads it, so the empty registry below is never met.
-    static R4: LazyLock<Definitions> = LazyLock::new(|| facts::read().unwrap_or_default());
+    static STANDARD: LazyLock<Standard> = LazyLock::new(|| facts::read().unwrap_or_default());
+    static R4: LazyLock<Definitions> = LazyLock::new(|| Definitions::of(&STANDARD));
     &R4
 }
 
-/// The registry.
-#[derive(Default)]
+/// The registry: the standard, and the search parameters that an installation has besides.
 pub struct Definitions {
+    standard: &'static Standard,
+    /// The whole list of each type that has custom parameters, sorted by code.
+    lists: HashMap<ResourceType, Vec<&'static SearchParameter>>,
+    /// What cannot be asked yet.
+    unfinished: Vec<Unfinished>,
+}
+
+impl Deref for Definitions {
+    type Target = Standard;
+
+    fn deref(&self) -> &Standard {
+        self.standard
+    }
+}
+
+/// The standard's own part of the registry.
+#[derive(Default)]
+pub struct Standard {
     types: Vec<TypeDef>,
     by_name: HashMap<&'static str, TypeId>,
     /// Concrete resource types in the order of their names; [`ResourceType`] is a place in it.
@@ -32,7 +54,7 @@ pub struct Definitions {
     parameter_by_url: HashMap<&'static str, usize>,
     /// Places in `parameters` per resource type, sorted by code; their expressions are compiled when first asked for.
     parameters_of: Vec<Vec<usize>>,
-    compiled: Vec<OnceLock<Vec<SearchParameter>>>,
+    compiled: Vec<OnceLock<Vec<&'static SearchParameter>>>,
     /// Compartment -> per resource type the codes of its parameters.
     compartments: HashMap<&'static str, Vec<Vec<&'static str>>>,
 }
@@ -118,10 +140,24 @@ impl TypeDef {
 
     /// As [`Self::element`], with all that is known of the type.
     pub fn member(&self, json_name: &str) -> Option<(&ElementDef, &'static ElementType)> {
+        self.place(json_name).map(|(_, element, element_type)| (element, element_type))
+    }
+
+    /// As [`Self::member`], with the element's place in [`Self::elements`]: what XML is ordered by.
+    pub fn place(&self, json_name: &str) -> Option<(usize, &ElementDef, &'static ElementType)> {
         let place = self.by_json_name.binary_search_by(|(name, _, _)| (*name).cmp(json_name)).ok()?;
-        let (_, element, element_type) = self.by_json_name.get(place)?;
-        let element = self.elements.get(usize::from(*element))?;
-        Some((element, element.types.get(usize::from(*element_type))?))
+        let (_, place, element_type) = self.by_json_name.get(place)?;
+        let element = self.elements.get(usize::from(*place))?;
+        Some((usize::from(*place), element, element.types.get(usize::from(*element_type))?))
+    }
+
+    /// Whether XML says the element by an attribute: the id of what is no resource, the url of an extension.
+    pub fn is_attribute(&self, element: &ElementDef) -> bool {
+        match element.name {
+            "id" => self.kind != TypeKind::Resource,
+            "url" => self.name == "Extension",
+            _ => false,
+        }
     }
 
     /// The element of a FHIRPath name: `value` for `value[x]`.
@@ -145,7 +181,7 @@ impl TypeDef {
 #[derive(Debug)]
 pub struct ValueSet {
     pub url: &'static str,
-    /// Sorted (code, system); none when the package cannot say (currencies, media types, UCUM, one of LOINC's).
+    /// Sorted (code, system); none when the package cannot say (media types, UCUM, one of LOINC's).
     codes: Option<Vec<(&'static str, &'static str)>>,
     systems: Vec<&'static str>,
 }
@@ -219,7 +255,7 @@ pub struct Component {
     pub expression: Expression,
 }
 
-impl Definitions {
+impl Standard {
     /// A resource type, a complex type, a primitive, or a backbone element by its path (`Patient.contact`).
     pub fn type_def(&self, name: &str) -> Option<&TypeDef> {
         self.by_name.get(name).and_then(|id| self.types.get(usize::from(id.0)))
@@ -259,15 +295,17 @@ impl Definitions {
         false
     }
 
-    /// All parameters of a type, `_id`, `_lastUpdated`, `_tag`, `_profile`, `_security`, `_source` among them, sorted by code.
-    pub fn search_parameters(&self, t: ResourceType) -> &[SearchParameter] {
-        self.compiled.get(t.index()).map_or(&[], |compiled| compiled.get_or_init(|| self.compile_parameters(t)))
+    /// The parameters that R4 defines for a type, `_id`, `_lastUpdated`, `_tag`, `_profile`, `_security`, `_source` among
+    /// them, sorted by code.
+    pub fn standard_parameters(&self, t: ResourceType) -> &[&'static SearchParameter] {
+        // Leaked once: the registry lives as long as the process.
+        let compile = || Vec::leak(self.compile_parameters(t)).iter().collect();
+        self.compiled.get(t.index()).map_or(&[], |compiled| compiled.get_or_init(compile))
     }
 
-    pub fn search_parameter(&self, t: ResourceType, code: &str) -> Option<&SearchParameter> {
-        let parameters = self.search_parameters(t);
-        let place = parameters.binary_search_by(|parameter| parameter.code.cmp(code)).ok()?;
-        parameters.get(place)
+    /// Whether R4 itself defines a parameter under this canonical address.
+    pub fn has_parameter(&self, url: &str) -> bool {
+        self.parameter_by_url.contains_key(url)
     }
 
     /// The codes of the reference parameters by which a `t` belongs to a compartment; empty when it never does.
@@ -422,7 +460,7 @@ mod tests {
         let media = r4().value_set("http://hl7.org/fhir/ValueSet/mimetypes").unwrap();
         assert!(media.is_open() && media.contains_code("text/plain"));
         let open = r4().value_sets.values().filter(|set| set.is_open()).count();
-        assert_eq!((r4().value_sets.len(), open), (224, 4));
+        assert_eq!((r4().value_sets.len(), open), (224, 3));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use super::parse::{Ast, Literal, refused};
 use super::{Access, Path, Step, Test};
 use crate::error::Result;
-use crate::fhir::definitions::{Definitions, TypeKind};
+use crate::fhir::definitions::{Standard, TypeKind};
 
 /// A path and the types of the nodes that it can give; no types: it can give nothing.
 #[derive(Default)]
@@ -13,7 +13,7 @@ pub(super) struct Typed {
 }
 
 pub(super) struct Compiler<'d> {
-    pub definitions: &'d Definitions,
+    pub definitions: &'d Standard,
     /// The type of `%resource`.
     pub resource: &'static str,
 }

@@ -9,10 +9,10 @@
 
 mod compile;
 mod evaluate;
-mod parse;
+pub(in crate::fhir) mod parse;
 
 use crate::error::Result;
-use crate::fhir::definitions::Definitions;
+use crate::fhir::definitions::Standard;
 use parse::Literal;
 use serde_json::Value;
 
@@ -80,7 +80,7 @@ impl Expression {
     /// Fails, naming what it is, on a construct, element or type that is not known. An expression for other types only
     /// is none of these: it gives nothing.
     pub fn compile(
-        definitions: &Definitions,
+        definitions: &Standard,
         text: &str,
         resource: &'static str,
         contexts: &[&'static str],

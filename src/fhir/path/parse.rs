@@ -1,4 +1,4 @@
-//! The grammar of FHIRPath that search parameters use: text -> [`Ast`] (<http://hl7.org/fhirpath/N1/#grammar>).
+//! The grammar of FHIRPath that search parameters and patches use: text -> [`Ast`] (<http://hl7.org/fhirpath/N1/#grammar>).
 //!
 //! Names, `.`, `[n]`, calls, `is`, `as`, `|`, `=`, `!=`, `and`, `or`, parentheses, string, integer and boolean literals,
 //! `$this`, `%resource`. Everything else is refused by name.
@@ -12,7 +12,7 @@ const MAX_DEPTH: usize = 32;
 const MAX_STEPS: usize = 512;
 
 #[derive(Debug, PartialEq)]
-pub(super) enum Ast<'t> {
+pub(in crate::fhir) enum Ast<'t> {
     This,
     Resource,
     /// A name at the start of a path: a type or an element.
@@ -32,17 +32,17 @@ pub(super) enum Ast<'t> {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Literal {
+pub(in crate::fhir) enum Literal {
     Text(String),
     Integer(i64),
     Boolean(bool),
 }
 
-pub(super) fn refused(text: impl std::fmt::Display) -> Error {
+pub(in crate::fhir) fn refused(text: impl std::fmt::Display) -> Error {
     Error::new(Kind::NotSupported, format!("FHIRPath: {text}"))
 }
 
-pub(super) fn parse(text: &str) -> Result<Ast<'_>> {
+pub(in crate::fhir) fn parse(text: &str) -> Result<Ast<'_>> {
     if text.len() > MAX_TEXT {
         return Err(refused("the expression is longer than 16 kB"));
     }

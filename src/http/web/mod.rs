@@ -6,6 +6,7 @@
 //! | `/registro` | [`register`] |
 //! | `/admin/...` | [`admin`] |
 //! | `/assets/...` | [`assets`] |
+//! | `/conectar` | [`connect`] |
 //! | `/admision/...` | [`admission`] |
 //! | `/resultados/...` | [`lab`] |
 //! | `/mi-historia/...` | [`own`] |
@@ -15,6 +16,7 @@
 pub mod admin;
 pub mod admission;
 pub mod assets;
+pub mod connect;
 pub mod lab;
 pub mod medico;
 pub mod own;
@@ -67,6 +69,7 @@ fn open(config: &mut web::ServiceConfig) {
                 .route(web::post().to(register::submit))
                 .default_service(other("GET, HEAD, POST")),
         )
+        .configure(connect::routes)
         .service(web::resource("/idioma/{code}").route(web::get().to(session::choose)).default_service(other("GET")))
         .service(web::resource("/tema/{code}").route(web::get().to(session::choose)).default_service(other("GET")))
         .service(

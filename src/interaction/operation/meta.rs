@@ -195,7 +195,7 @@ pub(in crate::interaction) async fn change(unit: &mut Unit<'_>, change: &MetaCha
     }
     members.insert("meta".to_owned(), Value::Object(meta.clone()));
     let mut content = Content::new(resource);
-    content.check(resource_type)?;
+    content.check(unit.app, resource_type)?;
     let place = Place { id: current.id.clone(), documento_id: current.documento_id.clone() };
     let kept = unit.keep(&access, "PUT", place, content, Some(&current)).await?;
     let (Some(version), Some(updated)) = (kept.version, kept.updated) else {

@@ -4,6 +4,8 @@ mod everything;
 mod explain;
 mod identify;
 mod meta;
+mod reindex;
+mod validate;
 
 use crate::error::{Error, Kind, Result};
 use crate::interaction::Interaction;
@@ -16,6 +18,10 @@ pub(super) use explain::run as explain;
 pub use identify::identify;
 pub use meta::{Labels, MetaChange};
 pub(super) use meta::{change as meta_change, run as meta};
+pub use reindex::Ask as Reindex;
+pub(super) use reindex::run as reindex;
+pub use validate::Validate;
+pub(super) use validate::{problems, run as validate};
 
 /// The operation at a place: `$everything` at `Patient/1`.
 pub(super) fn parse(
@@ -29,6 +35,10 @@ pub(super) fn parse(
     let reads = matches!(method, Method::Get | Method::Post);
     match (operation, place) {
         ("$explain", []) if method == Method::Get => Ok(Interaction::Explain { query: query.to_owned() }),
+        ("$reindex", []) if method == Method::Get => Ok(Interaction::Reindex(Reindex::List)),
+        ("$reindex", []) if method == Method::Post => {
+            Ok(Interaction::Reindex(Reindex::Start { query: parameters(query, body)? }))
+        }
         ("$everything", [kind @ ("Patient" | "Encounter"), id]) if reads => {
             let query = parameters(query, body)?;
             Ok(Interaction::Everything { kind: resource_type(kind)?, id: checked(id)?, query })
@@ -46,7 +56,9 @@ pub(super) fn parse(
             let change = MetaChange::new(resource_type, id, operation == "$meta-add", if_match(conditions)?, body)?;
             Ok(Interaction::MetaChange(Box::new(change)))
         }
-        ("$explain", [])
+        ("$validate", [name]) => validate::parse(method, resource_type(name)?, None, query, body),
+        ("$validate", [name, id]) => validate::parse(method, resource_type(name)?, Some(checked(id)?), query, body),
+        ("$explain" | "$reindex", [])
         | ("$everything", ["Patient" | "Encounter", _] | ["Patient" | "Encounter"])
         | ("$meta-add" | "$meta-delete", [_, _]) => {
             Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method"))
@@ -59,6 +71,15 @@ pub(super) fn parse(
             let name = if known { operation } else { "$..." };
             Err(Error::new(Kind::NotFound, format!("the operation {name} is not supported here")))
         }
+    }
+}
+
+/// `$reindex/{job}`
+pub(super) fn job(method: Method, job: &str) -> Result<Interaction> {
+    match method {
+        Method::Get => Ok(Interaction::Reindex(Reindex::Look { job: job.to_owned() })),
+        Method::Delete => Ok(Interaction::Reindex(Reindex::Cancel { job: job.to_owned() })),
+        _ => Err(Error::new(Kind::MethodNotAllowed, "the address does not have this method")),
     }
 }
 

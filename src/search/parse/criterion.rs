@@ -1,7 +1,7 @@
 //! One parameter that picks resources -> [`Clause`].
 
 use super::Parser;
-use super::known::{shown, unknown, unsupported};
+use super::known::{finished, shown, unknown, unsupported};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{Component, ResourceType, SearchKind, SearchParameter};
 use crate::fhir::reference::is_id;
@@ -26,6 +26,7 @@ impl Parser<'_> {
         let (code, modifier) = name.split_once(':').map_or((name, None), |(code, modifier)| (code, Some(modifier)));
         let values = self.values(name, value)?;
         let definitions = self.context.definitions;
+        finished(definitions, self.t, name, code)?;
         let parameter = definitions.search_parameter(self.t, code).filter(|parameter| parameter.expression.is_some());
         let Some(parameter) = parameter else {
             return Err(unknown(self.t, name, code, definitions.search_parameters(self.t)));
@@ -44,6 +45,7 @@ impl Parser<'_> {
     pub(super) fn words(&mut self, name: &str, value: &str) -> Result<()> {
         let values = self.values(name, value)?;
         let definitions = self.context.definitions;
+        finished(definitions, self.t, name, name)?;
         let parameter = definitions.search_parameter(self.t, name);
         let Some(parameter) = parameter else {
             return Err(unknown(self.t, name, name, definitions.search_parameters(self.t)));

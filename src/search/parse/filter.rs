@@ -7,7 +7,7 @@
 
 use super::Parser;
 use super::criterion::missing;
-use super::known::{shown, unknown};
+use super::known::{finished, shown, unknown};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{SearchKind, SearchParameter};
 use crate::search::hash::Form;
@@ -218,6 +218,7 @@ impl Parser<'_> {
             return Err(told(Error::at(Kind::NotSupported, "_filter", "chains are not supported")));
         }
         let definitions = self.context.definitions;
+        finished(definitions, self.t, test.name, test.name).map_err(told)?;
         let parameter = definitions.search_parameter(self.t, test.name).filter(|one| one.expression.is_some());
         let parameter = parameter
             .ok_or_else(|| told(unknown(self.t, test.name, test.name, definitions.search_parameters(self.t))))?;

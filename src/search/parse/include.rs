@@ -1,7 +1,7 @@
 //! `_include` and `_revinclude` -> [`Include`].
 
 use super::Parser;
-use super::known::shown;
+use super::known::{finished, shown};
 use super::link::no_reference;
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{ResourceType, SearchKind};
@@ -51,7 +51,10 @@ impl Parser<'_> {
     }
 
     fn reference_of(&self, holder: ResourceType, code: &str) -> Result<&'static str, String> {
-        let all = self.context.definitions.search_parameters(holder).iter();
+        let definitions = self.context.definitions;
+        finished(definitions, holder, code, code)
+            .map_err(|error| error.issues.into_iter().map(|one| one.text).collect::<String>())?;
+        let all = definitions.search_parameters(holder).iter();
         let codes = all.filter(|one| one.kind == SearchKind::Reference && one.expression.is_some()).map(|one| one.code);
         match codes.clone().find(|one| *one == code) {
             Some(code) => Ok(code),

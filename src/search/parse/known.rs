@@ -1,7 +1,7 @@
 //! What is told when a parameter or modifier is not known: its name, and what is.
 
-use crate::error::{Error, Issue, Kind};
-use crate::fhir::definitions::{ResourceType, SearchKind, SearchParameter};
+use crate::error::{Error, Issue, Kind, Result};
+use crate::fhir::definitions::{Definitions, ResourceType, SearchKind, SearchParameter};
 use crate::search::param::token::{has_concepts, has_identifier, has_text};
 use crate::search::param::uri;
 
@@ -30,7 +30,7 @@ pub fn shown(name: &str) -> String {
 }
 
 /// `code` (of `name`, which may carry a modifier) is none of `known`.
-pub fn unknown(t: ResourceType, name: &str, code: &str, known: &[SearchParameter]) -> Error {
+pub fn unknown(t: ResourceType, name: &str, code: &str, known: &[&SearchParameter]) -> Error {
     let text = if code == "_has" {
         "is written _has:Type:reference:parameter".to_owned()
     } else if code == "_type" {
@@ -47,6 +47,16 @@ pub fn unknown(t: ResourceType, name: &str, code: &str, known: &[SearchParameter
         format!("is no search parameter of {t}; the nearest are {}", nearest(code, known).join(", "))
     };
     Error::at(Kind::NotSupported, shown(name), text)
+}
+
+/// Whether a parameter can be asked: one that is being built would miss what was not read for it yet. `name`: as given.
+pub fn finished(definitions: &Definitions, t: ResourceType, name: &str, code: &str) -> Result<()> {
+    let Some(percent) = definitions.unfinished(t, code) else { return Ok(()) };
+    let text = format!(
+        "{t}.{} cannot be asked yet: $reindex has read {percent} % of the stored resources for it",
+        shown(code)
+    );
+    Err(Error::at(Kind::NotSupported, shown(name), text))
 }
 
 /// A modifier that the parameter does not take; tells those that it does.

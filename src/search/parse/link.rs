@@ -1,7 +1,7 @@
 //! Chained parameters and `_has` -> [`Link`].
 
 use super::Parser;
-use super::known::{nearest, shown, unsupported};
+use super::known::{finished, nearest, shown, unsupported};
 use crate::error::{Error, Kind, Result};
 use crate::fhir::definitions::{ResourceType, SearchKind, SearchParameter};
 use crate::search::link::{Link, Way};
@@ -46,7 +46,8 @@ impl Parser<'_> {
 
     /// The reference parameter `code` of a type.
     fn joining(&self, t: ResourceType, name: &str, code: &str) -> Result<&'static SearchParameter> {
-        let all = self.context.definitions.search_parameters(t).iter();
+        finished(self.context.definitions, t, name, code)?;
+        let all = self.context.definitions.search_parameters(t).iter().copied();
         let mut references = all.filter(|one| one.kind == SearchKind::Reference && one.expression.is_some());
         match references.clone().find(|parameter| parameter.code == code) {
             Some(parameter) => Ok(parameter),
@@ -67,6 +68,7 @@ impl Parser<'_> {
         let held = held.and_then(|(holder, code)| definitions.search_parameter(holder, code));
         let has_it = |t: &ResourceType| {
             held.is_some_and(|one| reference::points_at(one, *t))
+                || definitions.unfinished(*t, next).is_some()
                 || definitions.search_parameter(*t, next).is_some_and(|one| one.expression.is_some())
         };
         let targets = ResourceType::all().filter(|t| reference::points_at(parameter, *t));

@@ -199,8 +199,8 @@ fn foreign(path: &Path) -> Result<(), ConfigError> {
     }
     let entries = std::fs::read_dir(path).map_err(|e| cannot(path, "read", &e))?;
     let mut names = entries.filter_map(|entry| entry.ok().map(|entry| entry.file_name()));
-    // Volumes are born with lost+found.
-    if names.all(|name| name == "lost+found" || name == "historia.toml") {
+    // Volumes are born with lost+found; `historia certs` may have come first.
+    if names.all(|name| name == "lost+found" || name == "historia.toml" || name == "tls") {
         return Ok(());
     }
     Err(ConfigError::new(KEY, format!("{} holds files that are not historia's: name an empty folder", path.display())))

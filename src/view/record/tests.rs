@@ -184,6 +184,7 @@ fn allergies_have_states_that_never_look_alike() {
         actor: "a".into(),
         documento_id: "-".into(),
         patient: None,
+        language: Language::En,
         request_id: "r".into(),
     };
     assert_eq!(state("", Sees::of(&admission)), AllergyState::Hidden);

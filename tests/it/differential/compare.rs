@@ -3,6 +3,7 @@
 use crate::differential::world::{SIDES, World};
 use crate::harness::Reply;
 use historia::fhir::definitions::{self, ResourceType};
+use historia::fhir::format::{Limits, parse_xml};
 use historia::search::Context;
 use historia::search::hash::Hasher;
 use historia::search::index::columns;
@@ -74,7 +75,12 @@ pub fn difference(world: &World, order: Order, pages: &[Pages; 2]) -> Option<Str
 
 /// The body, canonical; of a page in an order of its own, what stands around the entries and how many they are.
 fn said(world: &World, side: usize, reply: &Reply, sorted: bool) -> String {
-    let Ok(mut body) = serde_json::from_slice::<Value>(&reply.body) else {
+    let read = if reply.header("content-type").starts_with("application/fhir+xml") {
+        parse_xml(&reply.body, &Limits::default()).ok()
+    } else {
+        serde_json::from_slice::<Value>(&reply.body).ok()
+    };
+    let Some(mut body) = read else {
         return world.canonical(side, &without_times(&reply.text()));
     };
     steady(&mut body);

@@ -231,7 +231,7 @@ fn pair(world: &mut World, locations: [&str; 2]) {
 }
 
 /// Kinds and statuses without which the comparison would have compared little; the first ones in `make test` too.
-const MUST: [(&str, u16); 20] = [
+const MUST: [(&str, u16); 24] = [
     ("create", 201),
     ("update", 200),
     ("delete", 204),
@@ -252,6 +252,10 @@ const MUST: [(&str, u16); 20] = [
     ("search", 400),
     ("scope", 200),
     ("scope", 400),
+    ("patch", 200),
+    ("patch", 422),
+    ("conditional write", 201),
+    ("conditional write", 200),
 ];
 const MUST_SOON: usize = 9;
 

@@ -40,7 +40,7 @@ impl Request {
     }
 }
 
-const KINDS: [(usize, &str); 17] = [
+const KINDS: [(usize, &str); 18] = [
     (12, "create"),
     (9, "update"),
     (3, "update as create"),
@@ -57,7 +57,8 @@ const KINDS: [(usize, &str); 17] = [
     (4, "hl7"),
     (2, "refused method"),
     (2, "broken"),
-    (2, "conditional write"),
+    (6, "conditional write"),
+    (6, "patch"),
 ];
 
 const ROLES: [(usize, &str); 7] = [
@@ -116,6 +117,10 @@ pub fn next(rng: &mut Rng, world: &mut World, visits: &mut Visits) -> Vec<Reques
         "refused method" => refused_method(rng, world, who),
         "broken" => broken(rng, world),
         "conditional write" => conditional_write(rng, world, who),
+        "patch" => {
+            let target = target(rng, world);
+            patch(rng, &target, who)
+        }
         _ => {
             let part = *rng.pick(&["", "", "", "?_summary=text", "?_summary=true", "?_elements=status", "/$meta"]);
             let path = format!("{}{part}", target(rng, world));
@@ -273,6 +278,14 @@ fn bundled(rng: &mut Rng, world: &mut World) -> Request {
         let resource = update.body.and_then(|body| serde_json::from_str(&body).ok());
         entries.push(entry("PUT", &update.path, None, resource));
     }
+    for _ in 0..rng.below(3) {
+        let write = conditional_write(rng, world, "integracion");
+        let json_patch = write.headers.iter().any(|(_, value)| value == "application/json-patch+json");
+        if !json_patch {
+            let resource = write.body.and_then(|body| serde_json::from_str(&body).ok());
+            entries.push(entry(write.method, &write.path, None, resource));
+        }
+    }
     if rng.chance(20) {
         let reference = format!("Patient?identifier={}", document(rng, world));
         let one = resource(rng, world, "Observation", &reference);
@@ -345,25 +358,75 @@ fn message(rng: &mut Rng, world: &mut World, visits: &mut Visits) -> Vec<Request
 
 fn refused_method(rng: &mut Rng, world: &World, who: &'static str) -> Request {
     let path = target(rng, world);
-    let patch = json!([{"op": "replace", "path": "/status", "value": "final"}]);
     match rng.below(4) {
-        0 => {
-            let request = Request::new("refused method", who, "PATCH", path);
-            Request { body: Some(patch.to_string()), ..request.header("content-type", "application/json-patch+json") }
-        }
+        0 => Request::new("refused method", who, "PATCH", format!("{path}/_history/1")).body(&json!({})),
         1 => Request::new("refused method", who, "POST", path).body(&json!({"resourceType": "Patient"})),
         2 => Request::new("refused method", who, "PUT", format!("{path}/_history/1")).body(&json!({})),
         _ => Request::new("refused method", who, "DELETE", format!("{path}/_history")),
     }
 }
 
+/// By both documents, of what most types have and some have not.
+fn patch(rng: &mut Rng, target: &str, who: &'static str) -> Request {
+    let resource_type = target.split(['/', '?']).next().unwrap_or_default();
+    let who = if who == "medico" { writer(rng, resource_type) } else { who };
+    let language = *rng.pick(&["es", "es-CO", "no es"]);
+    let request = Request::new("patch", who, "PATCH", target);
+    let part = |name: &str, kind: &str, value: &str| json!({"name": name, kind: value});
+    let parameters =
+        |parts: Vec<Value>| json!({"resourceType": "Parameters", "parameter": [{"name": "operation", "part": parts}]});
+    let request = match rng.below(6) {
+        0 | 1 => {
+            let operations = json!([{"op": "add", "path": "/language", "value": language}]);
+            Request {
+                body: Some(operations.to_string()),
+                ..request.header("content-type", "application/json-patch+json")
+            }
+        }
+        2 => {
+            let operations = json!([{"op": "replace", "path": "/status", "value": "final"}]);
+            Request {
+                body: Some(operations.to_string()),
+                ..request.header("content-type", "application/json-patch+json")
+            }
+        }
+        3 => request.body(&parameters(vec![
+            part("type", "valueCode", "delete"),
+            part("path", "valueString", &format!("{resource_type}.language")),
+        ])),
+        4 => request.body(&parameters(vec![
+            part("type", "valueCode", "delete"),
+            part("path", "valueString", &format!("{resource_type}.identifier")),
+        ])),
+        _ => request.body(&parameters(vec![
+            part("type", "valueCode", "add"),
+            part("path", "valueString", resource_type),
+            part("name", "valueString", "language"),
+            part("value", "valueCode", language),
+        ])),
+    };
+    if rng.chance(15) { request.header("if-match", "W/\"1\"") } else { request }
+}
+
 fn conditional_write(rng: &mut Rng, world: &mut World, who: &'static str) -> Request {
-    let path = format!("Patient?identifier={}", document(rng, world));
-    match rng.chance(50) {
-        true => Request::new("conditional write", who, "DELETE", path),
-        false => {
-            let one = resource(rng, world, "Patient", "");
-            Request::new("conditional write", who, "PUT", path).body(&one)
+    let number = document(rng, world);
+    let subject = subject(rng, world);
+    let path = match rng.below(4) {
+        0 => format!("Patient?identifier={number}&birthdate=lt1995"),
+        1 => format!("Observation?patient={subject}&code=http://loinc.org|29463-7"),
+        _ => format!("Patient?identifier={number}"),
+    };
+    let resource_type = path.split('?').next().unwrap_or_default().to_owned();
+    match rng.below(4) {
+        0 => Request::new("conditional write", who, "DELETE", path),
+        1 => Request { kind: "conditional write", ..patch(rng, &path, who) },
+        _ => {
+            let mut one = resource(rng, world, &resource_type, &subject);
+            if resource_type == "Patient" {
+                one["identifier"] = json!([{"value": number}]);
+            }
+            let request = Request::new("conditional write", writer(rng, &resource_type), "PUT", path).body(&one);
+            if rng.chance(10) { request.header("if-none-match", "*") } else { request }
         }
     }
 }
@@ -379,8 +442,8 @@ fn broken(rng: &mut Rng, world: &World) -> Request {
         2 => raw(json(new("POST", "Patient")), "{\"resourceType\": \"Patient\","),
         3 => raw(json(new("POST", "Patient")), "{\"resourceType\":\"Patient\",\"active\":true,\"active\":false}"),
         4 => raw(new("POST", "Patient").header("content-type", "text/csv"), "a,b"),
-        5 => raw(new("POST", "Patient").header("content-type", "application/fhir+xml"), "<Patient/>"),
-        6 => new("GET", &one).header("accept", "application/fhir+xml"),
+        5 => raw(new("POST", "Patient").header("content-type", "text/turtle"), "<Patient/>"),
+        6 => new("GET", &one).header("accept", "text/turtle"),
         7 => new("GET", "Patient/$nada"),
         8 => new("GET", "/nada"),
         9 => raw(json(new("POST", "")), "{\"resourceType\":\"Patient\"}"),

@@ -211,6 +211,13 @@ impl Instance {
         self.text("database_url")
     }
 
+    /// The most memory that the server has taken so far, in bytes.
+    pub fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap_or_default();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        line.split_whitespace().next().and_then(|kb| kb.parse::<usize>().ok()).map_or(0, |kb| kb * 1024)
+    }
+
     pub fn pid(&self) -> u64 {
         self.ready["pid"].as_u64().expect("a pid")
     }

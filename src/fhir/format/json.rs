@@ -7,26 +7,10 @@
 //! lose what the first one kept. It does not know FHIR's types: `fhir::validate` does.
 
 use crate::error::{Error, Issue, Kind, Result};
+use crate::fhir::format::{Limits, position};
 use crate::fhir::resource::Place;
 use serde_json::map::Entry;
 use serde_json::{Map, Number, Value};
-
-/// What a text may cost.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Objects and arrays inside each other. Everything that walks a resource recurses at most this deep.
-    pub depth: usize,
-    /// Characters of one number. R4 asks for 18 digits; 64 leaves room and keeps arithmetic on it cheap.
-    pub number: usize,
-    /// Values in one text: small ones take some thirty times their text in memory.
-    pub values: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits { depth: 64, number: 64, values: 4_000_000 }
-    }
-}
 
 /// Larger exponents have no medical meaning, and make comparison overflow.
 const MAX_EXPONENT: i32 = 300;
@@ -43,6 +27,16 @@ pub fn parse_json(bytes: &[u8], limits: &Limits) -> Result<Value> {
     let mut reader = Reader { text, at: 0, values: 0, root: String::new(), limits };
     let result = reader.document();
     result.map_err(|fault| reader.error(fault))
+}
+
+/// The number of a text that is nothing else, with all its digits.
+pub(super) fn number(text: &str, limits: &Limits) -> std::result::Result<Number, (Kind, String)> {
+    let mut reader = Reader { text, at: 0, values: 0, root: String::new(), limits };
+    match reader.number() {
+        Ok(Value::Number(number)) if reader.at == text.len() => Ok(number),
+        Err(fault) if fault.kind == Kind::TooCostly => Err((fault.kind, fault.text)),
+        _ => Err((Kind::Structure, "must be a number".to_owned())),
+    }
 }
 
 /// A fault at the current position; `path` is relative to the root, whose name may be known only later.
@@ -367,14 +361,6 @@ fn located(mut fault: Fault, place: &Place) -> Fault {
         fault.path = Some(place.to_string());
     }
     fault
-}
-
-/// Line and column (in bytes), from one.
-fn position(bytes: &[u8], at: usize) -> (usize, usize) {
-    let before = bytes.get(..at.min(bytes.len())).unwrap_or_default();
-    let line = before.iter().filter(|b| **b == b'\n').count() + 1;
-    let column = before.iter().rev().take_while(|b| **b != b'\n').count() + 1;
-    (line, column)
 }
 
 #[cfg(test)]
