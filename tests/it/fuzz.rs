@@ -164,7 +164,7 @@ fn in_both(world: &World, value: &Value) -> Result<(), String> {
     let limits = &world.limits;
     world.read.fetch_add(1, Ordering::Relaxed);
     let Some(t) = value["resourceType"].as_str().and_then(ResourceType::parse) else { return Ok(()) };
-    let valid = validate(r4(), t, value).is_empty();
+    let valid = validate(r4(), t, value, 1 << 20).is_empty();
     world.valid.fetch_add(u64::from(valid), Ordering::Relaxed);
     let text = value.to_string();
     parse_json(&pretty_json(text.as_bytes()), limits).map_err(|e| format!("its pretty form: {e}"))?;

@@ -36,7 +36,7 @@ fn everything_odd_is_said_in_both() {
     assert_eq!(written(JSON), XML);
     let error = read(XML).unwrap_err().to_string();
     assert!(error.starts_with("Patient.contact[0].name.text: must have a value or extensions"), "{error}");
-    let issues = validate(r4(), ResourceType::parse("Patient").unwrap(), &value);
+    let issues = validate(r4(), ResourceType::parse("Patient").unwrap(), &value, 1 << 20);
     assert!(issues.is_empty(), "{issues:?}");
 }
 
