@@ -1,7 +1,7 @@
 //! What a page must not let pass in silence: an order against an allergy however it is typed, doses that are none, a death,
 //! two who correct one patient, the document of another patient.
 
-use crate::harness::browser::Browser;
+use crate::harness::browser::{Browser, hidden};
 use crate::harness::data::patient_with;
 use crate::harness::fhir::account;
 use crate::harness::{Fhir, fhir, run, server, unique};
@@ -264,11 +264,13 @@ fn nobody_disables_the_own_account_and_is_told_so() {
         let address = format!("/admin/cuentas/{usuario}/deshabilitar");
         let told = admin.get(&address).await;
         shows(&admin.follow(&told).await.expect(200), "Es su propia cuenta");
-        let users = admin.get("/admin/cuentas").await.expect(200);
-        let form = crate::harness::browser::value_of(&users.text(), "form").unwrap_or_default();
-        let csrf = crate::harness::browser::value_of(&users.text(), "csrf").unwrap_or_default();
-        let told = admin.post(&address, &[("form", &form), ("csrf", &csrf)]).await;
+        // The form of another account, sent to the own one.
+        let (other, _) = server().login("medico");
+        let others = format!("/admin/cuentas/{other}/deshabilitar");
+        let dialog = admin.get(&others).await.expect(200);
+        let hidden = hidden(&dialog.text(), &others);
+        let fields: Vec<(&str, &str)> = hidden.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let told = admin.post(&address, &fields).await;
         shows(&admin.follow(&told).await.expect(200), "Es su propia cuenta");
-        admin.get("/admin/cuentas").await.expect(200);
     });
 }
