@@ -45,7 +45,10 @@ const WIDE: &[(&str, &str)] = &[
         "conditional references of a whole Bundle in one query",
     ),
     ("select not exists (select 1 from resource) and not exists", "`historia copy`: whether the target is empty"),
-    ("select r.resource_type from resource r where r.keys && $1", "deletion: anything may point at a resource"),
+    (
+        "select w.key, r.resource_type from unnest($1::int8[]) w(key) join resource r",
+        "deletion: anything may point at a resource",
+    ),
     ("select count(*) from resource where resource_type = any($1)", "`$reindex` counts what it will read"),
     ("select documento_id, resource_type, id, version, patient, nullif(", "`$reindex` reads the rows of all patients"),
     ("select s.documento_id, s.resource_type, s.id, s.key, s.value", "`$reindex`: the texts of the rows that it reads"),
