@@ -142,6 +142,7 @@ fn made(
     let name = common.name(visit.reader.language);
     let mut made = observation::observation(of, common.category, concept(&[common.code], name));
     let typed = form.typed("valor");
+    problems.long_text(&visit.reader, form, &["valor", "nota"]);
     if typed.is_empty() {
         problems.add("valor", visit.text("form.missing"));
     } else if common.is_text() {

@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 
 /// Longest value of a line.
 const LONGEST: usize = 200;
+/// The longest note and the longest value in words.
+const LONGEST_TEXT: usize = 4000;
 
 /// Of a draft whose form was saved before, and says something else: where that leads, when it was, and before the names of
 /// the fields that were saved otherwise.
@@ -156,10 +158,19 @@ impl Problems {
 
     /// Lines that are longer than a line is: a browser keeps to that, another program may not.
     pub fn long(&mut self, reader: &Reader, form: &Form, names: &[&'static str]) {
+        self.above(LONGEST, reader, form, names);
+    }
+
+    /// Texts that are longer than a page of paper holds.
+    pub fn long_text(&mut self, reader: &Reader, form: &Form, names: &[&'static str]) {
+        self.above(LONGEST_TEXT, reader, form, names);
+    }
+
+    fn above(&mut self, most: usize, reader: &Reader, form: &Form, names: &[&'static str]) {
         for name in names {
             let n = form.typed(name).chars().count();
-            if n > LONGEST {
-                let places = [("n", n.to_string()), ("most", LONGEST.to_string())];
+            if n > most {
+                let places = [("n", n.to_string()), ("most", most.to_string())];
                 let places = places.each_ref().map(|(name, value)| (*name, value.as_str()));
                 self.add(name, reader.fill("form.too_long", &places));
             }

@@ -211,9 +211,9 @@ fn entries_that_write_one_resource_are_refused_however_they_name_it() {
             (&criteria, &criteria, "PUT"),
         ] {
             let reply = medico.post("", &twice(a, b, method)).await.refused(400, "invalid");
-            assert_eq!(reply.expressions(), [at.clone()], "{a} {b}");
+            assert_eq!(reply.expressions(), std::slice::from_ref(&at), "{a} {b}");
         }
-        let reply = medico.post("", &twice(&absent, &absent.replace("identifier", "identifier"), "PUT")).await;
+        let reply = medico.post("", &twice(&absent, &absent, "PUT")).await;
         assert_eq!((reply.status, reply.expressions()), (412, vec![at]), "{}", reply.text());
         assert_eq!(medico.get(&address).await.expect(200).version(), 1);
     });

@@ -78,8 +78,8 @@ fn five_thousand_entries_are_one_commit_of_few_statements() {
                     changed["id"] = id.split('/').nth(1).into();
                     entry("PUT", id, None, Some(changed))
                 }
-                ..2_000 => entry("PATCH", id, None, Some(amended.clone())),
-                ..3_000 => entry("GET", id, None, None),
+                1_000..2_000 => entry("PATCH", id, None, Some(amended.clone())),
+                2_000..3_000 => entry("GET", id, None, None),
                 _ => entry("DELETE", id, None, None),
             });
         }

@@ -47,7 +47,7 @@ fn certificates_are_made_kept_and_renewed() {
     let read = |name: &str| std::fs::read(tls.join(name)).unwrap();
     let mode = |name: &str| std::fs::metadata(tls.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(""), mode("ca.key"), mode("server.key")), (0o700, 0o600, 0o600));
-    let all = |names: [&str; 4]| names.map(|name| read(name));
+    let all = |names: [&str; 4]| names.map(read);
     let files = ["ca.crt", "ca.key", "server.crt", "server.key"];
     let before = all(files);
 

@@ -353,6 +353,12 @@ fn numbers_mean_the_same_in_both_languages_and_what_cannot_be_is_refused() {
             ];
             browser.fill(&form, &send, &values).await.expect(status);
         }
+        // A note is no book.
+        let form = browser.get(&observe).await.expect(200);
+        let note = "x".repeat(4001);
+        let values =
+            [("codigo", "2823-3"), ("valor", "4"), ("fecha", "06/05/2024"), ("hora", "07:10"), ("nota", &note)];
+        browser.fill(&form, &send, &values).await.expect(422);
         let found = medico.get(&format!("Observation?patient={id}&code=2823-3&_sort=_lastUpdated")).await.json();
         let codes: Vec<String> = found["entry"]
             .as_array()

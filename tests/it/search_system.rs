@@ -196,7 +196,7 @@ fn compartments_hold_what_their_definitions_say() {
         check(&format!("{visit}/Observation?_include=Observation:subject"), &[&seen, &subject]).await;
         check(&format!("{subject}/Observation?performer:Practitioner.family=rojas"), &[&seen]).await;
         let sorted = integracion.get(&format!("{subject}/Observation?_sort=-date&_count=1")).await.expect(200);
-        assert_eq!(references(&sorted.resources()), [later.clone()]);
+        assert_eq!(references(&sorted.resources()), std::slice::from_ref(&later));
         assert!(sorted.link("self").unwrap().contains(&format!("/fhir/{subject}/Observation?")));
         assert_eq!(integracion.all(&sorted.link("self").unwrap()).await.len(), 3);
         // The token is of the compartment.

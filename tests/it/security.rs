@@ -241,7 +241,7 @@ fn f144_filters_and_paths_have_limits() {
             assert_eq!(reply.status, 400, "{}", reply.text());
             assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
         }
-        let chain = vec!["subject:Patient.link"; 12].join(".");
+        let chain = ["subject:Patient.link"; 12].join(".");
         let reply = medico.get(&format!("Observation?{chain}=x")).await;
         assert_eq!(reply.status, 400, "{}", reply.text());
     });

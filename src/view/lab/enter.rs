@@ -391,6 +391,7 @@ fn made(visit: &Visit, target: &Target, asked: &Asked, form: &Form, problems: &m
     let mut all = Vec::new();
     for exam in asked.exams.iter().filter(|exam| !form.typed(&exam.value).is_empty()) {
         let common = exam.common;
+        problems.long_text(&visit.reader, form, &[exam.value.as_str()]);
         let mut one = observation(&by, "laboratory", concept(&[common.code], common.name(visit.reader.language)));
         put(&mut one, "status", json!("preliminary"));
         put(&mut one, "issued", json!(visit.reader.now.to_string()));

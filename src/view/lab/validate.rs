@@ -295,6 +295,7 @@ fn applied(visit: &Visit, known: &Known, form: &Form, problems: &mut Problems) -
     let stored = &known.result;
     let mut result = stored.clone();
     let released = is_released(stored);
+    problems.long_text(&visit.reader, form, &["valor", "nota", "motivo", "aviso", "sinaviso"]);
     let other_value = changed(visit, known, &mut result, form, problems);
     let mut notes: Vec<Value> = list(stored, "note").cloned().collect();
     let note = |said: String| json!({"authorString": visit.name, "time": visit.reader.now.to_string(), "text": said});
