@@ -45,7 +45,7 @@ pub const PAGES: &[Listed] = &[
     at("medico", "chart", CHART),
     at("medico", "chart, all of it", "/paciente/CC-51999208?todo=1"),
     by("medico", "one result", CHART, "/registro/Observation/", ""),
-    by("medico", "correct a result", CHART, "/registro/Observation/", "/corregir"),
+    by("medico", "correct an entry", CHART, "/registro/Condition/", "/corregir"),
     at("medico", "vital signs", "/paciente/CC-51999208/signos"),
     at("medico", "observation, found", "/paciente/CC-51999208/observacion?q=glu"),
     at("medico", "observation", "/paciente/CC-51999208/observacion?codigo=2823-3"),
