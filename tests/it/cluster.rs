@@ -21,6 +21,10 @@ use std::fmt::Write;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+/// Statements that are sent on one node only, because Citus refuses them.
+const ONE_NODE: &[(&str, &str)] =
+    &[("update resource r set version = k.version", "on a cluster each version is a statement of its own")];
+
 /// Statements that look at more than one patient's shard, by how they begin, each with its reason. Everything else that
 /// touches a distributed table is one-patient work.
 const WIDE: &[(&str, &str)] = &[
@@ -205,12 +209,12 @@ fn every_statement_of_one_patient_is_one_task() {
                     .map(|sql| format!("{module}: cannot be counted on Citus: {sql}")),
             );
         }
-        for (start, _) in WIDE.iter().chain(SPREAD) {
+        for (start, _) in WIDE.iter().chain(SPREAD).chain(ONE_NODE) {
             let all = historia::store::STATEMENTS.iter().flat_map(|(_, statements)| *statements);
             assert_eq!(all.filter(|sql| sql.starts_with(start)).count(), 1, "not one statement begins so: {start}");
         }
         for (module, statements) in historia::store::STATEMENTS {
-            for sql in *statements {
+            for sql in statements.iter().filter(|sql| reason(ONE_NODE, sql).is_none()) {
                 let start: String = sql.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(70).collect();
                 let name = format!("{module}: {start}");
                 let types = client.prepare(sql).await.unwrap_or_else(|e| panic!("{name}: {e:?}")).params().to_vec();
