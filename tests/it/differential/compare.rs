@@ -171,7 +171,13 @@ type Sorted = (String, String, String);
 
 fn entries_apart(world: &World, order: Order, pages: &[Pages; 2]) -> Option<String> {
     let mut sides: [Vec<Sorted>; 2] = SIDES.map(|side| entries(world, side, order, &pages[side]));
-    if let Order::Search { by, descending } = order {
+    // Parts of resources may be without what they are sorted by.
+    let are_parts = pages.iter().flat_map(|side| &side.replies).any(|reply| reply.text().contains("SUBSETTED"));
+    if let (Order::Search { by: SortBy::Date, .. }, true) = (&order, are_parts) {
+        if !pages[0].complete {
+            return None;
+        }
+    } else if let Order::Search { by, descending } = order {
         for (side, all) in sides.iter().enumerate() {
             let matches = all.iter().filter(|(key, ..)| key != INCLUDED);
             let keys: Vec<(&str, &str)> = matches.map(|(key, id, _)| (key.as_str(), id.as_str())).collect();

@@ -9,7 +9,7 @@ const COUNTED: [&str; 9] = [
     "select 'history', resource_type || ' ' || method, version::text, count(*) from resource_history group by 2, 3",
     "select 'text', resource_type, '', count(*) from search_string group by 2",
     "select 'range', resource_type, '', count(*) from search_range group by 2",
-    "select 'audit', role || ' ' || action || ' ' || outcome, coalesce(resource_type, '') || ' ' || (patient_id is null)::text, count(*) from audit_event where action not in ('search-type', 'search-system') group by 2, 3",
+    "select 'audit', role || ' ' || action || ' ' || outcome, coalesce(resource_type, '') || ' ' || (patient_id is null)::text, count(*) from audit_event where action not in ('search-type', 'search-system', 'history-type', 'history-system') group by 2, 3",
     "select 'message', '', '', count(*) from hl7_message",
     "select 'receipt', '', '', count(*) from hl7_receipt",
     "select 'directory', resource_type, '', count(*) from resource_directory group by 2",
